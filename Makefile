@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` each do everything on a fresh machine: Debian, Python 3.11 with venv, gcc, make, a package index.
+#
+#   PYTHON=python3.12       the interpreter that the environment is made with
+#   IMG=photo.png           the image of `make demo` (default: a photograph that scikit-image ships)
+#   PIP_FLAGS='...'         more options for pip, such as an extra index with CPU builds of torch
+#   PYTEST_FLAGS='...'      more options for pytest, such as -k cli
+
+PYTHON ?= python3
+VENV ?= .venv
+IMG ?=
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+
+bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS)
+craystack := git+https://github.com/j-towns/craystack
+# What the compiled module is made from: when one of these changes, it is built again.
+native := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
+sources := bbcodec models tests benchmarks
+
+.PHONY: help demo test unit lint format bench wheel clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo [IMG=photo.png]  compress a photograph, decompress it, verify it, compare the sizes'
+	@echo 'make test                  environment, extras, lint, types, all tests'
+	@echo 'make unit                  the tests alone, in the environment of make test'
+	@echo 'make lint | format         ruff and mypy | let ruff rewrite'
+	@echo 'make bench                 bits per dim, bytes and seconds beside PNG, WebP and JPEG XL'
+	@echo 'make wheel                 a wheel in dist/'
+	@echo 'make clean                 remove environment, builds and caches'
+
+$(bin)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip --disable-pip-version-check install --quiet --upgrade pip
+
+# Editable: the Python files are used where they are, the compiled module is built into the environment.
+$(VENV)/.demo: $(bin)/python $(native)
+	$(pip) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.bench: $(bin)/python $(native)
+	$(pip) --editable '.[demo,bench]'
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.test: $(bin)/python $(native)
+	$(pip) --editable '.[test,train,jit,bench,demo]'
+	@touch $(VENV)/.demo $(VENV)/.bench $@
+
+# craystack is not on any index and a plain install of it lacks a package; where it cannot be had, its frozen vectors are tested.
+$(VENV)/.craystack: $(VENV)/.test
+	@GIT_TERMINAL_PROMPT=0 timeout 120 $(pip) --src $(VENV)/src --editable '$(craystack)#egg=craystack' 'autograd' 'scipy' >/dev/null 2>&1 \
+		|| echo 'craystack cannot be fetched: the comparison with it is skipped, its frozen vectors are tested'
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(bin)/python benchmarks/demo.py $(if $(IMG),'$(IMG)')
+
+test: lint unit
+
+unit: $(VENV)/.craystack
+	$(bin)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.test
+	$(bin)/ruff check $(sources)
+	$(bin)/ruff format --check $(sources)
+	$(bin)/mypy
+
+format: $(VENV)/.test
+	$(bin)/ruff check --fix $(sources)
+	$(bin)/ruff format $(sources)
+
+bench: $(VENV)/.bench
+	$(bin)/bbcodec compare $(or $(IMG),$$($(bin)/python benchmarks/demo.py --where))
+
+wheel: $(bin)/python
+	$(bin)/python -m pip --disable-pip-version-check wheel --quiet $(PIP_FLAGS) --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find $(sources) -name __pycache__ -type d -prune -exec rm -rf {} +
