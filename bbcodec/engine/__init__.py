@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exact integer engine: graphs of 1-bit and integer convolutions that give the same bits everywhere.
+
+`graph` holds the operations as data, `bounds` proves that nothing overflows, `reference` is their meaning in
+NumPy, `jit` and `native` are fast and equal, `select` chooses among them, `program` executes.  Nothing here
+knows about images, coding or files.
+"""
+
+from bbcodec.engine.bounds import Analysis, Value, check_graph
+from bbcodec.engine.graph import (
+    Add,
+    Bconv,
+    DepthToSpace,
+    Function,
+    Graph,
+    Input,
+    Op,
+    Qconv,
+    Requantise,
+    Sign,
+    SpaceToDepth,
+    Table,
+    Wconv,
+)
+from bbcodec.engine.program import Program
+
+__all__ = [
+    "Add",
+    "Analysis",
+    "Bconv",
+    "DepthToSpace",
+    "Function",
+    "Graph",
+    "Input",
+    "Op",
+    "Program",
+    "Qconv",
+    "Requantise",
+    "Sign",
+    "SpaceToDepth",
+    "Table",
+    "Value",
+    "Wconv",
+    "check_graph",
+]

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The static check of a graph: shapes fit, and no accumulator can overflow.
+
+Models are untrusted input.  `check_graph` walks every function once with interval arithmetic (one interval
+per channel) and either proves that all backends compute the same exact integers, or raises `ModelError`.  It
+runs at export and at load.  Nothing is executed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.engine import bits
+from bbcodec.engine.graph import (
+    INT16_MAX,
+    INT16_MIN,
+    KERNELS,
+    Add,
+    Bconv,
+    Conv,
+    DepthToSpace,
+    Function,
+    Graph,
+    Input,
+    Kind,
+    Op,
+    Qconv,
+    Requantise,
+    Sign,
+    SpaceToDepth,
+    Table,
+    Tensors,
+    Wconv,
+    reads,
+    uses,
+)
+from bbcodec.errors import ModelError
+
+# Limits that real models stay far below; they bound the memory per pixel that a hostile one can ask for.
+MAX_FUNCTIONS = 256
+MAX_INPUTS = 64
+MAX_OPS = 4096
+MAX_CHANNELS = 8192
+MAX_TABLE = 1 << 17
+# A value may be at most 2^4 times finer than the inputs of its function.
+MAX_UPSCALE = 4
+MAX_SHIFT = 40
+# |acc * mul| < 2^62; with |add| <= 2^61 and the rounding term the sum stays inside int64.
+MAX_ADD = 1 << 61
+ACC_LIMIT = 1 << 31
+
+Interval = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is proven about a value.
+
+    ``lo`` and ``hi`` are int64 [C] and hold for every pixel; ``up`` is the log2 of its resolution relative to
+    the inputs of the function.
+    """
+
+    kind: Kind
+    channels: int
+    lo: Interval
+    hi: Interval
+    up: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Result for one function: all values by name, and multiply-accumulates per pixel of the inputs."""
+
+    values: Mapping[str, Value]
+    macs: int
+
+
+def check_graph(graph: Graph) -> dict[str, Analysis]:
+    """Prove a graph sound.
+
+    Returns
+    -------
+    One `Analysis` per function.
+
+    Raises
+    ------
+    ModelError
+        Names the function and the operation, what was found and what was expected.
+    """
+    if len(graph.functions) > MAX_FUNCTIONS:
+        raise ModelError(f"model: {len(graph.functions)} functions, expected at most {MAX_FUNCTIONS}")
+    return {name: _check_function(name, fn, graph.tensors) for name, fn in graph.functions.items()}
+
+
+def _check_function(name: str, function: Function, tensors: Tensors) -> Analysis:
+    where = f"function {name!r}"
+    for what, items, limit in (
+        ("inputs", function.inputs, MAX_INPUTS),
+        ("ops", function.ops, MAX_OPS),
+        ("outputs", function.outputs, MAX_OPS),
+    ):
+        if len(items) > limit or (what != "ops" and not items):
+            raise ModelError(f"{where}: {len(items)} {what}, expected 1 to {limit}")
+    values: dict[str, Value] = {}
+    for port in function.inputs:
+        if port.name in values:
+            raise ModelError(f"{where}: input {port.name!r} is declared twice")
+        values[port.name] = _input(port, f"{where}, input {port.name!r}")
+    macs = 0
+    for index, op in enumerate(function.ops):
+        spot = f"{where}, op {index} ({op.tag} -> {op.out!r})"
+        if op.out in values:
+            raise ModelError(f"{spot}: {op.out!r} is defined twice")
+        for read in reads(op):
+            if read not in values:
+                raise ModelError(f"{spot}: reads {read!r}, which is not defined before")
+        for used in uses(op):
+            if used not in tensors:
+                raise ModelError(f"{spot}: there is no tensor {used!r}")
+        value = _transfer(op, [values[read] for read in reads(op)], tensors, spot)
+        if value.channels > MAX_CHANNELS:
+            raise ModelError(f"{spot}: {value.channels} channels, expected at most {MAX_CHANNELS}")
+        if value.up > MAX_UPSCALE:
+            raise ModelError(f"{spot}: more than {MAX_UPSCALE} doublings of the resolution")
+        values[op.out] = value
+        if isinstance(op, Bconv | Wconv | Qconv):
+            work = op.kernel**2 * values[op.x].channels * value.channels
+            macs += work << 2 * value.up if value.up >= 0 else -(-work >> -2 * value.up)
+    for output in function.outputs:
+        if output not in values or values[output].kind == "acc":
+            raise ModelError(f"{where}: output {output!r} is not a defined stream or bits value")
+    if len(set(function.outputs)) != len(function.outputs):
+        raise ModelError(f"{where}: an output is named twice")
+    return Analysis(values, macs)
+
+
+def _input(port: Input, where: str) -> Value:
+    if not 1 <= port.channels <= MAX_CHANNELS:
+        raise ModelError(f"{where}: {port.channels} channels, expected 1 to {MAX_CHANNELS}")
+    if port.kind == "bits":
+        return _signs(port.channels, 0)
+    _check_range(port.lo, port.hi, where)
+    return Value(
+        "stream", port.channels, _constant(port.lo, port.channels), _constant(port.hi, port.channels), 0
+    )
+
+
+def _transfer(op: Op, args: list[Value], tensors: Tensors, where: str) -> Value:
+    """Interval of the value that ``op`` defines, from the intervals of those that it reads."""
+    x = args[0]
+    expected = {"bconv": "bits", "requantise": "acc"}.get(op.tag, "stream")
+    for arg in args:
+        if arg.kind != expected:
+            raise ModelError(f"{where}: reads a value of kind {arg.kind}, expected {expected}")
+    match op:
+        case Bconv() | Wconv() | Qconv():
+            return _conv(op, x, tensors[op.weight], where)
+        case Requantise():
+            return _requantise(op, x, tensors, where)
+        case Add():
+            y = args[1]
+            if y.channels != x.channels:
+                raise ModelError(f"{where}: adds {y.channels} channels to {x.channels}")
+            _check_range(op.lo, op.hi, where)
+            lo, hi = (np.clip(total, op.lo, op.hi) for total in (x.lo + y.lo, x.hi + y.hi))
+            return Value("stream", x.channels, lo, hi, max(x.up, y.up))
+        case Sign():
+            _check_tensor(tensors[op.threshold], "int16", (x.channels,), op.threshold, where)
+            return _signs(x.channels, x.up)
+        case Table():
+            return _table(op, x, tensors[op.table], where)
+        case SpaceToDepth():
+            return Value("stream", 4 * x.channels, np.tile(x.lo, 4), np.tile(x.hi, 4), x.up - 1)
+        case DepthToSpace():
+            if x.channels % 4:
+                raise ModelError(f"{where}: {x.channels} channels are not divisible by 4")
+            lo, hi = x.lo.reshape(4, -1).min(0), x.hi.reshape(4, -1).max(0)
+            return Value("stream", x.channels // 4, lo, hi, x.up + 1)
+
+
+def _conv(op: Conv, x: Value, weight: NDArray[Any], where: str) -> Value:
+    if op.kernel not in KERNELS:
+        raise ModelError(f"{where}: kernel {op.kernel}, expected one of {KERNELS}")
+    packed = not isinstance(op, Qconv)
+    depth = bits.words(x.channels) if packed else x.channels
+    _check_tensor(
+        weight, "uint64" if packed else "int8", (None, op.kernel, op.kernel, depth), op.weight, where
+    )
+    outputs = weight.shape[0]
+    if outputs > MAX_CHANNELS:
+        raise ModelError(f"{where}: {outputs} channels, expected at most {MAX_CHANNELS}")
+    if packed and np.any(weight[..., -1] & np.uint64(bits.spare_mask(x.channels))):
+        raise ModelError(f"{where}: spare bits of {op.weight!r} are not 0")
+    if isinstance(op, Bconv):
+        size = op.kernel**2 * x.channels
+        return Value("acc", outputs, _constant(-size, outputs), _constant(size, outputs), x.up)
+    # All sums below are of integers < 2^53 in magnitude (8192 channels x 25 taps x 2^15 x 2^7 < 2^43):
+    # float64 is exact.
+    signed = bits.unpack_signs(weight, x.channels) if packed else weight
+    positive = np.maximum(signed, 0).astype(np.float64).sum((1, 2))
+    negative = np.maximum(-signed.astype(np.float64), 0).sum((1, 2))
+    # Padding brings in zeros, so the interval of the inputs is widened to contain 0.
+    lo = np.minimum(x.lo, 0).astype(np.float64)
+    hi = np.maximum(x.hi, 0).astype(np.float64)
+    # Any partial sum, in any order, is at most this in magnitude.
+    magnitude = (positive + negative) @ np.maximum(-lo, hi)
+    if magnitude.max() >= ACC_LIMIT:
+        channel = int(magnitude.argmax())
+        raise ModelError(
+            f"{where}: the accumulator of channel {channel} can reach {int(magnitude[channel])}, "
+            f"expected less than {ACC_LIMIT}"
+        )
+    acc_lo = positive @ lo - negative @ hi
+    acc_hi = positive @ hi - negative @ lo
+    return Value("acc", outputs, acc_lo.astype(np.int64), acc_hi.astype(np.int64), x.up)
+
+
+def _requantise(op: Requantise, x: Value, tensors: Tensors, where: str) -> Value:
+    mul, add = tensors[op.mul], tensors[op.add]
+    _check_tensor(mul, "int32", (x.channels,), op.mul, where)
+    _check_tensor(add, "int64", (x.channels,), op.add, where)
+    if not 1 <= op.shift <= MAX_SHIFT:
+        raise ModelError(f"{where}: shift {op.shift}, expected 1 to {MAX_SHIFT}")
+    if add.max() > MAX_ADD or add.min() < -MAX_ADD:
+        raise ModelError(f"{where}: {op.add!r} holds a number beyond ±2^61")
+    _check_range(op.lo, op.hi, where)
+    ends = np.stack([x.lo * mul.astype(np.int64), x.hi * mul.astype(np.int64)])
+    lo, hi = ((end + add + (1 << (op.shift - 1))) >> op.shift for end in (ends.min(0), ends.max(0)))
+    return Value("stream", x.channels, np.clip(lo, op.lo, op.hi), np.clip(hi, op.lo, op.hi), x.up)
+
+
+def _table(op: Table, x: Value, table: NDArray[Any], where: str) -> Value:
+    _check_tensor(table, "int16", (None,), op.table, where)
+    if len(table) > MAX_TABLE:
+        raise ModelError(f"{where}: table of {len(table)} entries, expected at most {MAX_TABLE}")
+    if abs(op.offset) > MAX_TABLE:
+        raise ModelError(f"{where}: offset {op.offset}, expected at most ±{MAX_TABLE}")
+    first = int(np.clip(x.lo.min() + op.offset, 0, len(table) - 1))
+    last = int(np.clip(x.hi.max() + op.offset, 0, len(table) - 1))
+    reached = table[first : last + 1]
+    lo, hi = int(reached.min()), int(reached.max())
+    return Value("stream", x.channels, _constant(lo, x.channels), _constant(hi, x.channels), x.up)
+
+
+def _signs(channels: int, up: int) -> Value:
+    return Value("bits", channels, _constant(-1, channels), _constant(1, channels), up)
+
+
+def _constant(value: int, channels: int) -> Interval:
+    return np.full(channels, value, np.int64)
+
+
+def _check_range(lo: int, hi: int, where: str) -> None:
+    if not INT16_MIN <= lo <= hi <= INT16_MAX:
+        raise ModelError(f"{where}: range [{lo}, {hi}], expected lo <= hi inside of int16")
+
+
+def _check_tensor(
+    tensor: NDArray[Any], dtype: str, shape: tuple[int | None, ...], name: str, where: str
+) -> None:
+    fits = len(tensor.shape) == len(shape) and all(
+        found >= 1 and wanted in (None, found) for found, wanted in zip(tensor.shape, shape, strict=True)
+    )
+    if tensor.dtype != np.dtype(dtype) or not fits:
+        sizes = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ModelError(
+            f"{where}: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, expected {dtype} [{sizes}]"
+        )

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executes functions of a graph on a backend.
+
+Here stand the validation of inputs, the lifetime of values, and the split of a batch over threads.  No
+arithmetic: that belongs to the backends, which are chosen in `select` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.engine import bits
+from bbcodec.engine.bounds import Analysis, Value, check_graph
+from bbcodec.engine.graph import Function, Graph, Input, Op, Tensors, reads
+from bbcodec.errors import ModelError
+
+Array: TypeAlias = NDArray[Any]
+Kernel: TypeAlias = Callable[..., Array]
+
+
+# A map of this size, its successor and some weights fit the second level cache of most machines.
+_CACHE_BYTES = 1 << 19
+
+
+class Step(NamedTuple):
+    """``values[out] = run(*(values[name] for name in reads))``."""
+
+    reads: tuple[str, ...]
+    out: str
+    run: Kernel
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    name: str
+
+    def steps(self, function: Function, tensors: Tensors, values: Mapping[str, Value]) -> list[Step]:
+        """Bind a checked function to its tensors; a backend may merge operations into one step."""
+        ...
+
+
+def plain_steps(
+    prepare: Callable[[Op, Tensors, int], Kernel],
+    function: Function,
+    tensors: Tensors,
+    values: Mapping[str, Value],
+) -> list[Step]:
+    """One step per operation, for backends that merge nothing."""
+    return [Step(reads(op), op.out, prepare(op, tensors, values[op.x].channels)) for op in function.ops]
+
+
+class Program:
+    """A graph, checked and bound to a backend.
+
+    Parameters
+    ----------
+    graph : Graph
+    backend : name of a backend, or None for the best one (see `select`)
+    threads : int
+        How many threads a call may use; the images of a batch are split over them.  The result never depends
+        on it.
+
+    Raises
+    ------
+    ModelError
+        The graph fails the static check.
+    OptionError
+        The backend is unknown or not available.
+    """
+
+    def __init__(self, graph: Graph, backend: str | None = None, threads: int = 1) -> None:
+        from bbcodec.engine import select
+
+        self.graph = graph
+        self.threads = max(1, threads)
+        self.analysis: dict[str, Analysis] = check_graph(graph)
+        self._backend = select.backend(backend)
+        self._plans: dict[str, _Plan] = {}
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that runs this program."""
+        return self._backend.name
+
+    def __call__(self, function: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run a function.
+
+        Parameters
+        ----------
+        function : name of the function
+        inputs : one array per declared input; int16 [N, H, W, C] or uint64 [N, H, W, ceil(C / 64)]
+
+        Returns
+        -------
+        dict of the declared outputs; never change them in place, they may be inputs.
+
+        Raises
+        ------
+        KeyError
+            There is no such function.
+        ValueError
+            Inputs are missing, unknown, of the wrong shape or dtype, or outside of their declared range.
+        ModelError
+            The sizes of the given maps do not fit the graph (such as an odd side before `SpaceToDepth`).
+        """
+        plan = self._plan(function)
+        arrays = plan.validated(inputs)
+        batch = next(iter(arrays.values())).shape[0]
+        parts = min(batch, max(self.threads, -(-batch // plan.images_at_once(arrays))))
+        if parts == 1:
+            return plan.run(arrays)
+        edges = [batch * i // parts for i in range(parts + 1)]
+        slices = [slice(lo, hi) for lo, hi in pairwise(edges)]
+
+        def run(part: slice) -> dict[str, Array]:
+            return plan.run({name: array[part] for name, array in arrays.items()})
+
+        if self.threads == 1:
+            done = [run(part) for part in slices]
+        else:
+            with ThreadPoolExecutor(min(self.threads, parts)) as pool:
+                done = list(pool.map(run, slices))
+        return {name: np.concatenate([result[name] for result in done]) for name in done[0]}
+
+    def _plan(self, function: str) -> _Plan:
+        # Two threads may build the same plan at once; both are equal and one wins.
+        if function not in self._plans:
+            analysis = self.analysis[function]
+            body = self.graph.functions[function]
+            steps = self._backend.steps(body, self.graph.tensors, analysis.values)
+            self._plans[function] = _Plan(function, body, analysis, steps)
+        return self._plans[function]
+
+
+class _Plan:
+    """Steps of one function, each with the values that nobody reads after it."""
+
+    def __init__(self, name: str, function: Function, analysis: Analysis, steps: list[Step]) -> None:
+        self.name = name
+        self.function = function
+        self.analysis = analysis
+        seen = set(function.outputs)
+        plan: list[tuple[Step, list[str]]] = []
+        for step in reversed(steps):
+            dead = [value for value in {*step.reads, step.out} if value not in seen]
+            seen.update(dead)
+            plan.append((step, dead))
+        self.steps = plan[::-1]
+        values = analysis.values.values()
+        self.bytes_per_pixel = max(2 * value.channels * 4.0**value.up for value in values)
+
+    def images_at_once(self, arrays: Mapping[str, Array]) -> int:
+        """Images whose largest map stays in the cache: from one step to the next, nothing goes to memory."""
+        pixels = max(array.shape[1] * array.shape[2] for array in arrays.values())
+        return max(1, int(_CACHE_BYTES / (self.bytes_per_pixel * pixels)))
+
+    def validated(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        declared = {port.name: port for port in self.function.inputs}
+        if set(inputs) != set(declared):
+            raise ValueError(f"{self.name}: inputs {sorted(inputs)}, expected {sorted(declared)}")
+        arrays = {name: self._input(declared[name], array) for name, array in inputs.items()}
+        batches = {array.shape[0] for array in arrays.values()}
+        if len(batches) != 1:
+            raise ValueError(f"{self.name}: inputs of different batch sizes {sorted(batches)}")
+        return arrays
+
+    def _input(self, port: Input, array: Array) -> Array:
+        where = f"{self.name}: input {port.name!r}"
+        streams = port.kind == "stream"
+        dtype = np.dtype(np.int16 if streams else np.uint64)
+        depth = port.channels if streams else bits.words(port.channels)
+        if array.dtype != dtype or array.ndim != 4 or array.shape[3] != depth or array.size == 0:
+            raise ValueError(
+                f"{where} is {array.dtype} {list(array.shape)}, expected {dtype} [N, H, W, {depth}]"
+            )
+        if streams:
+            lo, hi = int(array.min()), int(array.max())
+            if lo < port.lo or hi > port.hi:
+                raise ValueError(f"{where} holds [{lo}, {hi}], expected [{port.lo}, {port.hi}]")
+        elif np.any(array[..., -1] & np.uint64(bits.spare_mask(port.channels))):
+            raise ValueError(f"{where}: spare bits are not 0")
+        return np.ascontiguousarray(array)
+
+    def run(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        live = dict(arrays)
+        for step, dead in self.steps:
+            args = [live[name] for name in step.reads]
+            self._check_sizes(step, args)
+            live[step.out] = step.run(*args)
+            for name in dead:
+                del live[name]
+        return {name: live[name] for name in self.function.outputs}
+
+    def _check_sizes(self, step: Step, args: list[Array]) -> None:
+        """What the static check cannot know: the sides of the maps."""
+        shape = args[0].shape[:3]
+        if any(arg.shape[:3] != shape for arg in args):
+            shapes = ", ".join(
+                f"{name} {list(arg.shape)}" for name, arg in zip(step.reads, args, strict=True)
+            )
+            raise ModelError(f"{self.name}: {step.out!r} is made from maps of different sizes: {shapes}")
+        ups = [self.analysis.values[name].up for name in (step.reads[0], step.out)]
+        if ups[1] < ups[0] and (shape[1] % 2 or shape[2] % 2):
+            raise ModelError(f"{self.name}: {step.out!r} halves a map with odd sides {shape[1]} x {shape[2]}")

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that chooses who computes.
+
+Backends are ``numpy`` (the reference), ``numba`` and ``native``.  All give the same integers, so that the
+choice is about speed alone.  ``BBCODEC_BACKEND`` forces a backend, ``BBCODEC_TARGET`` (portable, avx2,
+avx512) the instruction set of the native one.  Modules are imported when chosen and not before: numba alone
+costs half a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from functools import cache
+from typing import Final, cast
+
+from bbcodec.engine.program import Backend
+from bbcodec.errors import OptionError
+
+BACKENDS: Final = ("native", "numba", "numpy")
+TARGETS: Final = ("portable", "avx2", "avx512")
+_MODULES: Final = {
+    "native": "bbcodec.engine.native",
+    "numba": "bbcodec.engine.jit",
+    "numpy": "bbcodec.engine.reference",
+}
+
+
+def backend_name(name: str | None = None) -> str:
+    """Name of the backend to use.
+
+    Parameters
+    ----------
+    name : a backend, or None for ``BBCODEC_BACKEND``, or else the fastest one that is installed
+
+    Raises
+    ------
+    OptionError
+        The name is unknown, or that backend or target is not available here.
+    """
+    wanted = name or os.environ.get("BBCODEC_BACKEND") or None
+    if wanted is None:
+        return next(candidate for candidate in BACKENDS if _available(candidate))
+    if wanted not in BACKENDS:
+        raise OptionError(f"backend {wanted!r}: expected one of {', '.join(BACKENDS)}")
+    if not _available(wanted):
+        raise OptionError(f"backend {wanted!r} is not installed")
+    return wanted
+
+
+def backend(name: str | None = None) -> Backend:
+    """Module that implements the chosen backend (see `backend_name`)."""
+    return cast(Backend, importlib.import_module(_MODULES[backend_name(name)]))
+
+
+def available() -> list[str]:
+    """Names of the backends that can be used here, best first."""
+    return [candidate for candidate in BACKENDS if _available(candidate)]
+
+
+def native_target() -> str | None:
+    """Instruction set that the native backend uses, or None where there is no native backend."""
+    if not _available("native"):
+        return None
+    return str(importlib.import_module("bbcodec._native").target())
+
+
+def _available(name: str) -> bool:
+    if name == "native":
+        return _native_loads(os.environ.get("BBCODEC_TARGET") or None)
+    return name == "numpy" or _installed("numba")
+
+
+@cache
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+@cache
+def _native_loads(target: str | None) -> bool:
+    """Import the native module and set the forced target, once per value of the variable."""
+    if target is not None and target not in TARGETS:
+        raise OptionError(f"BBCODEC_TARGET={target!r}: expected one of {', '.join(TARGETS)}")
+    try:
+        native = importlib.import_module("bbcodec._native")
+    except ImportError:
+        return False
+    if target is not None:
+        if target not in native.targets():
+            raise OptionError(f"BBCODEC_TARGET={target!r}: this CPU offers {', '.join(native.targets())}")
+        native.set_target(target)
+    return True

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dispatch table.
+#include "kernels.hpp"
+
+namespace bbcodec {
+
+const Kernels& kernels() {
+#if BBCODEC_X86
+    // CPUs with VPOPCNTDQ and BW but without VNNI are not known to exist; integer tiles then take the AVX2 kernel.
+    static const Kernels avx512 = [] {
+        Kernels table = kAvx512Kernels;
+        if (!has_vnni()) table.int_tile = kAvx2Kernels.int_tile;
+        return table;
+    }();
+    switch (current_target()) {
+        case Target::avx512: return avx512;
+        case Target::avx2: return kAvx2Kernels;
+        case Target::portable: break;
+    }
+#endif
+    return kPortableKernels;
+}
+
+}  // namespace bbcodec

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inner kernels of the engine and the one table that chooses among them.
+//
+// Convolutions are done in tiles of kPixels output pixels by all output channels.  A tile gets one pointer per pixel, to
+// the top left of its receptive field, and a list of offsets (the same for all pixels) of the words it meets; padding
+// has been written into the input before.  Weights lie in blocks of output channels, so that one vector register holds
+// one word of input for a whole block of outputs.  All targets share these layouts, and a forced target may
+// change between two calls.
+//
+// Every kernel has the portable one as its reference; tests compare all of them with the NumPy reference.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "targets.hpp"
+
+namespace bbcodec {
+
+constexpr std::size_t kPixels = 8;      // pixels per tile
+constexpr std::size_t kBitBlock = 8;    // outputs per block of bit weights: 8 words fill 512 bits
+constexpr std::size_t kIntBlock = 16;   // outputs per block of integer weights: 16 pairs of int16 fill 512 bits
+constexpr std::size_t kAccStep = 64;    // row stride of a tile's accumulators is a multiple of this
+
+// acc[p * stride + o] = bias - 2 * popcount(x[p][offsets[j]] ^ weights[(o / 8) * words + j][o % 8]) summed over j.
+struct BitTile {
+    const std::uint64_t* x[kPixels];
+    const std::ptrdiff_t* offsets;
+    std::size_t words;
+    const std::uint64_t* weights;
+    std::size_t blocks;
+    std::int32_t bias;
+    std::int32_t* acc;
+    std::size_t stride;
+};
+
+// acc[p * stride + o] = sum over j and i < 2 of x[p][offsets[j] + i] * weights[(o / 16) * pairs + j][o % 16][i],
+// modulo 2^32 (the static check proves that nothing wraps).
+struct IntTile {
+    const std::int16_t* x[kPixels];
+    const std::ptrdiff_t* offsets;
+    std::size_t pairs;
+    const std::int16_t* weights;
+    std::size_t blocks;
+    std::int32_t* acc;
+    std::size_t stride;
+};
+
+// y = clamp((acc * mul + add) >> shift, lo, hi); add includes the rounding term.  |acc * mul + add| < 2^63.
+struct ScaleParams {
+    const std::int32_t* mul;
+    const std::int64_t* add;
+    std::size_t channels;
+    int shift;
+    std::int16_t lo;
+    std::int16_t hi;
+};
+
+// bit = (acc < limit) xor flip.  Limits are padded to a multiple of 64 with INT32_MIN, which nothing is below.
+struct ThresholdParams {
+    const std::int32_t* limits;
+    const std::uint64_t* flips;
+    std::size_t words;
+};
+
+struct Kernels {
+    void (*bit_tile)(const BitTile&);
+    void (*int_tile)(const IntTile&);
+    // `rows` rows of accumulators, `stride` apart; the output rows are dense.
+    void (*scale)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ScaleParams&, std::int16_t* out);
+    void (*threshold)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams&,
+                      std::uint64_t* out);
+    void (*add)(const std::int16_t* x, const std::int16_t* y, std::size_t size, std::int16_t lo, std::int16_t hi,
+                std::int16_t* out);
+    // Signs of x + threshold[c] in `rows` dense rows of `channels` numbers, each row padded to whole words with 0.
+    void (*sign)(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows, std::size_t channels,
+                 std::uint64_t* out);
+};
+
+extern const Kernels kPortableKernels;
+#if BBCODEC_X86
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+const Kernels& kernels();
+
+}  // namespace bbcodec

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native module by itself: every kernel on every target against NumPy, merged steps, bad arguments.
+
+The random sweeps over shapes are in ``tests/property/test_engine_property.py``; here stand the corners.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bbcodec import _native
+from bbcodec.engine import bits, native, reference
+from bbcodec.engine.graph import Requantise, Sign
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(params=_native.targets(), autouse=True)
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = _native.target()
+    _native.set_target(request.param)
+    assert _native.target() == request.param
+    yield request.param
+    _native.set_target(before)
+
+
+def acc(conv: Any, x: Array, outputs: int) -> Array:
+    out = np.full((*x.shape[:3], outputs), -1, np.int32)
+    conv.acc(x, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 1, 8), (5, 1, 1), (1, 9, 1), (2, 3, 5), (3, 16, 16), (1, 2, 700)]
+)
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 64), (1, 1), (70, 9), (256, 24)])
+def test_bit_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    x = bits.pack(rng.integers(0, 2, (*shape, channels)))
+    for kernel in (1, 3, 5):
+        weight = bits.pack(rng.integers(0, 2, (outputs, kernel, kernel, channels)))
+        found = acc(_native.BitConv(weight, channels), x, outputs)
+        assert np.array_equal(found, reference.bconv(x, weight, channels))
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (1, 1, 8), (5, 1, 1), (1, 9, 1), (2, 3, 5), (3, 16, 16), (1, 2, 700)]
+)
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 64), (1, 1), (3, 17), (129, 40)])
+def test_int_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(-500, 500, (*shape, channels)).astype(np.int16)
+    for kernel in (1, 3, 5):
+        weight = rng.integers(-128, 128, (outputs, kernel, kernel, channels)).astype(np.int8)
+        assert np.array_equal(acc(_native.IntConv(weight), x, outputs), reference.qconv(x, weight))
+
+
+def test_many_words_do_not_overflow_byte_sums() -> None:
+    # 5 * 5 * 8 words, all bits different: byte-wise partial sums must be flushed in time.
+    channels = 512
+    x = bits.pack(np.ones((1, 2, 3, channels), bool))
+    weight = bits.pack(np.zeros((9, 5, 5, channels), bool))
+    found = acc(_native.BitConv(weight, channels), x, 9)
+    assert np.array_equal(found, reference.bconv(x, weight, channels))
+
+
+def test_int_conv_at_the_ends_of_the_accumulator() -> None:
+    # 127 * 516 * 32768 is just below 2^31, and with 512 times -128 it is 2^31 less one step.
+    for weight, value, channels in (
+        (127, -32768, 516),
+        (-128, 32767, 512),
+        (127, 32767, 516),
+        (-128, -32767, 512),
+    ):
+        x = np.full((1, 1, 3, channels), value, np.int16)
+        conv = _native.IntConv(np.full((2, 1, 1, channels), weight, np.int8))
+        assert weight * value * channels in range(-(1 << 31) + 1, 1 << 31)
+        assert np.all(acc(conv, x, 2) == weight * value * channels)
+
+
+@pytest.mark.parametrize("channels", [1, 5, 8, 13, 64, 100])
+@pytest.mark.parametrize("shift", [1, 2, 31, 32, 33, 40])
+def test_scale_at_the_ends_of_int64(channels: int, shift: int) -> None:
+    rng = np.random.default_rng(shift)
+    ends = np.array([-(1 << 31) + 1, (1 << 31) - 1, 0, 1, -1])
+    x = rng.choice(ends, (2, 3, 7, channels)).astype(np.int32)
+    mul = rng.choice([-(1 << 31), (1 << 31) - 1, 0, 1, -1], channels).astype(np.int32)
+    add = rng.choice([-(1 << 61), 1 << 61, 0, -(1 << (shift - 1)), -(1 << (shift - 1)) - 1], channels)
+    for lo, hi in ((-32768, 32767), (-5, 7), (3, 3), (-9, -2)):
+        out = np.empty(x.shape, np.int16)
+        _native.Scale(mul, add, shift, lo, hi).run(x, out)
+        assert np.array_equal(out, reference.requantise(x, mul, add, shift, lo, hi))
+
+
+@pytest.mark.parametrize("channels", [1, 63, 64, 65, 200])
+def test_threshold_is_the_sign_of_the_scale(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    inputs = 40
+    x = rng.integers(-32768, 32768, (2, 3, 11, inputs)).astype(np.int16)
+    weight = rng.integers(-128, 128, (channels, 1, 1, inputs)).astype(np.int8)
+    conv = _native.IntConv(weight)
+    raw = acc(conv, x, channels)
+    for trial in range(40):
+        mul = rng.integers(-5, 6, channels).astype(np.int32)
+        if trial % 4 == 0:
+            mul = rng.choice([-(1 << 31), (1 << 31) - 1, -1, 0, 1], channels).astype(np.int32)
+        shift = int(rng.integers(1, 41))
+        # Put the threshold right onto accumulators that occur.
+        add = (
+            -raw[0, 0, trial % 11].astype(np.int64) * mul - (1 << (shift - 1)) + rng.integers(-2, 3, channels)
+        )
+        if trial % 5 == 0:
+            add = rng.choice([-(1 << 61), 1 << 61], channels)
+        lo, hi = [(-32768, 32767), (-1, 0), (0, 5), (-7, -1), (-1, -1), (0, 0)][trial % 6]
+        op = Requantise("a", "y", "mul", "add", shift, lo, hi)
+        tensors = {"mul": mul, "add": add, "t": np.zeros(channels, np.int16)}
+        if trial % 3:
+            tensors["t"] = rng.choice([-32768, 32767, -5, -1, 0, 1, 4], channels).astype(np.int16)
+        threshold = native._threshold(op, Sign("y", "s", "t"), tensors)
+        out = np.empty((*x.shape[:3], bits.words(channels)), np.uint64)
+        conv.sign(x, threshold, out)
+        assert np.array_equal(out, reference.sign(reference.requantise(raw, mul, add, shift, lo, hi), tensors["t"]))
+
+
+@pytest.mark.parametrize("channels", [1, 16, 31, 32, 33, 63, 64, 65, 127, 200])
+def test_maps(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    x, y = (rng.integers(-32768, 32768, (2, 4, 6, channels)).astype(np.int16) for _ in range(2))
+    out = np.empty(x.shape, np.int16)
+    for lo, hi in ((-32768, 32767), (-100, 50), (7, 7)):
+        _native.add(x, y, lo, hi, out)
+        assert np.array_equal(out, reference.add_streams(x, y, lo, hi))
+    packed = np.full((2, 4, 6, bits.words(channels)), 99, np.uint64)
+    threshold = rng.integers(-32768, 32768, channels).astype(np.int16)
+    threshold[: channels // 2] = 0
+    _native.sign(x, threshold, packed)
+    assert np.array_equal(packed, reference.sign(x, threshold))
+    table = rng.integers(-32768, 32768, 77).astype(np.int16)
+    _native.look_up(x, table, 30, out)
+    assert np.array_equal(out, reference.look_up(x, table, 30))
+
+
+def test_calls_from_many_threads_agree() -> None:
+    rng = np.random.default_rng(3)
+    weight = bits.pack(rng.integers(0, 2, (64, 3, 3, 64)))
+    conv = _native.BitConv(weight, 64)
+    maps = [bits.pack(rng.integers(0, 2, (2, side, 9, 64))) for side in (3, 8, 17, 30)]
+    expected = [acc(conv, x, 64) for x in maps]
+    failures: list[int] = []
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            if not np.array_equal(acc(conv, maps[index], 64), expected[index]):
+                failures.append(index)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(maps))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_read_only_arrays_are_accepted_and_never_written() -> None:
+    x = np.ones((1, 2, 2, 3), np.int16)
+    x.setflags(write=False)
+    out = np.empty((1, 2, 2, 1), np.uint64)
+    _native.sign(x, np.zeros(3, np.int16), out)
+    assert not out.any()
+    out.setflags(write=False)
+    with pytest.raises(TypeError):
+        _native.sign(x, np.zeros(3, np.int16), out)
+    with pytest.raises(ValueError, match="threshold"):
+        _native.sign(x, np.zeros(2, np.int16), np.empty((1, 2, 2, 1), np.uint64))
+
+
+def test_bad_arguments_are_errors() -> None:
+    conv = _native.BitConv(np.zeros((4, 3, 3, 1), np.uint64), 64)
+    x = np.zeros((1, 2, 2, 1), np.uint64)
+    for out in (
+        np.zeros((1, 2, 2, 3), np.int32),
+        np.zeros((1, 2, 1, 4), np.int32),
+        np.zeros((2, 2, 2, 4), np.int32),
+    ):
+        with pytest.raises(ValueError, match="output"):
+            conv.acc(x, out)
+    with pytest.raises(ValueError, match="input"):
+        conv.acc(np.zeros((1, 2, 2, 2), np.uint64), np.zeros((1, 2, 2, 4), np.int32))
+    with pytest.raises(TypeError):
+        conv.acc(x.astype(np.int64), np.zeros((1, 2, 2, 4), np.int32))
+    with pytest.raises(TypeError):
+        conv.acc(np.zeros((1, 2, 2, 2), np.uint64)[..., ::2], np.zeros((1, 2, 2, 4), np.int32))
+    scale = _native.Scale(np.ones(3, np.int32), np.zeros(3, np.int64), 1, 0, 1)
+    with pytest.raises(ValueError, match="scale"):
+        conv.scale(x, scale, np.zeros((1, 2, 2, 4), np.int16))
+    threshold = _native.Threshold(np.zeros(3, np.int32), np.zeros(3, np.uint8))
+    with pytest.raises(ValueError, match="threshold"):
+        conv.sign(x, threshold, np.zeros((1, 2, 2, 1), np.uint64))
+    for bad in (
+        np.zeros((4, 2, 2, 1), np.uint64),
+        np.zeros((4, 3, 1, 1), np.uint64),
+        np.zeros((4, 3, 3, 2), np.uint64),
+    ):
+        with pytest.raises(ValueError, match=r"kernel|weight"):
+            _native.BitConv(bad, 64)
+    for shift, lo, hi, add in (
+        (0, 0, 1, 0),
+        (41, 0, 1, 0),
+        (1, 2, 1, 0),
+        (1, 0, 40000, 0),
+        (1, 0, 1, (1 << 61) + 1),
+    ):
+        with pytest.raises(ValueError, match=r"shift|int16|add"):
+            _native.Scale(np.ones(1, np.int32), np.full(1, add), shift, lo, hi)
+    with pytest.raises(ValueError, match="sse9"):
+        _native.set_target("sse9")
+    stream = np.zeros((1, 2, 2, 4), np.int16)
+    with pytest.raises(ValueError, match="output"):
+        _native.space_to_depth(stream, stream)
+    with pytest.raises(ValueError, match="output"):
+        _native.depth_to_space(stream, stream)
+    with pytest.raises(ValueError, match="table"):
+        _native.look_up(stream, np.zeros(0, np.int16), 0, stream)
