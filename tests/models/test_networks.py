@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The PyTorch side: layers of the recipe, and networks whose exported integer graphs compute the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
+
+from bbcodec.models import layers, logistic  # noqa: E402
+from bbcodec.models.config import Config  # noqa: E402
+from bbcodec.models.export import export, residual_sizes  # noqa: E402
+from bbcodec.models.train import build  # noqa: E402
+
+from bbcodec import modelfile, nets  # noqa: E402
+from bbcodec.engine import Program, bits  # noqa: E402
+
+SMALL = {"width": 16, "latents": 12, "units": 1}
+
+
+def small(family: str = "rvae", **changes: object) -> Config:
+    depth = {"layers": (1, 1)}
+    return Config.from_dict(Config(family=family, **(SMALL | depth | changes)).to_dict())
+
+
+def shaken(config: Config, seed: int = 0) -> torch.nn.Module:
+    """A network whose parameters all matter: initial values plus noise."""
+    torch.manual_seed(seed)
+    model = build(config)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            scale = 0.003 if "weight" in name else 0.03
+            p.add_(torch.randn_like(p) * scale)
+    return model.eval()
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
+    base = 128 + 60 * np.sin(x / 9)[..., None] + 40 * np.cos(y / 7)[..., None]
+    return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+def test_sign_of_zero_is_plus_one_and_the_gradient_is_gated() -> None:
+    a = torch.tensor([-1.5, -0.5, -0.0, 0.0, 0.5, 1.5], requires_grad=True)
+    out = layers.sign(a)
+    out.sum().backward()
+    assert out.tolist() == [-1, -1, 1, 1, 1, 1]
+    assert a.grad is not None
+    assert a.grad.tolist() == [0, 1, 1, 1, 1, 0]
+
+
+def test_binary_weights_take_one_value_and_its_negative_per_channel_and_basis() -> None:
+    conv = layers.BinaryConv(small())
+    w = conv.weight().detach()
+    magnitude = (conv.g[0] / conv.fan_in**0.5).detach()
+    assert torch.allclose(w.abs(), magnitude[:, None, None, None].expand_as(w))
+    two = layers.BinaryConv(small(bases=2)).weight().detach()
+    assert len(np.unique(two[0].abs().numpy().round(7))) == 2
+
+
+def test_stochastic_binarization_draws_and_evaluation_does_not() -> None:
+    conv = layers.BinaryConv(small(stochastic=True))
+    with torch.no_grad():
+        conv.v.fill_(0.2)  # P(+1) = 0.6
+    share = (conv.train().weight() > 0).float().mean()
+    assert 0.5 < share < 0.7
+    assert (conv.eval().weight() > 0).all()
+
+
+def test_clip_keeps_real_weights_within_bounds() -> None:
+    conv = layers.BinaryConv(small(clip=0.5))
+    with torch.no_grad():
+        conv.v.fill_(3.0)
+    conv.clip_weights()
+    assert conv.v.max() == 0.5
+
+
+def test_space_to_depth_is_the_engines() -> None:
+    from bbcodec.engine import reference
+
+    x = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6)
+    ours = layers.space_to_depth(x).permute(0, 2, 3, 1).numpy()
+    theirs = reference.space_to_depth(x.permute(0, 2, 3, 1).numpy().astype(np.int16))
+    assert (ours == theirs).all()
+    assert (layers.depth_to_space(layers.space_to_depth(x)) == x).all()
+
+
+def test_pixel_probabilities_sum_to_one() -> None:
+    values = torch.arange(256.0)
+    x = torch.full((256, 3, 1, 1), 77.0)
+    params = torch.randn(1, 9, 1, 1, generator=torch.Generator().manual_seed(1)).expand(256, -1, -1, -1)
+    for channel, index in ((1, 0), (0, 1), (2, 2)):  # G comes first in the result
+        varied = x.clone()
+        varied[:, channel, 0, 0] = values
+        log_p = logistic.pixel_log_likelihood(varied, params)[:, index, 0, 0]
+        assert float(log_p.double().exp().sum()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["1/1", "1/32", "32/32"])
+@pytest.mark.parametrize("bases", [1, 2])
+def test_exported_rvae_computes_what_the_network_computes(precision: str, bases: int) -> None:
+    model = shaken(small(precision=precision, bases=bases))
+    loaded = modelfile.load(export(model))
+    program = Program(loaded.graph, "numpy")
+    tile = picture(32, 48)
+    x = torch.from_numpy(tile.astype(np.float32)).permute(2, 0, 1)[None]
+    features = model.features(x)
+    exact = program("bottom_up", {"x": nets.pixels.network_input(tile, model.multiple)})
+    for i, feature in enumerate(features):
+        z = feature.shape[1] // 2
+        got = exact[f"feature_{i}"][0].astype(float) * np.repeat([1 / 512, 1 / 128], z)
+        want = feature[0].permute(1, 2, 0).detach().numpy()
+        # Rounding may turn the sign of a stream that is almost 0, which moves all that it feeds: compare the
+        # bulk.
+        assert np.median(np.abs(got - want)) < 0.03
+        assert np.mean(np.abs(got - want) > 0.25) < 0.05
+
+
+@pytest.mark.parametrize("family", ["rvae", "markov"])
+def test_latent_tiles_come_back_and_cost_their_elbo(family: str) -> None:
+    from bbcodec import learned
+
+    model = shaken(small(family))
+    loaded = modelfile.load(export(model))
+    tile = picture(64, 64)
+    coded = learned.estimate_bits(tile, loaded, "numpy")
+    x = torch.from_numpy(tile.astype(np.float32)).permute(2, 0, 1)[None]
+    torch.manual_seed(0)
+    with torch.no_grad():
+        elbo = np.mean([float(model(x).bits_per_dim()) for _ in range(8)]) * tile.size
+    assert coded == pytest.approx(elbo, rel=0.02)
+
+
+def test_residual_kernels_are_packed_to_one_bit_a_weight() -> None:
+    model = shaken(small())
+    loaded = modelfile.load(export(model))
+    packed = [t for t in loaded.tensors.values() if t.dtype == np.uint64]
+    sizes = residual_sizes(model)
+    assert (
+        sum(t.shape[0] * t.shape[1] * t.shape[2] * 16 for t in packed) == sizes["binary"]
+    )  # 16 channels a word
+    assert all(t.shape[3] == bits.words(16) for t in packed)
+
+
+def test_no_residual_model_has_no_binary_kernels() -> None:
+    loaded = modelfile.load(export(shaken(small(units=0))))
+    assert not [t for t in loaded.tensors.values() if t.dtype == np.uint64]
+
+
+def test_configurations_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"precision": "2/2"}, {"family": "flow"}, {"width": 0}):
+        with pytest.raises(ValueError, match=r"expected|12 Haar"):
+            Config(**wrong)
+    with pytest.raises(ValueError, match="one latent layer a scale"):
+        Config(family="markov", layers=(2, 1))
+    with pytest.raises(ValueError, match="unknown"):
+        Config.from_dict(Config().to_dict() | {"depth": 3})
