@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model families as codecs of tiles: exact graphs below, bits-back schemes above.
+
+One file per family; `pixels` is what they share, `causal` codes tiles without latents. No training code here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bbcodec.codecs import Codec
+from bbcodec.errors import ModelError
+from bbcodec.modelfile import Model
+from bbcodec.nets.markov import Markov
+from bbcodec.nets.rvae import Rvae
+
+__all__ = ["FAMILIES", "Markov", "Net", "Rvae", "load"]
+
+FAMILIES: dict[str, type[Rvae] | type[Markov]] = {"rvae": Rvae, "markov": Markov}
+
+
+class Net(Protocol):
+    """What `bbcodec.learned` needs of a family."""
+
+    multiple: int
+    depth: int
+
+    def tile_codec(self, height: int, width: int, channels: int) -> Codec:
+        """Codec of one tile uint8 [height, width, channels]."""
+        ...
+
+
+def load(model: Model, backend: str | None = None) -> Net:
+    """The family's codecs for a model file.
+
+    Raises
+    ------
+    ModelError
+        The family is unknown, or the file lacks what it needs.
+    """
+    if model.family not in FAMILIES:
+        raise ModelError(f"model family {model.family!r} is unknown, expected one of {', '.join(FAMILIES)}")
+    try:
+        return FAMILIES[model.family](model, backend)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"model of family {model.family}: configuration or tensors are not sound ({error!r})"
+        ) from error

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learned path: exact round trips, and the same bytes from every backend, target and thread count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from bbcodec import ans, learned, modelfile, nets
+from bbcodec.bits_back import initial_bits
+from bbcodec.engine import select
+from bbcodec.errors import FormatError
+from bbcodec.nets import causal
+
+MODELS = ("rvae", "markov")
+
+
+def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth shapes, an edge and noise: enough of a photograph for a codec."""
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(seed)
+    light = 120 + 50 * np.sin(x / 31 + y / 47) + 30 * (x > y)
+    tint = np.array([8.0, 0.0, -12.0])[:channels]
+    noise = rng.normal(0, 3, (height, width, 1)) + rng.normal(0, 1, (height, width, channels))
+    return np.clip(light[..., None] + tint + noise, 0, 255).astype(np.uint8)
+
+
+def backends() -> list[tuple[str, str | None]]:
+    targets: list[tuple[str, str | None]] = [("numpy", None), ("numba", None)]
+    if "native" in select.available():
+        from bbcodec import _native
+
+        targets += [("native", target) for target in _native.targets()]
+    return [t for t in targets if t[0] in select.available()]
+
+
+@pytest.fixture(params=backends(), ids=lambda p: p[1] or p[0])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every backend, and the native one with every target of this CPU."""
+    name, target = request.param
+    if target is None:
+        yield name
+        return
+    from bbcodec import _native
+
+    before = _native.target()
+    _native.set_target(target)
+    yield name
+    _native.set_target(before)
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> modelfile.Model:
+    return modelfile.load_named(request.param)
+
+
+def test_native_backend_is_there() -> None:
+    assert "native" in select.available()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 70), (70, 1), (3, 5), (63, 65), (130, 200)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_come_back(model: modelfile.Model, height: int, width: int, channels: int) -> None:
+    image = photo(height, width, channels)
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, height, width, channels, model), image)
+
+
+@pytest.mark.parametrize("content", ["noise", "black", "white", "checker"])
+def test_contents_that_no_model_expects_come_back(model: modelfile.Model, content: str) -> None:
+    shape = (130, 140, 3)
+    image = {
+        "noise": np.random.default_rng(0).integers(0, 256, shape, np.uint8),
+        "black": np.zeros(shape, np.uint8),
+        "white": np.full(shape, 255, np.uint8),
+        "checker": np.broadcast_to(255 * (np.indices(shape[:2]).sum(0) % 2)[..., None], shape).astype(
+            np.uint8
+        ),
+    }[content]
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
+
+
+def test_every_backend_writes_the_same_bytes_and_reads_them(model: modelfile.Model, backend: str) -> None:
+    image = photo(100, 230)
+    reference = learned.encode(image, model, backend="native").chains
+    assert learned.encode(image, model, backend=backend).chains == reference
+    assert np.array_equal(learned.decode(reference, *image.shape, model, backend=backend), image)
+
+
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "CHAIN_TILES", 5)
+    model, image = modelfile.load_named("rvae"), photo(200, 300)
+    one, two = (learned.encode(image, model, threads=n).chains for n in (1, 2))
+    assert len(one) == 4
+    assert one == two
+    assert np.array_equal(learned.decode(one, *image.shape, model, threads=2), image)
+
+
+def test_chains_cover_every_tile_once_and_stay_short() -> None:
+    for height, width in ((1, 1), (64, 64), (65, 64), (1000, 3000), (64, 100_000)):
+        chains = learned.chain_tiles(height, width)
+        assert max(map(len, chains)) <= learned.CHAIN_TILES
+        assert sum(t.height * t.width for chain in chains for t in chain) == height * width
+
+
+def test_latents_pay_back_what_they_borrow(model: modelfile.Model) -> None:
+    coded = learned.encode(photo(192, 256), model)
+    assert 1 <= coded.stats.causal_tiles < coded.stats.tiles == 12
+    bits = 8 * sum(map(len, coded.chains))
+    told = coded.stats.causal_bits + coded.stats.latent_bits + coded.stats.lost_bits
+    assert bits == pytest.approx(told, abs=16)  # the two bytes that say how many tiles are causal
+    assert coded.stats.lost_bits < 600
+
+
+def test_bit_swap_starts_with_fewer_bits_than_bb_ans() -> None:
+    net = nets.load(modelfile.load_named("markov"))
+    assert isinstance(net, nets.Markov)
+    tile = photo(64, 64)
+    swap, plain = (initial_bits(net.tile_codec(64, 64, 3, interleave=i), tile) for i in (True, False))
+    assert swap < 0.9 * plain
+
+
+def test_a_tile_codec_leaves_the_message_as_it_was(model: modelfile.Model) -> None:
+    start = learned._random_message(64 * 64)
+    tile = photo(40, 64)
+    codec = nets.load(model).tile_codec(40, 64, 3)
+    (message,) = codec.push(start, tile)
+    end, back = codec.pop(message)
+    assert np.array_equal(back, tile)
+    assert ans.message_equal(end, start)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(1, 1, 3), (1, 9, 1), (17, 1, 3), (20, 33, 3)])
+def test_causal_codec_inverts(backend: str, height: int, width: int, channels: int) -> None:
+    tile = photo(height, width, channels)
+    codec = causal.tile_codec(height, width, channels, causal.default_scales(), backend)
+    start = ans.base_message(8)
+    (message,) = codec.push(start, tile)
+    end, back = codec.pop(message)
+    assert np.array_equal(back, tile)
+    assert ans.message_equal(end, start)
+
+
+def test_fitted_causal_scales_beat_the_default_ones() -> None:
+    pictures = [photo(64, 64, seed=i) for i in range(3)]
+    fitted = causal.fit_scales(pictures)
+    tile = photo(64, 64, seed=9)
+    sizes = []
+    for scales in (fitted, causal.default_scales()):
+        (message,) = causal.tile_codec(64, 64, 3, scales).push(ans.base_message(8), tile)
+        sizes.append(len(ans.flatten(message)))
+    assert sizes[0] < sizes[1]
+
+
+def test_damaged_payloads_are_format_errors(model: modelfile.Model) -> None:
+    image = photo(100, 140)
+    (chain,) = learned.encode(image, model).chains
+    shape = image.shape
+    for bad in (
+        [],
+        [chain, chain],
+        [chain[:1]],
+        [chain[:11]],
+        [b""],
+        [b"\x00\x00" + chain[2:]],
+        [b"\xff\xff" + chain[2:]],
+    ):
+        with pytest.raises(FormatError):
+            learned.decode(bad, *shape, model)
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(chain), 12):
+        damaged = bytearray(chain)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        try:
+            found = learned.decode([bytes(damaged)], *shape, model)
+        except FormatError:
+            continue
+        assert not np.array_equal(found, image)  # the container's checksums catch what the chain alone cannot
+    for cut in range(2, len(chain), len(chain) // 7):
+        with pytest.raises(FormatError):
+            learned.decode([chain[:cut]], *shape, model)
+
+
+def test_progress_counts_tiles() -> None:
+    seen: list[tuple[int, int]] = []
+    image = photo(130, 130)
+    learned.encode(
+        image, modelfile.load_named("markov"), progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen[-1] == (9, 9)
+
+
+def test_inspect_needs_no_model() -> None:
+    image = photo(130, 200)
+    coded = learned.encode(image, modelfile.load_named("rvae"))
+    facts = learned.inspect(coded.chains, 130, 200)
+    assert facts["tiles"] == 12
+    assert facts["causal_tiles"] == coded.stats.causal_tiles
+    with pytest.raises(FormatError):
+        learned.inspect(coded.chains * 2, 130, 200)
