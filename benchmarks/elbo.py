@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a file cost what its model promises? Coded size beside the model's ELBO, image by image, and initial
+bits.
+
+    python benchmarks/elbo.py ../shared/data/kodak/*.png > docs/results/elbo.md
+
+The ELBO is computed without the coder: latents are sampled from float64 logistics, and every term is a
+difference of float64 logistic CDFs, on the parameters that the network gives. Coding is exact (the round
+trip is verified), with integer tables and whole words. Columns, in bits per sub-pixel unless said otherwise:
+
+- ELBO: negative ELBO of the whole picture, every tile with latents;
+- plan: what the model promises for the file: the causal tiles' log-likelihood, and the ELBO of the other
+tiles;
+- coded: the chains as they stand in the file; excess: coded over plan, in per cent;
+- causal tiles: tiles coded without latents, which pay for the first latents; lost: initial bits not got back;
+- initial: bits that the first tile with latents takes from the stack before it gives any back, by scheme.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.special import expit
+
+from bbcodec import ans, learned, modelfile, nets
+from bbcodec.bits_back import initial_bits
+from bbcodec.nets import Markov, causal
+
+
+class FloatLogistic:
+    """Stands in for the rANS kernels: samples and sums float64 log probabilities; nothing is coded."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.bits = 0.0
+
+    def _cost(self, symbols: Any, mu: Any, e: Any, nsym: int) -> float:
+        k, mean, scale = symbols.astype(float), mu / 64, 2.0 ** (np.clip(e, 0, 79) / 8 - 3)
+        low = np.where(k == 0, -np.inf, (k - 0.5 - mean) / scale)
+        high = np.where(k == nsym - 1, np.inf, (k + 0.5 - mean) / scale)
+        upper = low + high > 0  # work where the sigmoid is small: differences keep their precision
+        mass = np.where(upper, expit(-low) - expit(-high), expit(high) - expit(low))
+        return float(-np.log2(np.maximum(mass, 1e-300)).sum())
+
+    def push_logistic(
+        self, head: Any, symbols: Any, mu: Any, e: Any, nsym: int, floor: int
+    ) -> tuple[Any, Any]:
+        self.bits += self._cost(symbols, mu, e, nsym)
+        return head, np.empty(0, np.uint32)
+
+    def pop_logistic(
+        self, head: Any, mu: Any, e: Any, nsym: int, floor: int, words: Any
+    ) -> tuple[Any, Any, int]:
+        u = self.rng.uniform(1e-12, 1 - 1e-12, len(mu))
+        value = mu / 64 + 2.0 ** (np.clip(e, 0, 79) / 8 - 3) * np.log(u / (1 - u))
+        symbols = np.clip(np.rint(value), 0, nsym - 1).astype(np.int32)
+        self.bits -= self._cost(symbols, mu, e, nsym)
+        return head, symbols, 0
+
+    def push_freqs(self, *_: Any) -> tuple[Any, Any]:
+        raise AssertionError("the tile codecs have logistics alone")
+
+
+def float_bits(codec_for: Any, tile: NDArray[np.uint8], kernels: FloatLogistic) -> float:
+    """Bits of one tile under float arithmetic."""
+    kernels.bits = 0.0
+    codec_for(kernels).push(ans.base_message(1), tile)
+    return kernels.bits
+
+
+def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
+    """All columns for one picture."""
+    image = np.asarray(Image.open(path).convert("RGB"))
+    height, width, _ = image.shape
+    coded = learned.encode(image, model)
+    if not np.array_equal(learned.decode(coded.chains, height, width, 3, model), image):
+        raise AssertionError(f"{path}: the round trip is not exact")
+    net, kernels = nets.load(model), FloatLogistic(seed)
+    exact_backend = net.backend
+
+    def latent(stand_in: FloatLogistic, tile: Any) -> Any:
+        net.backend = stand_in  # type: ignore[attr-defined]
+        return net.tile_codec(tile.height, tile.width, 3)
+
+    elbo = plan = 0.0
+    first_tiles = []
+    for tiles, chain in zip(learned.chain_tiles(height, width), coded.chains, strict=True):
+        causal_tiles = int.from_bytes(chain[:2], "little")
+        first_tiles.append(tiles[min(causal_tiles, len(tiles) - 1)])
+        for i, tile in enumerate(tiles):
+            pixels = np.ascontiguousarray(tile.of(image))
+            with_latents = float_bits(lambda k, t=tile: latent(k, t), pixels, kernels)
+            elbo += with_latents
+            plan += with_latents if i >= causal_tiles else float_bits(
+                lambda k, t=tile: causal.tile_codec(t.height, t.width, 3, model.tensors["causal_e"], k),
+                pixels, kernels
+            )  # fmt: skip
+    net.backend = exact_backend  # type: ignore[attr-defined]
+    size = 8 * sum(map(len, coded.chains))
+    tile = first_tiles[0]
+    pixels = np.ascontiguousarray(tile.of(image))
+    row = {
+        "image": path.stem, "elbo": elbo / image.size, "plan": plan / image.size, "coded": size / image.size,
+        "excess": 100 * (size / plan - 1), "tiles": coded.stats.tiles, "causal": coded.stats.causal_tiles,
+        "lost": coded.stats.lost_bits,
+        "initial": initial_bits(net.tile_codec(tile.height, tile.width, 3), pixels),
+        "subpixels": image.size, "bytes": size // 8,
+    }  # fmt: skip
+    if isinstance(net, Markov):
+        row["initial_bb_ans"] = initial_bits(
+            net.tile_codec(tile.height, tile.width, 3, interleave=False), pixels
+        )
+    return row
+
+
+def table(name: str, rows: list[dict[str, Any]]) -> str:
+    """Markdown table of one model."""
+    chain = "initial_bb_ans" in rows[0]
+    heads = ["image", "ELBO", "plan", "coded", "excess %", "causal tiles", "lost bits"]
+    heads += ["initial bits (Bit-Swap)", "initial bits (BB-ANS)"] if chain else ["initial bits (BB-ANS)"]
+    lines = [f"### {name}", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+
+    def line(label: str, r: dict[str, Any]) -> str:
+        cells = [label, f"{r['elbo']:.3f}", f"{r['plan']:.3f}", f"{r['coded']:.3f}", f"{r['excess']:+.2f}"]
+        cells += [f"{r['causal']:.3g} of {r['tiles']:.3g}", f"{r['lost']:.0f}", f"{r['initial']:,.0f}"]
+        return "| " + " | ".join(cells + ([f"{r['initial_bb_ans']:,.0f}"] if chain else [])) + " |"
+
+    mean = {k: float(np.mean([r[k] for r in rows])) for k in rows[0] if k != "image"}
+    return "\n".join(lines + [line(r["image"], r) for r in rows] + [line("**mean**", mean), ""])
+
+
+def main() -> None:
+    """Print one table per model."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("images", nargs="+", type=Path)
+    parser.add_argument("--models", default="rvae,markov", help="released names or .bbm paths")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    for name in args.models.split(","):
+        model = modelfile.load_named(name)
+        rows = []
+        for path in args.images:
+            rows.append(measure(path, model, args.seed))
+            print(f"{name} {path.name}: {rows[-1]['coded']:.3f}", file=sys.stderr)
+        print(table(f"{Path(name).stem} ({model.id[:16]}, {model.nbytes:,} bytes)", rows))
+
+
+if __name__ == "__main__":
+    main()

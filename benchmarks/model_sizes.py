@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What 1-bit weights save: model files beside the same networks in float32.
+
+    python benchmarks/model_sizes.py
+
+Needs the extra `train`. The released networks are rebuilt from the configuration in their model files; `paper` has the
+width, the depth and about the number of parameters of the paper's ResNet VAE (56 M, 97.1 % binary, 255 MB against 13 MB,
+94.9 % smaller; Bird, Kingma and Barber 2021, table 1). Its weights are untrained: only their number counts here.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from bbcodec import modelfile
+from bbcodec.models.config import Config
+from bbcodec.models.export import export, residual_sizes
+from bbcodec.models.train import build
+
+PAPER = Config(family="rvae", width=256, layers=(12,), latents=32, units=4)
+
+
+def row(name: str, config: Config, file_bytes: int | None) -> str:
+    """One line of the table; `file_bytes` None exports the untrained network."""
+    torch.manual_seed(0)
+    model = build(config)
+    sizes = residual_sizes(model)
+    packed = len(export(model)) if file_bytes is None else file_bytes
+    kernels = sizes["binary"] // 8
+    share, saved = sizes["binary"] / sizes["parameters"], 1 - packed / sizes["float32_bytes"]
+    cells = [name, f"{sizes['parameters']:,}", f"{100 * share:.1f} %", f"{sizes['float32_bytes']:,}"]
+    return "| " + " | ".join([*cells, f"{kernels:,}", f"{packed:,}", f"{100 * saved:.1f} %"]) + " |"
+
+
+def main() -> None:
+    """Print the table."""
+    heads = [
+        "model",
+        "parameters",
+        "binary",
+        "float32 bytes",
+        "residual kernels, packed",
+        ".bbm bytes",
+        "smaller by",
+    ]
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    for name, path in modelfile.released().items():
+        model = modelfile.load_named(name)
+        print(row(name, Config.from_dict(dict(model.config)), path.stat().st_size))
+    print(row("rvae at the paper's size", PAPER, None))
+
+
+if __name__ == "__main__":
+    main()
