@@ -198,13 +198,18 @@ def decode(
     return image
 
 
-def inspect(chains: Sequence[bytes | memoryview], height: int, width: int) -> dict[str, Any]:
-    """What the payloads tell without a model: tiles, causal tiles, initial bits not got back."""
+def inspect(
+    chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
+) -> dict[str, Any]:
+    """What the payloads tell without decoding: tiles, causal tiles, initial bits not got back.
+
+    With the model also the number of latents: a list, one number for each layer, from the finest.
+    """
     plan = chain_tiles(height, width)
     if len(chains) != len(plan):
         raise FormatError(f"learned payload: {len(chains)} chains, expected {len(plan)}")
     causal_tiles = [_split(chain, len(tiles))[0] for chain, tiles in zip(chains, plan, strict=True)]
-    return {
+    facts: dict[str, Any] = {
         "chains": len(plan),
         "tile": TILE,
         "tiles": sum(map(len, plan)),
@@ -212,10 +217,16 @@ def inspect(chains: Sequence[bytes | memoryview], height: int, width: int) -> di
         "latent_tiles": sum(map(len, plan)) - sum(causal_tiles),
         "initial_bits_lost": 32 * CAUSAL_LANES * len(plan),
     }
+    if model is not None:
+        net = _net(model, backend_name(None))
+        coded = [t for n, tiles in zip(causal_tiles, plan, strict=True) for t in tiles[n:]]
+        per_tile = [net.latent_counts(t.height, t.width) for t in coded] or [[0] * net.depth]
+        facts["latents"] = [sum(counts) for counts in zip(*per_tile, strict=True)]
+    return facts
 
 
 def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
-    """Net bits that a picture (one tile, at most 2^16 pixels) takes with latents, chain start not counted."""
+    """Net bits that a picture of at most 2^17 pixels takes as one tile with latents, start not counted."""
     height, width, channels = image.shape
     codecs = _TileCodecs(model, channels, backend)
     message = _random_message(height * width)

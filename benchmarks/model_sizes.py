@@ -3,19 +3,20 @@
 
     python benchmarks/model_sizes.py
 
-Needs the extra `train`. The released networks are rebuilt from the configuration in their model files; `paper` has the
-width, the depth and about the number of parameters of the paper's ResNet VAE (56 M, 97.1 % binary, 255 MB against 13 MB,
-94.9 % smaller; Bird, Kingma and Barber 2021, table 1). Its weights are untrained: only their number counts here.
+Needs the extra `train`. The released networks are rebuilt from the configuration in their model files;
+`paper` has the width, the depth and about the number of parameters of the paper's ResNet VAE (56 M, 97.1 %
+binary, 255 MB against 13 MB, 94.9 % smaller; Bird, Kingma and Barber 2021, table 1). Its weights are
+untrained: only their number counts here.
 """
 
 from __future__ import annotations
 
 import torch
-
-from bbcodec import modelfile
 from bbcodec.models.config import Config
 from bbcodec.models.export import export, residual_sizes
 from bbcodec.models.train import build
+
+from bbcodec import modelfile
 
 PAPER = Config(family="rvae", width=256, layers=(12,), latents=32, units=4)
 

@@ -32,9 +32,7 @@ def as_parameters(mu: ArrayLike, e: ArrayLike) -> tuple[NDArray[np.int32], NDArr
     return np.asarray(location, order="C"), np.asarray(scale, order="C")
 
 
-def Logistic(
-    mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None, *, floor: int = 1
-) -> Codec:
+def Logistic(mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None, *, floor: int = 1) -> Codec:
     """Codec for symbols ``0 .. nsym - 1`` under independent integer logistics.
 
     Parameters
@@ -48,16 +46,16 @@ def Logistic(
     backend : str or None
         "numpy", "numba" or "native"; all give the same words.
     floor : 1 or 0
-        Least frequency of a symbol, of 2**20. 1 lets any symbol be pushed. A posterior, which is popped first, takes
-        0: a floor would make one latent in 2,000 an outlier that no model expects.
+        Least frequency of a symbol, of 2**20. 1 lets any symbol be pushed. A posterior, which is popped
+        first, takes 0: a floor would make one latent in 2,000 an outlier that no model expects.
 
     Returns
     -------
     Codec
         Symbols have the broadcast shape of the parameters, of any integer dtype to push, int32 when popped.
         Over a head of any shape; see the vector rule. Pushing raises ValueError for a symbol out of range,
-        popping MessageUnderflow. With a floor of 0 a symbol without probability is a FormatError: only a damaged
-        message makes a decoder push one.
+        popping MessageUnderflow. With a floor of 0 a symbol without probability is a FormatError: only a
+        damaged message makes a decoder push one.
 
     >>> from bbcodec.ans import base_message
     >>> codec = Logistic(mu=[640, 1280, 64], e=24, nsym=256, backend="numpy")

@@ -12,11 +12,13 @@ symbols for ``e`` in 0..79, and the sigmoid is a table over 32 cells per unit of
     A      = clamp((d * INV[e]) >> 10, -2**19, 2**19)    d / 64 / s, in units of 2**-15
     u      = A + 2**19;  i = min(u >> 10, 1023);  f = u - (i << 10)
     C      = T[i] + (((T[i+1] - T[i]) * f) >> 10)        sigmoid(A / 2**15), in units of 2**-30
-    cdf(k) = ((C * (2**20 - floor * nsym)) >> 30) + floor * k    for 1 <= k < nsym;  cdf(0) = 0, cdf(nsym) = 2**20
+    cdf(k) = ((C * (2**20 - floor * nsym)) >> 30) + floor * k    for 1 <= k < nsym;  cdf(0) = 0, cdf(nsym) =
+    2**20
 
-``start = cdf(k)`` and ``freq = cdf(k + 1) - cdf(k) >= floor``: the first term is monotone, the second adds the floor.
-The floor is 1 where any symbol may have to be coded (pixels, priors), and 0 for posteriors, whose symbols are popped
-first: they must look like samples of the logistic, and a floor of 1 would scatter one in 2,000 over the whole range.
+``start = cdf(k)`` and ``freq = cdf(k + 1) - cdf(k) >= floor``: the first term is monotone, the second adds
+the floor. The floor is 1 where any symbol may have to be coded (pixels, priors), and 0 for posteriors, whose
+symbols are popped first: they must look like samples of the logistic, and a floor of 1 would scatter one in
+2,000 over the whole range.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Stream -> bits: bit 1 where ``x + threshold[c] < 0``, with ``threshold`` int16 [C]; the sum cannot overflow."""
+    """Stream -> bits: bit 1 where ``x + threshold[c] < 0`` (an exact sum), with ``threshold`` int16 [C]."""
 
     tag: ClassVar[str] = "sign"
     reads: ClassVar[tuple[str, ...]] = ("x",)

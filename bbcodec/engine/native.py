@@ -69,7 +69,9 @@ def steps(function: Function, tensors: Tensors, values: Mapping[str, Value]) -> 
         sign = only_reader(scale.out)
         if isinstance(sign, Sign):
             merged.add(sign.out)
-            plan.append(Step((op.x,), sign.out, _sign_kernel(conv, _threshold(scale, sign, tensors), outputs)))
+            plan.append(
+                Step((op.x,), sign.out, _sign_kernel(conv, _threshold(scale, sign, tensors), outputs))
+            )
         else:
             plan.append(Step((op.x,), scale.out, _scale_kernel(conv, _scale(scale, tensors), outputs)))
     return plan

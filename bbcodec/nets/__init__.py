@@ -29,6 +29,10 @@ class Net(Protocol):
         """Codec of one tile uint8 [height, width, channels]."""
         ...
 
+    def latent_counts(self, height: int, width: int) -> list[int]:
+        """Latents of a tile in each layer, from the finest."""
+        ...
+
 
 def load(model: Model, backend: str | None = None) -> Net:
     """The family's codecs for a model file.

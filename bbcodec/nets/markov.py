@@ -42,6 +42,12 @@ class Markov:
         if missing := expected - set(model.graph.functions):
             raise ModelError(f"model of family markov lacks the functions {sorted(missing)}")
 
+    def latent_counts(self, height: int, width: int) -> list[int]:
+        """Latents of a tile in each layer, from the finest."""
+        return [
+            self.latents * pixels.positions(height, width, self.multiple, s + 1) for s in range(self.depth)
+        ]
+
     def tile_codec(self, height: int, width: int, channels: int, *, interleave: bool = True) -> Codec:
         """Codec of one tile uint8 [height, width, channels], latents and all.
 

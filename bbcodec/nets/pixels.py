@@ -35,6 +35,12 @@ def network_input(tile: NDArray[np.uint8], multiple: int) -> NDArray[np.int16]:
     return np.ascontiguousarray((rgb.astype(np.int16) - 128) * 16)[None]
 
 
+def positions(height: int, width: int, multiple: int, halvings: int) -> int:
+    """Positions of a padded tile's map at 1 / 2^halvings of its resolution."""
+    rows, columns = (-(-n // multiple) * multiple >> halvings for n in (height, width))
+    return rows * columns
+
+
 def scale_index(log2: Params, bounds: tuple[int, int], bias: int) -> Params:
     """log2 scale in 1/128 -> index e (1/8 of an octave), rounded; `bias` is e at log2 scale 0."""
     e: Params = np.clip(((log2 + 8) >> 4) + bias, *bounds)

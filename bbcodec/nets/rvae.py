@@ -44,6 +44,11 @@ class Rvae:
         if missing := expected - set(model.graph.functions):
             raise ModelError(f"model of family rvae lacks the functions {sorted(missing)}")
 
+    def latent_counts(self, height: int, width: int) -> list[int]:
+        """Latents of a tile in each layer, from the finest."""
+        scales = [s for s, count in enumerate(self.layers) for _ in range(count)]
+        return [self.latents * pixels.positions(height, width, self.multiple, s + 1) for s in scales]
+
     def tile_codec(self, height: int, width: int, channels: int) -> Codec:
         """Codec of one tile uint8 [height, width, channels], latents and all."""
         passes = _TopDown(self, height, width)

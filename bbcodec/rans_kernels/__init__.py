@@ -41,8 +41,8 @@ class RansKernels(Protocol):
         """Push symbols ``0 <= symbol < nsym`` under integer logistics (see ``distributions.tables``).
 
         Returns the new head [L] and the words to put at the front of the tail. ValueError for wrong lengths,
-        ``nsym`` outside 1..4096 or a symbol outside its range. With a ``floor`` of 1 every symbol has a frequency
-        of at least 1; with 0 a symbol may have none, and pushing it is a ValueError too.
+        ``nsym`` outside 1..4096 or a symbol outside its range. With a ``floor`` of 1 every symbol has a
+        frequency of at least 1; with 0 a symbol may have none, and pushing it is a ValueError too.
         """
         ...
 

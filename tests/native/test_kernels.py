@@ -124,7 +124,9 @@ def test_threshold_is_the_sign_of_the_scale(channels: int) -> None:
         threshold = native._threshold(op, Sign("y", "s", "t"), tensors)
         out = np.empty((*x.shape[:3], bits.words(channels)), np.uint64)
         conv.sign(x, threshold, out)
-        assert np.array_equal(out, reference.sign(reference.requantise(raw, mul, add, shift, lo, hi), tensors["t"]))
+        assert np.array_equal(
+            out, reference.sign(reference.requantise(raw, mul, add, shift, lo, hi), tensors["t"])
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 16, 31, 32, 33, 63, 64, 65, 127, 200])

@@ -104,7 +104,11 @@ def test_pointwise_operations_are_their_definitions() -> None:
     x[0, 0, 0, :3] = (0, -1, 1)
     table = rng.integers(-32768, 32768, 100).astype(np.int16)
     threshold = rng.choice([-32768, -1, 0, 1, 32767], 70).astype(np.int16)
-    ops: list[Op] = [Add("x", "y", "sum", -30000, 20000), Sign("x", "sign", "t"), Table("x", "seen", "table", 50)]
+    ops: list[Op] = [
+        Add("x", "y", "sum", -30000, 20000),
+        Sign("x", "sign", "t"),
+        Table("x", "seen", "table", 50),
+    ]
     inputs = [Input("x", "stream", 70, *FULL), Input("y", "stream", 70, *FULL)]
     graph = one(ops, inputs, ["sum", "sign", "seen"], {"table": table, "t": threshold})
     found = Program(graph, "numpy")("f", {"x": x, "y": y})

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import bbcodec
 from bbcodec import ans, learned, modelfile, nets
 from bbcodec.bits_back import initial_bits
 from bbcodec.engine import select
@@ -199,5 +200,31 @@ def test_inspect_needs_no_model() -> None:
     facts = learned.inspect(coded.chains, 130, 200)
     assert facts["tiles"] == 12
     assert facts["causal_tiles"] == coded.stats.causal_tiles
+    assert "latents" not in facts
+
+
+def test_inspect_counts_latents_with_the_model() -> None:
+    model = modelfile.load_named("markov")
+    image = photo(130, 200)
+    chains = learned.encode(image, model).chains
+    counts = learned.inspect(chains, 130, 200, model)["latents"]
+    causal_tiles = learned.inspect(chains, 130, 200)["causal_tiles"]
+    finest = 0
+    for tile in learned.chain_tiles(130, 200)[0][causal_tiles:]:
+        rows, columns = (-(-n // 8) * 8 // 2 for n in (tile.height, tile.width))
+        finest += rows * columns * 12
+    assert counts[0] == finest
+    assert len(counts) == 3
+
+
+def test_files_are_the_same_from_every_backend(backend: str) -> None:
+    image = photo(70, 130)
+    data = bbcodec.compress(image, method="learned", backend=backend, threads=2)
+    assert data == bbcodec.compress(image, method="learned", backend="native", threads=1)
+    assert np.array_equal(bbcodec.decompress(data, backend=backend), image)
+
+
+def test_inspect_refuses_a_wrong_number_of_chains() -> None:
+    coded = learned.encode(photo(130, 200), modelfile.load_named("rvae"))
     with pytest.raises(FormatError):
         learned.inspect(coded.chains * 2, 130, 200)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes golden files that are not there yet; never touches one that is.
+
+    python tests/golden/make.py
+
+Every later version must decode them to the pixels whose SHA-256 stands in manifest.json. Networks that are
+embedded in files are tiny and untrained (the extra `train` makes them); the others are released models,
+which stay released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import bbcodec
+
+HERE = Path(__file__).parent
+MANIFEST = HERE / "manifest.json"
+
+
+def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
+    """Waves and noise, uint8 [H, W, C]; integer arithmetic alone, the same everywhere."""
+    y, x = np.mgrid[:height, :width]
+    waves = [(5 * x + 3 * y) % 256, (x * y // 7) % 256, (255 - 4 * x) % 256, (9 * y + x) % 256]
+    noise = np.array([(i * 2654435761 + seed) >> 13 & 7 for i in range(height * width)]).reshape(
+        height, width
+    )
+    return np.stack([(w // 2 + 40 + noise) for w in waves[:channels]], -1).astype(np.uint8)
+
+
+def tiny_model(seed: int, **changes: Any) -> Any:
+    """A model file of an untrained network of width 16."""
+    import torch
+    from bbcodec.models.config import Config
+    from bbcodec.models.export import export
+    from bbcodec.models.train import build
+
+    from bbcodec import modelfile
+
+    torch.manual_seed(seed)
+    model = build(Config.from_dict(Config(width=16, units=1, layers=(1, 1)).to_dict() | changes))
+    return modelfile.load(export(model.eval()))
+
+
+def recipes() -> dict[str, Any]:
+    """Golden files by name: functions that give their bytes."""
+    rgb, gray = picture(70, 100, 3), picture(37, 90, 1)[..., 0]
+    deep = (picture(11, 13, 3).astype(np.uint16) << 8) + picture(11, 13, 3, seed=5)
+    palette = Image.fromarray(picture(19, 23, 3)).quantize(17)
+    icc_like = bbcodec.Metadata(icc=bytes(range(200)), exif=b"Exif\0\0II*\0", xmp=b"<x/>", dpi=(72.0, 96.0))
+
+    def learned(image: Any, **options: Any) -> Any:
+        return lambda: bbcodec.compress(image, method="learned", **options)
+
+    def embedded(seed: int, image: Any, **changes: Any) -> Any:
+        return lambda: bbcodec.compress(
+            image, method="learned", model=tiny_model(seed, **changes), embed_model=True
+        )
+
+    def classic(image: Any, **options: Any) -> Any:
+        return lambda: bbcodec.compress(image, method="classic", **options)
+
+    return {
+        "classic_1": classic(Image.fromarray(gray).convert("1", dither=Image.Dither.NONE)),
+        "classic_p": classic(palette),
+        "classic_l": classic(gray),
+        "classic_la": classic(picture(9, 14, 2)),
+        "classic_rgb": classic(rgb, metadata=icc_like),
+        "classic_rgba": classic(picture(21, 8, 4)),
+        "classic_i16": classic(deep[..., 0]),
+        "classic_rgb16": classic(deep),
+        "classic_1x1": classic(np.array([[[1, 2, 3]]], np.uint8)),
+        "learned_rvae": learned(rgb, model="rvae"),
+        "learned_markov": learned(rgb, model="markov"),
+        "learned_gray": learned(gray, model="rvae"),
+        "learned_rgba": learned(picture(66, 70, 4), model="markov"),
+        "embedded_rvae_1_1": embedded(1, picture(200, 150, 3)),
+        "embedded_rvae_1_32": embedded(2, picture(140, 150, 3), precision="1/32"),
+        "embedded_rvae_32_32": embedded(3, picture(140, 150, 3), precision="32/32"),
+        "embedded_rvae_bases": embedded(4, picture(140, 150, 3), bases=2),
+        "embedded_markov": embedded(5, picture(200, 150, 3), family="markov"),
+    }
+
+
+def digest(pixels: np.ndarray) -> str:
+    """SHA-256 over dtype, shape and bytes (little-endian)."""
+    little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
+    head = f"{pixels.dtype.name} {list(pixels.shape)}\n".encode()
+    return hashlib.sha256(head + little.tobytes()).hexdigest()
+
+
+def main() -> None:
+    """Write what is missing."""
+    manifest = json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
+    for name, recipe in recipes().items():
+        path = HERE / f"{name}.bb"
+        if path.exists():
+            continue
+        path.write_bytes(recipe())
+        manifest[path.name] = digest(bbcodec.decompress(path.read_bytes()))
+        print(path.name, path.stat().st_size)
+    MANIFEST.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
