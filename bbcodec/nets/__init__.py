@@ -44,9 +44,4 @@ def load(model: Model, backend: str | None = None) -> Net:
     """
     if model.family not in FAMILIES:
         raise ModelError(f"model family {model.family!r} is unknown, expected one of {', '.join(FAMILIES)}")
-    try:
-        return FAMILIES[model.family](model, backend)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"model of family {model.family}: configuration or tensors are not sound ({error!r})"
-        ) from error
+    return FAMILIES[model.family](model, backend)

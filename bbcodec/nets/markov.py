@@ -9,6 +9,7 @@ the top latent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,8 @@ from numpy.typing import NDArray
 from bbcodec.bits_back import BitSwap, MarkovBBANS
 from bbcodec.codecs import Codec
 from bbcodec.engine import Program
-from bbcodec.errors import ModelError
 from bbcodec.modelfile import Model
-from bbcodec.nets import pixels
+from bbcodec.nets import pixels, signature
 
 
 class Markov:
@@ -33,14 +33,17 @@ class Markov:
     def __init__(self, model: Model, backend: str | None = None):
         self.backend = backend
         self.program = Program(model.graph, backend)
-        self.depth = len(model.config["layers"])
-        self.latents: int = model.config["latents"]
+        layers, self.latents = signature.layers_and_latents(model.config)
+        self.depth = len(layers)
         self.multiple = 2**self.depth
-        self.top = model.tensors["prior"].astype(np.int32)
-        expected = {"likelihood"} | {f"infer_{i}" for i in range(self.depth)}
-        expected |= {f"generate_{i}" for i in range(self.depth - 1)}
-        if missing := expected - set(model.graph.functions):
-            raise ModelError(f"model of family markov lacks the functions {sorted(missing)}")
+        self.top = pixels.vector(model, "prior", 32767, 2 * self.latents).astype(np.int32)
+        check, z = partial(signature.check_function, self.program), self.latents
+        for i in range(self.depth):
+            check(f"infer_{i}", {"z": z} if i else {"x": 3}, {"params": (2 * z, -1)})
+        for i in range(self.depth - 1):
+            check(f"generate_{i}", {"z": z}, {"params": (2 * z, 1)})
+        check("likelihood", {"z": z}, {"params": (9, 1)})
+        signature.check_work(self.program)
 
     def latent_counts(self, height: int, width: int) -> list[int]:
         """Latents of a tile in each layer, from the finest."""

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from bbcodec.codecs import Codec, from_generator
 from bbcodec.distributions import Logistic
+from bbcodec.errors import ModelError
+from bbcodec.modelfile import Model
 
 LATENT_SYMBOLS = 512
 LATENT_CENTRE = 256
@@ -25,6 +27,16 @@ PIXEL_E = (0, 78)
 MEAN_LIMIT = 30 * 512  # |mean| of a latent, in 1/64 step
 
 Params = NDArray[np.int32]
+
+
+def vector(model: Model, name: str, limit: int, size: int | None = None) -> NDArray[np.int16]:
+    """int16 tensor [size] of a model, all within ±limit; ModelError where there is none such."""
+    tensor = model.tensors.get(name)
+    if tensor is None or tensor.dtype != np.int16 or tensor.ndim != 1 or size not in (None, len(tensor)):
+        raise ModelError(f"model: tensor {name!r} is missing, or no int16 vector of {size or 'any'} numbers")
+    if int(tensor.min()) < -limit or int(tensor.max()) > limit:
+        raise ModelError(f"model: tensor {name!r} leaves ±{limit}")
+    return tensor
 
 
 def network_input(tile: NDArray[np.uint8], multiple: int) -> NDArray[np.int16]:

@@ -9,6 +9,7 @@ is the finest. Tensor ``top`` is the vector that the top-down stream starts from
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,8 @@ from numpy.typing import NDArray
 from bbcodec.bits_back import BBANS
 from bbcodec.codecs import Codec, from_generator
 from bbcodec.engine import Program
-from bbcodec.errors import ModelError
 from bbcodec.modelfile import Model
-from bbcodec.nets import pixels
+from bbcodec.nets import pixels, signature
 
 
 class Rvae:
@@ -33,16 +33,25 @@ class Rvae:
     def __init__(self, model: Model, backend: str | None = None):
         self.backend = backend
         self.program = Program(model.graph, backend)
-        self.layers: list[int] = model.config["layers"]
+        self.layers, self.latents = signature.layers_and_latents(model.config)
         self.depth = sum(self.layers)
-        self.latents: int = model.config["latents"]
         self.multiple = 2 ** len(self.layers)
-        self.top = model.tensors["top"]
-        expected = {"bottom_up", "likelihood"} | {
-            f"{f}_{i}" for i in range(self.depth) for f in ("params", "advance")
-        }
-        if missing := expected - set(model.graph.functions):
-            raise ModelError(f"model of family rvae lacks the functions {sorted(missing)}")
+        self.top = pixels.vector(model, "top", signature.STREAM)
+        self._check()
+
+    def _check(self) -> None:
+        width, z = len(self.top), self.latents
+        scales = [s for s, count in enumerate(self.layers) for _ in range(count)]
+        features = {f"feature_{i}": (2 * z, -1 - s) for i, s in enumerate(scales)}
+        check = partial(signature.check_function, self.program)
+        check("bottom_up", {"x": 3}, features)
+        for i, s in enumerate(scales):
+            # The last layer met at a scale, the finest-numbered one, leads to the next finer scale.
+            up = int(s > 0 and scales.index(s) == i)
+            check(f"params_{i}", {"h": width}, {"params": (4 * z, 0)})
+            check(f"advance_{i}", {"h": width, "z": z}, {"next": (width, up)})
+        check("likelihood", {"h": width}, {"params": (9, 1)})
+        signature.check_work(self.program)
 
     def latent_counts(self, height: int, width: int) -> list[int]:
         """Latents of a tile in each layer, from the finest."""
