@@ -229,7 +229,8 @@ def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> fl
     """Net bits that a picture of at most 2^17 pixels takes as one tile with latents, start not counted."""
     height, width, channels = image.shape
     codecs = _TileCodecs(model, channels, backend)
-    message = _random_message(height * width)
+    padded = [-(-side // codecs.net.multiple) * codecs.net.multiple for side in (height, width)]
+    message = _random_message(padded[0] * padded[1])
     before = message_bits(message)
     (message,) = codecs.latent(_Tile(0, 0, height, width)).push(message, image)
     return message_bits(message) - before

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,3 +229,44 @@ def test_inspect_refuses_a_wrong_number_of_chains() -> None:
     coded = learned.encode(photo(130, 200), modelfile.load_named("rvae"))
     with pytest.raises(FormatError):
         learned.inspect(coded.chains * 2, 130, 200)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "L16", "RGB16", "RGBA16"])
+@pytest.mark.parametrize("size", [(1, 1), (257, 130)], ids=str)
+def test_every_mode_goes_through_the_model(mode: str, size: tuple[int, int]) -> None:
+    channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[mode.removesuffix("16")]
+    colour = photo(*size, channels=3, seed=4)
+    image = np.concatenate([colour, 255 - colour[..., :1]], axis=2)[
+        ..., [0, 3] if channels == 2 else range(channels)
+    ]
+    if mode.endswith("16"):
+        noise = np.random.default_rng(1).integers(0, 64, image.shape, np.uint16)
+        image = (image.astype(np.uint16) << 8) + noise
+    image = np.ascontiguousarray(image[..., 0] if channels == 1 else image)
+    data = bbcodec.compress(image, method="learned", model="markov")
+    assert np.array_equal(bbcodec.decompress(data), image)
+    assert bbcodec.info(data).model_id == modelfile.load_named("markov").id
+
+
+def test_damaged_files_give_errors_and_never_a_wrong_picture() -> None:
+    data = bbcodec.compress(photo(70, 90), method="learned", model="markov")
+    broken = [data[:cut] for cut in range(0, len(data), 37)]
+    broken += [
+        data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :] for at in range(110) for bit in (0, 5)
+    ]
+    for bad in broken:
+        with pytest.raises(bbcodec.BBCodecError):
+            bbcodec.decompress(bad)
+
+
+def test_a_model_that_is_not_here_is_named(tmp_path: Path) -> None:
+    model = modelfile.load_named("rvae")
+    other = tmp_path / "other.bbm"
+    notes = {"copy": "of rvae"}
+    other.write_bytes(modelfile.dump(model.family, model.config, model.graph, notes=notes))
+    image = photo(66, 66)
+    data = bbcodec.compress(image, method="learned", model=other)
+    with pytest.raises(bbcodec.ModelMissingError, match=modelfile.load_named(other).id[:16]):
+        bbcodec.decompress(data)
+    embedded = bbcodec.compress(image, method="learned", model=other, embed_model=True)
+    assert np.array_equal(bbcodec.decompress(embedded), image)

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``import bbcodec`` offers: `compress`, `decompress`, `decompress_image`, `decompress_picture`.
+
+Here pictures, coders and the container are put together; none of them is implemented here. The learned coder
+and the models are imported when they are first needed, so that ``import bbcodec`` stays quick.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bbcodec import classic, container, planes
+from bbcodec import metadata as meta
+from bbcodec.container import Buffer, Header, Limits
+from bbcodec.contents import chains_of, mode_of, palette_of, parts_of
+from bbcodec.encoder import Encoder, Progress
+from bbcodec.errors import BBCodecError, FormatError, OptionError
+from bbcodec.metadata import Metadata
+from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, model_for
+from bbcodec.palettes import channels, unpack_palette, unpaint
+from bbcodec.pictures import MODES, Picture, PictureLike, digest
+
+__all__ = ["compress", "decompress", "decompress_image", "decompress_picture"]
+
+Method: TypeAlias = Literal["auto", "learned", "classic"]
+
+_NOT_LEARNED = ("1", "P")
+
+
+def compress(
+    image: PictureLike,
+    *,
+    method: Method = "auto",
+    model: ModelLike = DEFAULT_MODEL,
+    embed_model: bool = False,
+    metadata: Metadata | Mapping[str, Any] | None = None,
+    keep_metadata: bool = True,
+    threads: int = 0,
+    backend: str | None = None,
+    verify: bool = True,
+    progress: Progress | None = None,
+) -> bytes:
+    """Compress a picture losslessly into the bytes of a ``.bb`` file.
+
+    The same picture and options give the same bytes, whatever the number of threads and the backend.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image, ndarray or Picture
+        uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, bool ``[H, W]``, or a Pillow image of mode
+        1, P, L, LA, RGB, RGBA, I;16, I;16B, or what `read_image` returns.
+    method : {"auto", "learned", "classic"}
+        ``learned``: latent-variable model; ``classic``: WebP and other lossless coders; ``auto``: the better
+        one for this picture, by cheap statistics.
+    model : str, path or Model
+        Released name, id, path of a ``.bbm`` file, or a loaded model.
+    embed_model : bool
+        Put the model file into the result, if the learned method is used.
+    metadata : Metadata or mapping, optional
+        Replaces fields of the picture's own metadata: icc, exif, xmp (bytes), dpi, text, colour_key.
+    keep_metadata : bool
+        False drops the picture's own metadata.
+    threads : int
+        0 for all cores.
+    backend : str, optional
+        Of the engine: numpy, numba, native.
+    verify : bool
+        Decode the result and compare every pixel before returning it.
+    progress : callable, optional
+        Called with (tiles done, tiles in all) by the learned method.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    UnsupportedImageError
+        The picture cannot be kept exactly.
+    OptionError
+        An option that does not exist or does not fit the picture.
+    ModelMissingError, ModelError
+        The model is not there, or damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.zeros((4, 6, 3), np.uint8)
+    >>> data = compress(picture)
+    >>> data[:4], np.array_equal(decompress(data), picture)
+    (b'\\x89BBC', True)
+    """
+    if method not in ("auto", "learned", "classic"):
+        raise OptionError(f"method is {method!r}, expected 'auto', 'learned' or 'classic'")
+    picture = Picture.of(image)
+    kept = picture.metadata if keep_metadata else Metadata()
+    picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
+    mode = MODES[picture.mode]
+    if method == "learned" and picture.mode in _NOT_LEARNED:
+        raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
+    encoder = Encoder(picture, mode, model, embed_model, _threads(threads), backend, progress)
+    if method == "learned":
+        sections = encoder.learned()
+    elif method == "auto" and picture.mode in ("RGB", "RGBA"):
+        sections = encoder.auto()
+    else:
+        sections = encoder.classic()
+    header = Header(mode.code, int(picture.axis), picture.width, picture.height, digest(picture))
+    data = container.write(header, [*sections, *meta.pack(picture.metadata)])
+    if verify:
+        _verify(data, picture, encoder)
+    return data
+
+
+def decompress(
+    data: Buffer,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+    model: ModelLike | None = None,
+    progress: Progress | None = None,
+) -> NDArray[Any]:
+    """Return the pixels of a ``.bb`` file: bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``.
+
+    For a palette picture these are the indices; `decompress_picture` gives the palette with them.
+
+    Parameters
+    ----------
+    data : bytes-like
+        A whole file.
+    threads : int
+        0 for all cores.
+    backend : str, optional
+        Of the engine: numpy, numba, native. The pixels do not depend on it.
+    limits : Limits or int, optional
+        What may be allocated; a number is the largest width * height (2**30 if not given).
+    model : str, path or Model, optional
+        A model to use, beside the installed ones, if the file names it.
+    progress : callable, optional
+        Called with (tiles done, tiles in all) by the learned method.
+
+    Raises
+    ------
+    FormatError
+        Not a sound ``.bb`` file.
+    LimitError
+        More pixels than allowed.
+    ModelMissingError
+        The file needs a model that is neither embedded nor installed.
+    """
+    return decompress_picture(
+        data, threads=threads, backend=backend, limits=limits, model=model, progress=progress
+    ).array
+
+
+def decompress_image(data: Buffer, **options: Any) -> Image.Image:
+    """Return the Pillow image of a ``.bb`` file: same mode, pixels and palette; metadata in ``info``.
+
+    Options and errors as for `decompress`; also `UnsupportedImageError` for 16-bit LA, RGB and RGBA pictures,
+    for which Pillow has no mode.
+    """
+    return decompress_picture(data, **options).to_pil()
+
+
+def decompress_picture(
+    data: Buffer,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+    model: ModelLike | None = None,
+    progress: Progress | None = None,
+) -> Picture:
+    """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata. See `decompress`."""
+    bounds = Limits.of(limits)
+    parsed = container.read(data, limits=bounds)
+    mode = mode_of(parsed.header)
+    height, width = parsed.header.height, parsed.header.width
+    parts = parts_of(parsed, mode)
+    pixels: NDArray[Any] | None = None
+    stored = palette_of(parsed, mode)
+    palette = None
+    for section, mask in parts:
+        place = planes.shape(mask, mode, height, width)
+        assert place is not None  # parts_of has checked every mask
+        body = section.payload[1:]
+        name, offset = f"section {section.kind}", section.offset + 1
+        if stored is not None and body[0] == classic.PAINTED:
+            shape = (height, width, channels(stored))
+            painted = classic.decode_painted(body, shape, name=name, offset=offset)
+            palette = unpack_palette(stored, painted)
+            samples = unpaint(painted, palette)
+        elif section.kind == container.CLASSIC:
+            samples = classic.decode(body, *place, name=name, offset=offset)
+        else:
+            from bbcodec import learned
+
+            samples = learned.decode(
+                chains_of(section),
+                *place[0],
+                model_for(parsed, model),
+                threads=_threads(threads),
+                backend=backend,
+                progress=progress,
+            )
+        if len(parts) == 1:
+            pixels = samples.reshape(mode.shape(height, width))
+        else:
+            if pixels is None:
+                pixels = np.zeros(mode.shape(height, width), mode.dtype)
+            planes.place(pixels, samples, mask, mode)
+    assert pixels is not None  # parts_of has checked that something is there
+    if stored is not None and palette is None:
+        palette = unpack_palette(stored)
+    picture = Picture(
+        pixels, mode.name, palette, meta.unpack(parsed.sections, bounds), axis=bool(parsed.header.flags & 1)
+    )
+    found = digest(picture)
+    if found != parsed.header.digest:
+        raise FormatError(
+            f"decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
+        )
+    return picture
+
+
+def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:
+    limits = Limits(max_pixels=picture.width * picture.height, max_metadata=2**62)
+    decoded = decompress_picture(
+        data, threads=encoder.threads, backend=encoder.backend, limits=limits, model=encoder.loaded
+    )
+    if not decoded.same(picture) or decoded.metadata != picture.metadata:
+        raise BBCodecError(
+            "the compressed picture does not decode to its source; nothing was written; please report it"
+        )
+
+
+def _threads(wanted: int) -> int:
+    if wanted < 0:
+        raise OptionError(f"threads is {wanted}, expected 0 (all cores) or more")
+    if wanted:
+        return wanted
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

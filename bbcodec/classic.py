@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The classic method: planes of samples through lossless coders of well-kept libraries.
+
+Here one array of samples becomes one self-describing payload (method byte + data) and back: WebP lossless of
+Pillow, deflate and LZMA of the standard library, and a residual split for 16-bit samples. Which arrays a
+picture consists of is `bbcodec.api`'s business, and learned models must not be known here.
+
+Every encoder choice is made by fixed rules on sizes, never on time, so that the same samples give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, WebPImagePlugin
+
+from bbcodec.antidiagonals import steps
+from bbcodec.container import Buffer, Reader, varint
+from bbcodec.metadata import inflate
+
+__all__ = ["METHODS", "PAINTED", "decode", "decode_painted", "encode", "encode_painted", "webp_size"]
+
+Samples = NDArray[Any]
+
+WEBP, TILED, DEFLATE, LZMA, SPLIT16, LZMA_BITS, PAINTED = range(7)
+METHODS = ("webp", "webp tiles", "deflate", "lzma", "split16", "lzma bits", "painted")
+"""Names of the method bytes, for reports."""
+
+_WEBP_SIDE = 16383  # pixels: VP8L has 14 bits for each side
+_TILE_PIXELS = 2**23  # libwebp's encoder takes about 40 bytes a pixel
+_WHOLE_PIXELS = 2**24  # larger pictures are coded in tiles first
+# Below this many bits a pixel, long repeats may be what makes a picture small, and tiles cut them.
+_TILED_BITS = 4.0
+_SMALL_BYTES = 2**16  # up to here deflate and LZMA are tried too: WebP's tables weigh on tiny pictures
+# LZMA is also tried on arrays of repeats up to 4 MiB (two seconds or so): below so many WebP bits a sample.
+# It gains up to a quarter on palette indices, a tenth on screens, and nothing on photographs.
+_LZMA_BYTES = 2**22
+_LZMA_BELOW_GRAY, _LZMA_BELOW_COLOUR = 4.0, 2.0
+_THOROUGH_PIXELS = 2**12  # up to here WebP's slowest effort takes a moment only
+_LZMA_FILTERS: list[dict[str, int]] = [
+    {
+        "id": lzma.FILTER_LZMA2,
+        "preset": 9 | lzma.PRESET_EXTREME,
+        "dict_size": _LZMA_BYTES,  # a rule of the format, and with it the memory that decoding takes
+        "lc": 0,
+        "lp": 0,
+        "pb": 0,
+    }
+]
+_LZMA_RATIO = 2**14  # at best a 273-byte match takes about a quarter of a bit
+_CROP = 256
+# WebP's quickest effort takes a tenth of the time; it finds long repeats that the default may miss.
+_QUICK = {"method": 0, "quality": 80}
+
+
+def encode(samples: Samples, *, threads: int = 1) -> bytes:
+    """Return the payload of an array of samples.
+
+    Parameters
+    ----------
+    samples : ndarray
+        bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]`` with C = 1..4.
+    threads : int
+        Threads for the tiles of large arrays; the bytes do not depend on it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    >>> (decode(encode(x), x.shape, x.dtype) == x).all()
+    np.True_
+    """
+    planes = samples[:, :, None] if samples.ndim == 2 else samples
+    if samples.dtype == np.uint16:
+        return _encode16(np.ascontiguousarray(planes), threads)
+    bilevel = samples.dtype == np.bool_
+    if bilevel:
+        planes = np.ascontiguousarray(planes).view(np.uint8) != 0
+    planes = np.ascontiguousarray(planes, dtype=np.uint8)
+    found = [_encode_webp(planes, threads)]
+    if planes.nbytes <= _SMALL_BYTES:
+        squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
+        found.append(bytes([DEFLATE]) + squeeze.compress(planes.tobytes()) + squeeze.flush())
+    below = _LZMA_BELOW_GRAY if planes.shape[2] == 1 else _LZMA_BELOW_COLOUR
+    if bilevel and planes.nbytes <= 8 * _LZMA_BYTES:
+        found.append(bytes([LZMA_BITS]) + _lzma(np.packbits(planes[:, :, 0], axis=1).tobytes()))
+    elif planes.nbytes <= _SMALL_BYTES or (
+        planes.nbytes <= _LZMA_BYTES and 8 * len(found[0]) < below * planes.nbytes
+    ):
+        found.append(bytes([LZMA]) + _lzma(planes.tobytes()))
+    return min(found, key=len)
+
+
+def decode(
+    data: Buffer, shape: tuple[int, ...], dtype: Any, *, name: str = "classic", offset: int = 0
+) -> Samples:
+    """Return the samples of a payload.
+
+    Parameters
+    ----------
+    data : bytes-like
+    shape : tuple of int
+        ``[H, W]`` or ``[H, W, C]``.
+    dtype : bool, uint8 or uint16
+    name, offset
+        Where the payload stands, for messages.
+
+    Raises
+    ------
+    FormatError
+        The payload is damaged, or does not hold samples of that shape. What a payload says about its own size
+        is compared with `shape` before anything of that size is allocated.
+    """
+    full = (*shape, 1) if len(shape) == 2 else shape
+    dtype = np.dtype(dtype)
+    reader = Reader(data, name, offset)
+    if dtype == np.uint16:
+        return _decode16(reader, full).reshape(shape)
+    planes = _decode8(reader, full, bits=dtype == np.bool_).reshape(shape)
+    if dtype == np.bool_:
+        if planes.max() > 1:
+            raise reader.error(f"bilevel sample is {int(planes.max())}, expected 0 or 1")
+        return planes.view(np.bool_)
+    return planes
+
+
+def encode_painted(colours: NDArray[np.uint8], *, threads: int = 1) -> bytes:
+    """Return the payload of a palette picture that is held as its colours ``[H, W, 3 or 4]``."""
+    return bytes([PAINTED]) + _encode_webp(colours, threads)
+
+
+def decode_painted(
+    data: Buffer, shape: tuple[int, int, int], *, name: str = "classic", offset: int = 0
+) -> NDArray[np.uint8]:
+    """Return the colours ``[H, W, 3 or 4]`` of a payload of `encode_painted`; errors as of `decode`."""
+    reader = Reader(data, name, offset)
+    reader.u8("method")
+    if reader.left and data[1] not in (WEBP, TILED):
+        raise reader.error(f"painted with method {data[1]}, expected {WEBP} or {TILED}")
+    return _decode8(reader, shape)
+
+
+def webp_size(samples: Samples, *, quick: bool = False, threads: int = 1) -> int:
+    """Return the size in bytes of an uint8 array as a WebP file of Pillow's default effort.
+
+    Parameters
+    ----------
+    samples : ndarray
+        Larger arrays than WebP allows, or than `encode` always codes whole, are measured as tiles.
+    quick : bool
+        Take WebP's quickest effort, for an estimate: the default is up to a sixth smaller on photographs.
+    threads : int
+    """
+    planes = samples[:, :, None] if samples.ndim == 2 else samples
+    height, width = planes.shape[:2]
+    effort = _QUICK if quick else {}
+    if max(height, width) > _WEBP_SIDE or height * width > _WHOLE_PIXELS:
+        return sum(map(len, _map(lambda at: _vp8l(planes[at], **effort), _grid(height, width), threads)))
+    return 20 + len(_vp8l(planes, **effort))
+
+
+# --- 8 bits -------------------------------------------------------------------------------------------------
+
+
+def _decode8(reader: Reader, shape: tuple[int, ...], *, bits: bool = False) -> NDArray[np.uint8]:
+    method = reader.u8("method")
+    size = int(np.prod(shape, dtype=np.int64))
+    if method == WEBP:
+        stream = reader.rest()
+        _check_vp8l(stream, shape[0], shape[1], reader)
+        return _unvp8l(stream, shape, reader)
+    if method == TILED:
+        return _decode_tiles(reader, shape)
+    if method == DEFLATE:
+        raw = inflate(reader, size)
+    elif method == LZMA:
+        raw = _unlzma(reader, size)
+    elif method == LZMA_BITS and bits:
+        row = -(-shape[1] // 8)
+        packed = np.frombuffer(_unlzma(reader, shape[0] * row), np.uint8).reshape(shape[0], row)
+        return np.unpackbits(packed, axis=1, count=shape[1]).reshape(shape)
+    else:
+        raise reader.error(f"classic method is {method}, expected 0 to 3{', or 5' if bits else ''}")
+    return np.frombuffer(raw, np.uint8).reshape(shape).copy()
+
+
+def _lzma(raw: bytes) -> bytes:
+    return lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA_FILTERS)
+
+
+def _unlzma(reader: Reader, size: int) -> bytes:
+    packed = reader.rest()
+    if size > _LZMA_RATIO * len(packed):
+        raise reader.error(f"{len(packed)} bytes of LZMA cannot hold {size} bytes")
+    # FORMAT_RAW takes no memory limit: the fixed dictionary size of the filter chain is the limit.
+    expand = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA_FILTERS)
+    try:
+        raw = expand.decompress(packed, size + 1)
+        if len(raw) == size and not expand.eof:
+            raw += expand.decompress(b"", 1)  # reads the end mark
+    except (lzma.LZMAError, EOFError) as error:
+        raise reader.error(f"LZMA stream is damaged: {error}") from error
+    if len(raw) != size or not expand.eof or expand.unused_data:
+        raise reader.error(f"LZMA stream does not end after {size} bytes")
+    return raw
+
+
+def _grid_size(height: int, width: int) -> tuple[int, int]:
+    """Return tile columns and rows of the tiled method: a rule of the format, given by the size alone."""
+    cols = -(-width // _WEBP_SIDE)
+    return cols, -(-height // min(_WEBP_SIDE, max(1, _TILE_PIXELS // -(-width // cols))))
+
+
+def _grid(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Return the tiles of the tiled method in raster order; none is empty."""
+    cols, rows = _grid_size(height, width)
+    y, x = (height * np.arange(rows + 1) // rows).tolist(), (width * np.arange(cols + 1) // cols).tolist()
+    return [(slice(*y[i : i + 2]), slice(*x[j : j + 2])) for i in range(rows) for j in range(cols)]
+
+
+def _encode_webp(planes: NDArray[np.uint8], threads: int) -> bytes:
+    height, width = planes.shape[:2]
+    pixels = height * width
+    fits = max(height, width) <= _WEBP_SIDE
+    if not fits or pixels > _WHOLE_PIXELS:
+        tiles = _map(lambda at: _vp8l(planes[at]), _grid(height, width), threads)
+        tiled = bytes([TILED]) + b"".join(varint(len(tile)) for tile in tiles) + b"".join(tiles)
+        if not fits or 8 * len(tiled) >= _TILED_BITS * pixels:
+            return tiled
+        return min(bytes([WEBP]) + _vp8l(planes), tiled, key=len)
+    stream = min(_vp8l(planes), _vp8l(planes, **_QUICK), key=len)
+    if pixels <= _THOROUGH_PIXELS:
+        stream = min(stream, _vp8l(planes, quality=100, method=6), key=len)
+    return bytes([WEBP]) + stream
+
+
+def _decode_tiles(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    cols, rows = _grid_size(shape[0], shape[1])
+    if reader.left < 2 * cols * rows:  # before millions of them are listed
+        raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
+    grid = _grid(shape[0], shape[1])
+    sizes = [reader.varint(f"size of tile {i}") for i in range(len(grid))]
+    streams = [reader.take(size, f"tile {i}") for i, size in enumerate(sizes)]
+    reader.finish()
+    for (y, x), stream in zip(grid, streams, strict=True):
+        _check_vp8l(stream, y.stop - y.start, x.stop - x.start, reader)
+    out = np.empty(shape, np.uint8)
+    for (y, x), stream in zip(grid, streams, strict=True):
+        out[y, x] = _unvp8l(stream, (y.stop - y.start, x.stop - x.start, shape[2]), reader)
+    return out
+
+
+def _vp8l(planes: NDArray[np.uint8], **effort: int) -> bytes:
+    """Return the VP8L stream of ``[H, W, C]`` samples, without the RIFF headers around it (20 bytes)."""
+    channels = planes.shape[2]
+    if channels == 1:
+        pixels = np.repeat(planes, 3, axis=2)
+    elif channels == 2:
+        pixels = np.concatenate([np.repeat(planes[:, :, :1], 3, axis=2), planes[:, :, 1:]], axis=2)
+    else:
+        pixels = np.ascontiguousarray(planes)
+    out = io.BytesIO()
+    image = Image.frombytes("RGBA" if channels in (2, 4) else "RGB", planes.shape[1::-1], pixels.tobytes())
+    image.save(out, "WEBP", lossless=True, exact=True, **effort)
+    riff = out.getvalue()
+    at = 12
+    while riff[at : at + 4] != b"VP8L":
+        at += 8 + (struct.unpack_from("<I", riff, at + 4)[0] + 1 & ~1)
+    (length,) = struct.unpack_from("<I", riff, at + 4)
+    return riff[at + 8 : at + 8 + length]
+
+
+def _check_vp8l(stream: Buffer, height: int, width: int, reader: Reader) -> None:
+    """Raise unless the VP8L stream says that it holds a picture of this size."""
+    if len(stream) < 6 or stream[0] != 0x2F:
+        raise reader.error("no VP8L signature 0x2f")
+    (bits,) = struct.unpack_from("<I", stream, 1)
+    found = ((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1)
+    if found != (height, width) or bits >> 29:
+        raise reader.error(
+            f"VP8L stream is {found[1]} x {found[0]}, version {bits >> 29}; expected {width} x "
+            f"{height}, version 0"
+        )
+
+
+def _unvp8l(stream: Buffer, shape: tuple[int, ...], reader: Reader) -> NDArray[np.uint8]:
+    body = b"VP8L" + struct.pack("<I", len(stream)) + bytes(stream) + b"\0" * (len(stream) & 1)
+    riff = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+    try:
+        # The plugin's class and not Image.open: sizes have been checked, Pillow's own limit is not wanted.
+        image: Image.Image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
+        image = image.convert("RGBA" if shape[2] in (2, 4) else "RGB")
+    except Exception as error:  # Pillow raises several kinds, of no common root, on damaged data
+        raise reader.error(f"VP8L stream is damaged: {error}") from error
+    pixels = np.asarray(image)
+    if pixels.shape[:2] != shape[:2]:
+        raise reader.error(
+            f"VP8L stream holds {pixels.shape[1]} x {pixels.shape[0]}, expected {shape[1]} x {shape[0]}"
+        )
+    channels = {1: [0], 2: [0, 3]}.get(shape[2])
+    return np.ascontiguousarray(pixels if channels is None else pixels[:, :, channels])
+
+
+def _map(work: Callable[[Any], bytes], items: list[Any], threads: int) -> list[bytes]:
+    if threads <= 1 or len(items) == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:  # libwebp runs without the interpreter lock
+        return list(pool.map(work, items))
+
+
+# --- 16 bits
+# ----------------------------------------------------------------------------------------------------------
+# payload: method SPLIT16, transform byte, varint length of the high part, high part, low part (absent for
+# SCALED). The parts are 8-bit payloads of the high and low bytes of the transformed samples.
+
+_PREDICT, _COLOUR, _SCALED = 1, 2, 4
+
+
+def _encode16(planes: NDArray[np.uint16], threads: int) -> bytes:
+    if np.array_equal(planes >> 8, planes & 255):  # 8-bit samples times 257, the usual widening
+        return _pack16(planes, _SCALED, threads)
+    height, width, channels = planes.shape
+    y, x = max(0, height - _CROP) // 2, max(0, width - _CROP) // 2
+    crop = np.ascontiguousarray(planes[y : y + _CROP, x : x + _CROP])
+    kinds = [0, _PREDICT, *((_COLOUR, _PREDICT | _COLOUR) if channels >= 3 else ())]
+    tried = {kind: _pack16(crop, kind, threads) for kind in kinds}
+    kind = min(kinds, key=lambda k: len(tried[k]))
+    return tried[kind] if crop.shape == planes.shape else _pack16(planes, kind, threads)
+
+
+def _pack16(planes: NDArray[np.uint16], kind: int, threads: int) -> bytes:
+    if kind & _COLOUR:
+        planes = planes.copy()
+        planes[:, :, 0] -= planes[:, :, 1]
+        planes[:, :, 2] -= planes[:, :, 1]
+    if kind & _PREDICT:
+        planes = _residual(planes)
+    high = encode((planes >> 8).astype(np.uint8), threads=threads)
+    low = b"" if kind & _SCALED else encode((planes & 255).astype(np.uint8), threads=threads)
+    return bytes([SPLIT16, kind]) + varint(len(high)) + high + low
+
+
+def _decode16(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    method, kind = reader.u8("method"), reader.u8("transform")
+    if method != SPLIT16 or kind > 4 or (kind & _COLOUR and shape[2] < 3):
+        raise reader.error(
+            f"method {method}, transform {kind}: expected {SPLIT16} and 0 to 4 that fit {shape[2]} channels"
+        )
+    size = reader.varint("size of high part")
+    at = reader.offset
+    planes = _decode8(Reader(reader.take(size, "high part"), "high part", at), shape).astype(np.uint16)
+    planes <<= 8
+    if kind & _SCALED:
+        reader.finish()
+        planes |= planes >> 8
+        return planes
+    planes |= _decode8(Reader(reader.rest(), "low part", at + size), shape)
+    if kind & _PREDICT:
+        planes = _unresidual(planes)
+    if kind & _COLOUR:
+        planes[:, :, 0] += planes[:, :, 1]
+        planes[:, :, 2] += planes[:, :, 1]
+    return planes
+
+
+def _residual(planes: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return sample - MED(W, N, NW) mod 2^16, signs folded: 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
+
+    MED is the predictor of JPEG-LS (ITU-T T.87), written as the median of W, N and W + N - NW; pixels outside
+    are 0.
+    """
+    padded = np.pad(planes, ((1, 0), (1, 0), (0, 0)))
+    diff = planes - _med(padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1])
+    signs = np.negative(diff >> 15)
+    folded: NDArray[np.uint16] = (diff << 1) ^ signs
+    return folded
+
+
+def _unresidual(folded: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    height, width, channels = folded.shape
+    out = np.zeros((height + 1, width + 1, channels), np.uint16)
+    out[1:, 1:] = (folded >> 1) ^ (np.uint16(0) - (folded & 1))
+    flat = out.reshape(-1, channels)
+    for step in steps(height, width):
+        flat[step.pixel] += _med(flat[step.left], flat[step.up], flat[step.up_left])
+    return np.ascontiguousarray(out[1:, 1:])
+
+
+def _med(w: NDArray[np.uint16], n: NDArray[np.uint16], nw: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    low, high = np.minimum(w, n), np.maximum(w, n)
+    # The median of three by cases, so that nothing leaves 16 bits: w + n - nw is only used where nw lies
+    # between.
+    return np.where(nw >= high, low, np.where(nw <= low, high, w + (n - nw)))

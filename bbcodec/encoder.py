@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One picture on its way into sections: classic, learned, or the better of the two.
+
+The container around the sections, and the check of the result, are `bbcodec.api`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from bbcodec import classic, container, planes
+from bbcodec.choose import choose
+from bbcodec.container import Section, varint
+from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, load, model_bytes
+from bbcodec.palettes import pack_palette, paint
+from bbcodec.pictures import Mode, Palette, Picture
+
+if TYPE_CHECKING:
+    from bbcodec.modelfile import Model
+
+__all__ = ["Encoder", "Progress"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+# A learned result above this part of the extrapolated WebP size is "poor": the classic method is tried after
+# all.
+_POOR = 0.97
+# So it is above this part of the quick WebP size of the whole picture, which knows of repeats that the crops
+# miss.
+_POOR_QUICK = 0.8
+# Bytes of colours from which the palette (at most 1 KiB) is not coded as their order: it does not weigh, and
+# looking for the colours of a large picture takes time.
+_ORDERED = 2**17
+
+
+@dataclass
+class Encoder:
+    """One picture on its way into sections."""
+
+    picture: Picture
+    mode: Mode
+    model: ModelLike
+    embed_model: bool
+    threads: int
+    backend: str | None
+    progress: Progress | None
+    loaded: Model | None = None
+
+    def classic(self, mask: int = 0) -> list[Section]:
+        """Code the planes of a mask (all by default) with the classic method."""
+        if self.picture.palette is not None:
+            return self._palette_picture(self.picture.palette)
+        mask = mask or planes.every(self.mode)
+        payload = classic.encode(planes.select(self.picture.pixels, mask, self.mode), threads=self.threads)
+        return [Section(container.CLASSIC, bytes([mask]) + payload)]
+
+    def _palette_picture(self, palette: Palette) -> list[Section]:
+        """Code a palette and its indices, or the colours and how the palette orders them if that is less.
+
+        The colours are what a WebP file would hold, so that these sections are never much larger than one.
+        """
+        pixels = self.picture.pixels
+        found = [
+            Section(container.PALETTE, pack_palette(palette)),
+            Section(container.CLASSIC, bytes([planes.COLOUR]) + classic.encode(pixels, threads=self.threads)),
+        ]
+        colours = paint(palette, pixels)
+        if colours is None:
+            return found
+        payload = classic.encode_painted(colours, threads=self.threads)
+        painted = [
+            Section(container.PALETTE, pack_palette(palette, pixels if len(payload) < _ORDERED else None)),
+            Section(container.CLASSIC, bytes([planes.COLOUR]) + payload),
+        ]
+        return min(found, painted, key=_size)
+
+    def learned(self) -> list[Section]:
+        """Code the colour samples (their high bytes) with the model, the rest with the classic method."""
+        from bbcodec import learned
+
+        model = self._model()
+        colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
+        coded = learned.encode(
+            colours, model, threads=self.threads, backend=self.backend, progress=self.progress
+        )
+        stored = bytes.fromhex(model.id) + (model_bytes(self.model, model) if self.embed_model else b"")
+        lengths = b"".join(varint(len(chain)) for chain in coded.chains)
+        payload = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths + b"".join(coded.chains)
+        sections = [Section(container.MODEL, stored), Section(container.CHAINS, payload)]
+        every = planes.every(self.mode)
+        for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):
+            if mask & every:
+                sections += self.classic(mask & every)
+        return sections
+
+    def _model(self) -> Model:
+        self.loaded = self.loaded or load(self.model)
+        return self.loaded
+
+    def auto(self) -> list[Section]:
+        """Code with the method that the statistics favour; with both where they do not tell."""
+        from bbcodec import learned
+
+        if self.model != DEFAULT_MODEL:
+            self._model()  # a wrong name is an error, whatever the picture
+        colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
+        choice = choose(
+            colours, lambda crop: learned.estimate_bits(crop, self._model(), backend=self.backend)
+        )
+        if not choice.learned:
+            return self.classic()
+        found = self.learned()
+        size = next(len(section.payload) for section in found if section.kind == container.CHAINS)
+        if (
+            choice.classic
+            or 8 * size > _POOR * choice.webp_bits
+            or size > _POOR_QUICK * classic.webp_size(colours, quick=True, threads=self.threads)
+        ):
+            found = min(self.classic(), found, key=_size)
+        return found
+
+
+def _size(sections: list[Section]) -> int:
+    return sum(len(section.payload) for section in sections)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image files: read exactly or refused by name, and written without changing a pixel.
+
+Everything about files and their formats is here; what a picture is, is said in `bbcodec.pictures`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from bbcodec import metadata as meta
+from bbcodec import png16
+from bbcodec.container import MAX_PIXELS
+from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
+from bbcodec.metadata import Metadata
+from bbcodec.pictures import Palette, Picture, PictureLike
+
+__all__ = ["read_image", "write_image"]
+
+# Readers of Pillow whose pixels are what the file holds. Others reduce deep samples silently (JPEG 2000,
+# AVIF), rasterise (EPS, WMF), or pick one of several pictures (ICO, ICNS).
+_EXACT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "TGA", "PCX", "QOI")
+
+# Pillow's switch against decompression bombs is global; images of 100 megapixels are our daily work, and
+# `max_pixels` is checked here instead. The lock keeps our own threads from undoing each other's change.
+_OPEN_LOCK = threading.Lock()
+
+
+def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read an image file exactly, 16-bit RGB(A) PNG included.
+
+    Parameters
+    ----------
+    source : path or binary file object
+    max_pixels : int
+        Largest width * height.
+
+    Raises
+    ------
+    UnsupportedImageError
+        What cannot be kept exactly: animations, multi-page files, CMYK, 32-bit and float samples, formats
+        whose reader reduces the samples.
+    FormatError
+        Not an image, or damaged.
+    LimitError
+        More than `max_pixels`.
+    OSError
+        The file cannot be read.
+    """
+    name = ""
+    if isinstance(source, str | os.PathLike):
+        name = f"{os.fspath(source)}: "
+        data = Path(source).read_bytes()
+    else:
+        data = source.read()
+    try:
+        return _read_bytes(data, max_pixels)
+    except BBCodecError as error:
+        raise type(error)(f"{name}{error}") from error
+
+
+def _read_bytes(data: bytes, max_pixels: int) -> Picture:
+    with _OPEN_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keep, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(io.BytesIO(data))
+        except (
+            Exception
+        ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
+            raise FormatError("not an image that Pillow can read, or damaged") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = keep
+    if image.format not in _EXACT_FORMATS:
+        raise UnsupportedImageError(
+            f"{image.format} files may lose bits on reading, expected {', '.join(_EXACT_FORMATS)}"
+        )
+    if image.width * image.height > max_pixels:
+        raise LimitError(f"{image.width} x {image.height} is above the limit of {max_pixels} pixels")
+    mode = png16.sniff(data) if image.format == "PNG" else None
+    if mode is None:
+        return Picture.of(image)
+    if getattr(image, "n_frames", 1) > 1:
+        return Picture.of(image)  # refuses it by name
+    pixels = png16.decode(data)
+    try:
+        image.load()  # metadata chunks may stand behind the pixels
+    except Exception as error:
+        raise FormatError(f"PNG: pixels cannot be read: {error}") from error
+    return Picture(pixels, mode, metadata=meta.from_pil(image))
+
+
+# What each file format can hold so that Pillow reads the same mode and the same pixels back.
+_WRITABLE = {
+    "PNG": ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I;16B"),
+    "WEBP": ("RGB", "RGBA"),
+    "TIFF": ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I;16B"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "PPM": ("1", "L", "RGB"),
+}
+_SUFFIXES = {
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
+    ".pbm": "PPM",
+    ".pnm": "PPM",
+}
+
+
+def write_image(
+    target: str | os.PathLike[str] | BinaryIO, image: PictureLike, *, format: str | None = None
+) -> None:
+    """Write a picture to an image file, pixels unchanged, with its metadata where the format has a place.
+
+    Parameters
+    ----------
+    target : path or binary file object
+    image : Picture, Pillow image or array
+    format : str, optional
+        ``png``, ``webp``, ``tif``, ``bmp`` or ``ppm``; by default from the suffix, and PNG for a file object.
+
+    Raises
+    ------
+    UnsupportedImageError
+        The format cannot hold the mode exactly. (BMP and PPM have no place for ICC, EXIF and XMP: these are
+        left out.)
+    OptionError
+        The suffix is not one of the above.
+    OSError
+        The file cannot be written.
+    """
+    suffix = f".{format.lower()}" if format else ".png"
+    if not format and isinstance(target, str | os.PathLike):
+        suffix = Path(target).suffix.lower()
+    kind = _SUFFIXES.get(suffix)
+    if kind is None:
+        raise OptionError(
+            f"cannot write {suffix or 'a file without suffix'!r}, expected {', '.join(sorted(_SUFFIXES))}"
+        )
+    picture = Picture.of(image)
+    data = _encode_file(picture, kind)
+    if isinstance(target, str | os.PathLike):
+        Path(target).write_bytes(data)
+    else:
+        target.write(data)
+
+
+def _encode_file(picture: Picture, kind: str) -> bytes:
+    m, palette = picture.metadata, picture.palette
+    if (kind == "PNG" and picture.mode.endswith("A;16")) or (picture.mode == "RGB;16" and kind == "PNG"):
+        return png16.encode(picture.pixels, m)
+    rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
+    if picture.mode not in _WRITABLE[kind] or (kind != "PNG" and (rich or m.colour_key is not None)):
+        what = "a palette with alpha" if rich else f"mode {picture.mode}"
+        raise UnsupportedImageError(f"{kind} cannot hold {what} exactly; write a PNG")
+    if kind == "PNG" and palette is not None and palette.layout == "RGBA":
+        palette = _split_alpha(palette)
+    image = replace(picture, palette=palette, metadata=Metadata()).to_pil()
+    options: dict[str, Any] = {}
+    if kind in ("PNG", "WEBP", "TIFF"):
+        options = {"icc_profile": m.icc, "exif": m.exif, "dpi": m.dpi if kind != "WEBP" else None}
+    if kind == "WEBP":
+        options |= {"lossless": True, "exact": True, "xmp": m.xmp}
+    elif kind == "TIFF":
+        options |= {"compression": "tiff_adobe_deflate", "exif": _tiff_tags(m)}
+    elif kind == "BMP":
+        options["dpi"] = m.dpi
+    elif kind == "PNG":
+        options |= {"pnginfo": _png_text(m), "transparency": m.colour_key}
+        if palette is not None:
+            options["transparency"] = palette.transparency
+    out = io.BytesIO()
+    image.save(out, kind, **{key: value for key, value in options.items() if value is not None})
+    return out.getvalue()
+
+
+def _split_alpha(palette: Palette) -> Palette:
+    """Return an RGBA palette as PNG has it: RGB entries, and their alpha as transparency."""
+    entries = np.frombuffer(palette.data, np.uint8).reshape(-1, 4)
+    return Palette(entries[:, :3].tobytes(), "RGB", entries[:, 3].tobytes())
+
+
+def _tiff_tags(m: Metadata) -> Image.Exif:
+    source = Image.Exif()
+    if m.exif is not None:
+        try:
+            source.load(m.exif)
+        except Exception:  # a damaged block, which Pillow's writer could not take over: its tags are left out
+            source = Image.Exif()
+    tags = meta.descriptive(source)
+    if m.xmp is not None:
+        tags[meta.TIFF_XMP] = m.xmp
+    return tags
+
+
+def _png_text(m: Metadata) -> PngImagePlugin.PngInfo:
+    chunks = PngImagePlugin.PngInfo()
+    if m.xmp is not None:
+        chunks.add_itxt("XML:com.adobe.xmp", m.xmp.decode("utf-8", "replace"))
+    for key, value in m.text:
+        chunks.add_text(key, value)
+    return chunks

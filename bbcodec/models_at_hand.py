@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which model a picture is coded with: by name, path or id; embedded, given or installed.
+
+The model file itself is `bbcodec.modelfile`'s business, which is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from bbcodec import container
+from bbcodec.container import MODEL_ID_SIZE, Container, model_id_of
+from bbcodec.errors import FormatError, ModelMissingError, OptionError
+
+if TYPE_CHECKING:
+    from bbcodec.modelfile import Model
+
+__all__ = ["DEFAULT_MODEL", "ModelLike", "load", "model_bytes", "model_for"]
+
+DEFAULT_MODEL = "rvae"
+"""Name of the model that is used unless another is asked for."""
+
+ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
+
+
+def load(model: ModelLike) -> Model:
+    """Return a model by released name, id or path, or the model itself."""
+    from bbcodec import modelfile
+
+    return model if isinstance(model, modelfile.Model) else modelfile.load_named(model)
+
+
+def model_bytes(source: ModelLike, model: Model) -> bytes:
+    """Return the file of a loaded model, to be embedded."""
+    from bbcodec import modelfile
+
+    candidates = list(modelfile.released().values())
+    if isinstance(source, str | os.PathLike):
+        candidates.append(Path(source))
+    for path in candidates:
+        if path.is_file() and hashlib.sha256(found := path.read_bytes()).hexdigest() == model.id:
+            return found
+    again = modelfile.dump(model.family, model.config, model.graph, model.tensors, notes=model.notes)
+    if hashlib.sha256(again).hexdigest() != model.id:
+        raise OptionError(
+            f"model {model.id} cannot be embedded: its file is not at hand; pass its path as model"
+        )
+    return again
+
+
+def model_for(parsed: Container, given: ModelLike | None) -> Model:
+    """Return the model that a file names: the given one, the embedded one, or an installed one."""
+    from bbcodec import modelfile
+
+    section = parsed.one(container.MODEL)
+    if section is None:
+        raise FormatError(f"file: section {container.CHAINS} without section {container.MODEL}")
+    wanted = model_id_of(section)
+    if given is not None and (model := load(given)).id == wanted:
+        return model
+    embedded = section.payload[MODEL_ID_SIZE:]
+    if len(embedded):
+        found = hashlib.sha256(embedded).hexdigest()
+        if found != wanted:
+            raise FormatError(f"section {section.kind}: embedded model has id {found}, expected {wanted}")
+        return modelfile.load(embedded)
+    for path in modelfile.released().values():
+        model = modelfile.load_named(path)
+        if model.id == wanted:
+            return model
+    raise ModelMissingError(f"the file needs model {wanted}, which is neither embedded nor installed")
