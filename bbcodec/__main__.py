@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m bbcodec` and the `bbcodec` script: signals and streams are made ready, then the commands run.
+
+Nothing else lives here, and nothing slow is imported before the signals have their handlers.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["main"]
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by an exception, so that temporary files are removed on the way out."""
+    raise SystemExit(128 + number)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT of a shell's background jobs.
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _stop)
+    # A file name need not be text; what cannot be printed is shown escaped.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    from bbcodec.cli import app
+
+    app(prog_name="bbcodec")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bbcodec compare`: sizes and times of bbcodec beside PNG, WebP and JPEG XL, every round trip verified.
+
+Here codecs are timed and the table is made; how each is called stands in `rivals`.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bbcodec.cli import options
+from bbcodec.cli.files import read_input
+from bbcodec.cli.report import Reporter, shown, write_json, write_text
+
+if TYPE_CHECKING:
+    from bbcodec.cli.rivals import Codec
+    from bbcodec.pictures import Picture
+
+__all__ = ["compare"]
+
+_HEAD = f"  {'codec':<16}{'bytes':>12}{'bits/dim':>10}{'encode s':>10}{'decode s':>10}"
+
+
+def compare(
+    inputs: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images to measure; '-' is stdin.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|ID|PATH",
+            help="Model to measure; may be repeated. [default: the released ones]",
+        ),
+    ] = None,
+    threads: Annotated[
+        int,
+        typer.Option(
+            "--threads", "-T", min=0, metavar="N", help="Threads of bbcodec and JPEG XL; 0 means all cores."
+        ),
+    ] = 1,
+    backend: options.Backend = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = 0,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Measure bbcodec beside PNG, WebP and, where imagecodecs is installed, JPEG XL.
+
+    Every codec is lossless, leaves metadata out, and is checked pixel by pixel while it is measured. Bits per
+    dim are bits per sample: 8 x bytes / (width x height x channels). Times are of one run, after a warm-up.
+    """
+    reporter = Reporter(quiet, verbose)
+    measured: list[dict[str, Any]] = []
+    rows: list[Codec] = []
+
+    def one(name: str) -> dict[str, Any]:
+        from bbcodec.images import read_image
+
+        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+        picture = read_image(io.BytesIO(read_input(name)), **limit)
+        if not rows:
+            rows.extend(_prepare(model, threads, backend))
+        results = []
+        with reporter.progress(name) as progress:
+            for done, codec in enumerate(rows):
+                if progress:
+                    progress(done, len(rows))
+                results.append(_measure(codec, picture))
+        record = {
+            "input": name,
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "dims": picture.pixels.size,
+            "codecs": results,
+        }
+        if not as_json:
+            write_text(
+                "\n".join(
+                    [f"{shown(name)}  {picture.width} x {picture.height} {picture.mode}", *_table(results)]
+                )
+            )
+        measured.append(record)
+        return record
+
+    records = reporter.each(inputs, str, one)
+    means = _means(measured)
+    if as_json:
+        write_json({"images": records, "mean": means})
+    elif len(measured) > 1:
+        write_text("\n".join([f"mean of {len(measured)} images", *_table(means)]))
+    reporter.finish(records, as_json=False)
+
+
+def _prepare(model: list[str] | None, threads: int, backend: str | None) -> list[Codec]:
+    """Return the codecs, each run once on a small picture, so that imports and model files are not timed."""
+    import contextlib
+
+    import numpy as np
+
+    from bbcodec import modelfile
+    from bbcodec.cli.rivals import codecs
+    from bbcodec.pictures import Picture
+
+    rows = codecs(model or sorted(modelfile.released(), reverse=True), threads, backend)
+    small = Picture.of(np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3))
+    for codec in rows:
+        with contextlib.suppress(Exception):  # it is going to fail again where it counts
+            codec.decode(codec.encode(small))
+    return rows
+
+
+def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
+    """Return the result of one codec on one picture: size and times, or why there are none.
+
+    A rival that cannot take the picture, or changes it, gets a row that says so. For our own codec that is an
+    error, except where it says what it does not take.
+    """
+    from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, UnsupportedImageError
+
+    try:
+        start = time.perf_counter()
+        data = codec.encode(picture)
+        middle = time.perf_counter()
+        decoded = codec.decode(data)
+        end = time.perf_counter()
+        exact = codec.exact(picture, decoded)
+    except Exception as error:  # whatever a library raises on a picture that it cannot take
+        if codec.ours and not isinstance(error, ModelMissingError | OptionError | UnsupportedImageError):
+            raise
+        return {"codec": codec.name, "error": " ".join(str(error).split()) or type(error).__name__}
+    if not exact and codec.ours:
+        raise BBCodecError(f"{codec.name}: round trip differs")
+    if not exact:
+        return {"codec": codec.name, "error": "round trip differs"}
+    return {
+        "codec": codec.name,
+        "bytes": len(data),
+        "bits_per_dim": 8 * len(data) / picture.pixels.size,
+        "encode_seconds": middle - start,
+        "decode_seconds": end - middle,
+    }
+
+
+def _means(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mean result of each codec over the images that it could code, with their number."""
+    means: list[dict[str, Any]] = []
+    for index, first in enumerate(records[0]["codecs"] if records else ()):
+        good = [record["codecs"][index] for record in records if "bytes" in record["codecs"][index]]
+        mean: dict[str, Any] = {"codec": first["codec"], "images": len(good)}
+        if good:
+            for key in ("bytes", "bits_per_dim", "encode_seconds", "decode_seconds"):
+                mean[key] = sum(result[key] for result in good) / len(good)
+        else:
+            mean["error"] = "no image"
+        means.append(mean)
+    return means
+
+
+def _table(results: list[dict[str, Any]]) -> list[str]:
+    lines = [_HEAD]
+    for r in results:
+        if "bytes" in r:
+            size = f"{r['bytes']:>12.0f}{r['bits_per_dim']:>10.3f}"
+            times = f"{r['encode_seconds']:>10.2f}{r['decode_seconds']:>10.2f}"
+            lines.append(f"  {r['codec']:<16}{size}{times}")
+        else:
+            lines.append(f"  {r['codec']:<16}{'-':>12}  {r['error']}")
+    return lines

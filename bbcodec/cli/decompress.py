@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bbcodec decompress`: `.bb` files in, images out."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from typing import Annotated, Any, Literal
+
+import typer
+
+from bbcodec.cli import options
+from bbcodec.cli.files import Job, open_output, plan, remove_source, restored_name
+from bbcodec.cli.report import STREAM, Reporter, shown
+from bbcodec.errors import BBCodecError
+
+__all__ = ["decompress"]
+
+
+def decompress(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="FILE.bb", help="Files to decompress; '-' is stdin.")
+    ],
+    output: options.Output = None,
+    output_dir: options.OutputDir = None,
+    stdout: options.Stdout = False,
+    force: options.Force = False,
+    remove: options.Remove = False,
+    format: Annotated[
+        Literal["png", "webp", "tif", "bmp", "ppm"] | None,
+        typer.Option("--format", help="Image format to write. [default: by the suffix of -o, else png]"),
+    ] = None,
+    model: options.ModelName = None,
+    threads: options.Threads = 0,
+    backend: options.Backend = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = 0,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
+
+    The checksum of the pixels is verified before the image appears. PNG holds every image; another format is
+    refused where it could not hold the image exactly.
+    """
+    reporter = Reporter(quiet, verbose)
+    jobs = plan(
+        inputs,
+        lambda name: restored_name(name, f".{format or 'png'}"),
+        output=output,
+        output_dir=output_dir,
+        stdout=stdout,
+        remove=remove,
+        as_json=as_json,
+    )
+
+    def one(job: Job) -> dict[str, Any]:
+        import numpy as np
+
+        from bbcodec import api
+        from bbcodec.images import read_image, write_image
+
+        started = time.perf_counter()
+        source = job.read()
+        suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
+        kind = format or suffix[1:] or "png"
+        with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
+            picture = api.decompress_picture(
+                source, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
+            )
+            buffer = io.BytesIO()
+            write_image(buffer, picture, format=kind)
+            file.write(buffer.getbuffer())
+        if remove:
+            buffer.seek(0)
+            if not np.array_equal(read_image(buffer).pixels, picture.pixels):
+                raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+            remove_source(job, buffer.getbuffer())
+        seconds = time.perf_counter() - started
+        what = f"{picture.width} x {picture.height} {picture.mode}"
+        if job.target == STREAM:
+            reporter.detail(f"{shown(job.source)}: {what}")
+        else:
+            reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
+        reporter.detail(f"  {kind} of {buffer.getbuffer().nbytes} bytes, {seconds:.2f} s")
+        return {
+            "input": job.source,
+            "output": job.target,
+            "input_bytes": len(source),
+            "output_bytes": buffer.getbuffer().nbytes,
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "format": kind,
+            "seconds": seconds,
+        }
+
+    reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bbcodec info`: what is in a file, without decoding its pixels and without needing its model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bbcodec.cli import options
+from bbcodec.cli.files import read_input
+from bbcodec.cli.report import Reporter, shown, write_text
+
+if TYPE_CHECKING:
+    from bbcodec.contents import Info
+
+__all__ = ["info"]
+
+
+def info(
+    inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to describe; '-' is stdin.")],
+    max_pixels: options.MaxPixels = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = 0,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show what is in .bb files: picture, sections, model, latents, and the initial bits not got back."""
+    reporter = Reporter(quiet, verbose)
+
+    def one(name: str) -> dict[str, Any]:
+        from bbcodec import contents
+
+        report = contents.info(read_input(name), limits=max_pixels)
+        model = _model_name(report.model_id)
+        if not as_json:
+            write_text("\n".join([shown(name), *_lines(report, model)]))
+        return {"input": name, **report.as_dict(), "model_name": model}
+
+    reporter.finish(reporter.each(inputs, str, one), as_json)
+
+
+def _model_name(model_id: str | None) -> str | None:
+    """Return the name of an installed model, or None."""
+    if model_id is None:
+        return None
+    import hashlib
+
+    from bbcodec import modelfile
+
+    for name, path in modelfile.released().items():
+        if hashlib.sha256(path.read_bytes()).hexdigest() == model_id:
+            return name
+    return None
+
+
+def _lines(report: Info, model: str | None) -> list[str]:
+    """Return the description of one file, a line for each thing."""
+    rows = [
+        (
+            "picture",
+            f"{report.width} x {report.height} {report.mode}, {report.bits_per_sample} bits a sample",
+        ),
+        (
+            "file",
+            f"{report.file_size} bytes, {report.bits_per_dim:.3f} bits/dim, format {report.format_version}",
+        ),
+        ("method", f"{report.method} ({'; '.join(report.coders)})"),
+    ]
+    if report.model_id is not None:
+        where = "embedded" if report.model_embedded else "installed" if model else "not installed here"
+        rows.append(("model", " ".join(filter(None, (model, report.model_id, f"({where})")))))
+    for key, value in (report.learned or {}).items():
+        label = key.replace("_", " ")
+        if isinstance(value, list | tuple) and value and all(isinstance(item, dict) for item in value):
+            rows += [(f"{label} {number}", _pairs(item)) for number, item in enumerate(value)]
+        else:
+            rows.append((label, _pairs(value) if isinstance(value, dict) else _plain(value)))
+    for key, value in report.metadata.items():
+        rows.append(
+            (key.replace("_", " "), f"{value} bytes" if key in ("icc", "exif", "xmp") else _plain(value))
+        )
+    rows.append(("checksum", report.digest))
+    for section in report.sections:
+        kind = "" if section["critical"] else ", may be skipped"
+        rows.append((f"section {section['type']}", f"{section['size']} bytes at {section['offset']}{kind}"))
+    width = max(len(label) for label, _ in rows)
+    return [f"  {label:<{width}}  {value}" for label, value in rows]
+
+
+def _plain(value: Any) -> str:
+    """Return a value on one line, without the control characters that a hostile file may hold."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return shown(str(value)) if value != "-" else "-"
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in values.items())

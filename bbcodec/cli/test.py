@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bbcodec test`: decode whole files and say whether they are sound. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from bbcodec.cli import options
+from bbcodec.cli.files import read_input
+from bbcodec.cli.report import Reporter, shown
+
+__all__ = ["verify"]
+
+
+def verify(
+    inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to test; '-' is stdin.")],
+    model: options.ModelName = None,
+    threads: options.Threads = 0,
+    backend: options.Backend = None,
+    max_pixels: options.MaxPixels = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = 0,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Verify .bb files whole: every section, and the checksum of the decoded pixels."""
+    reporter = Reporter(quiet, verbose)
+
+    def one(name: str) -> dict[str, Any]:
+        from bbcodec import api
+
+        started = time.perf_counter()
+        data = read_input(name)
+        with reporter.progress(name) as progress:
+            picture = api.decompress_picture(
+                data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
+            )
+        seconds = time.perf_counter() - started
+        reporter.note(f"{shown(name)}: ok, {picture.width} x {picture.height} {picture.mode}")
+        reporter.detail(f"  {len(data)} bytes, {seconds:.2f} s")
+        return {
+            "input": name,
+            "ok": True,
+            "bytes": len(data),
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "seconds": seconds,
+        }
+
+    reporter.finish(reporter.each(inputs, str, one), as_json)
