@@ -101,7 +101,8 @@ void sign(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows
         for (std::size_t start = 0; start < channels; start += 64) {
             const std::size_t count = std::min<std::size_t>(64, channels - start);
             std::uint64_t bits = 0;
-            for (std::size_t i = 0; i < count; ++i) bits |= static_cast<std::uint64_t>(x[start + i] + threshold[start + i] < 0) << i;
+            for (std::size_t i = 0; i < count; ++i)
+                bits |= static_cast<std::uint64_t>(x[start + i] + threshold[start + i] < 0) << i;
             *out++ = bits;
         }
 }

@@ -181,9 +181,7 @@ def test_maps(backend: str, seed: int, channels: int, n: int, height: int, width
     inputs = tuple(Input(name, "stream", channels, *full) for name in "xy")
     function = Function(inputs, tuple(ops), tuple(op.out for op in ops))
     tensors = {"table": table, "t": thresholds(rng, channels)}
-    same(
-        Graph({"f": function}, tensors), {k: v.astype(np.int16) for k, v in arrays.items()}, backend
-    )
+    same(Graph({"f": function}, tensors), {k: v.astype(np.int16) for k, v in arrays.items()}, backend)
 
 
 @bounded
