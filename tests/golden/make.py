@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 import bbcodec
+from bbcodec.pictures import Palette, Picture
 
 HERE = Path(__file__).parent
 MANIFEST = HERE / "manifest.json"
@@ -53,6 +54,12 @@ def recipes() -> dict[str, Any]:
     rgb, gray = picture(70, 100, 3), picture(37, 90, 1)[..., 0]
     deep = (picture(11, 13, 3).astype(np.uint16) << 8) + picture(11, 13, 3, seed=5)
     palette = Image.fromarray(picture(19, 23, 3)).quantize(17)
+    # A smooth picture, a palette in disorder: the colours are coded, and the order beside them.
+    order = np.arange(64) * 37 % 64
+    entries = np.zeros((64, 3), np.uint8)
+    entries[order] = 2 * np.arange(64)[:, None]
+    indices = np.repeat(order, 20).reshape(64, 20).astype(np.uint8)
+    shuffled = Picture(indices, "P", Palette(entries.tobytes()))
     icc_like = bbcodec.Metadata(icc=bytes(range(200)), exif=b"Exif\0\0II*\0", xmp=b"<x/>", dpi=(72.0, 96.0))
 
     def learned(image: Any, **options: Any) -> Any:
@@ -69,6 +76,7 @@ def recipes() -> dict[str, Any]:
     return {
         "classic_1": classic(Image.fromarray(gray).convert("1", dither=Image.Dither.NONE)),
         "classic_p": classic(palette),
+        "classic_p_painted": classic(shuffled),
         "classic_l": classic(gray),
         "classic_la": classic(picture(9, 14, 2)),
         "classic_rgb": classic(rgb, metadata=icc_like),
