@@ -19,7 +19,6 @@ the first tile with latents, and is folded to one lane at the end.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -86,17 +85,52 @@ class _Tile:
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def chain_tiles(height: int, width: int) -> list[list[_Tile]]:
-    """Tiles of every chain of a picture, in the order in which they are encoded."""
-    rows, columns = -(-height // TILE), -(-width // TILE)
-    tiles = [
-        _Tile(y * TILE, x * TILE, min(TILE, height - y * TILE), min(TILE, width - x * TILE))
-        for y in range(rows)
-        for x in range(columns)
-    ]
-    count = -(-len(tiles) // CHAIN_TILES)
-    cuts = [i * len(tiles) // count for i in range(count + 1)]
-    return [tiles[a:b] for a, b in itertools.pairwise(cuts)]
+class TileGrid:
+    """Where the tiles of a picture lie, and which chain holds which; all arithmetic, nothing is listed ahead.
+
+    Attributes
+    ----------
+    tiles, chains : how many.
+    """
+
+    def __init__(self, height: int, width: int):
+        self.height, self.width = height, width
+        self.rows, self.columns = -(-height // TILE), -(-width // TILE)
+        self.tiles = self.rows * self.columns
+        self.chains = -(-self.tiles // CHAIN_TILES)
+
+    def span(self, chain: int) -> range:
+        """Numbers of the tiles of a chain, in the order in which they are encoded."""
+        return range(chain * self.tiles // self.chains, (chain + 1) * self.tiles // self.chains)
+
+    def tile(self, index: int) -> _Tile:
+        """A tile by its number in raster order."""
+        top, left = (n * TILE for n in divmod(index, self.columns))
+        return _Tile(top, left, min(TILE, self.height - top), min(TILE, self.width - left))
+
+    def chain(self, chain: int) -> list[_Tile]:
+        """The tiles of a chain."""
+        return [self.tile(index) for index in self.span(chain)]
+
+    def sizes(self, span: range) -> list[tuple[int, int, int]]:
+        """(height, width, how many) of the tiles numbered by `span`; zeros included."""
+        edge_height, edge_width = self.height - (self.rows - 1) * TILE, self.width - (self.columns - 1) * TILE
+        right = span.stop // self.columns - span.start // self.columns
+        bottom = max(0, span.stop - max(span.start, self.tiles - self.columns))
+        corner = int(span.start < span.stop == self.tiles)
+        inner = len(span) - right - bottom + corner
+        return [
+            (TILE, TILE, inner),
+            (TILE, edge_width, right - corner),
+            (edge_height, TILE, bottom - corner),
+            (edge_height, edge_width, corner),
+        ]
+
+    def split(self, chains: Sequence[bytes | memoryview]) -> list[tuple[int, memoryview]]:
+        """Causal tiles and message of every chain; FormatError where they do not fit the picture."""
+        if len(chains) != self.chains:
+            raise FormatError(f"learned payload: {len(chains)} chains, expected {self.chains}")
+        return [_split(chain, len(self.span(i))) for i, chain in enumerate(chains)]
 
 
 class _TileCodecs:
@@ -150,9 +184,11 @@ def encode(
     """
     height, width, channels = image.shape
     codecs = _TileCodecs(model, channels, backend)
-    plan = chain_tiles(height, width)
-    report = _Report(progress, sum(map(len, plan)))
-    results = _parallel(lambda tiles: _encode_chain(image, tiles, codecs, report), plan, threads)
+    grid = TileGrid(height, width)
+    report = _Report(progress, grid.tiles)
+    results = _parallel(
+        lambda chain: _encode_chain(image, grid.chain(chain), codecs, report), range(grid.chains), threads
+    )
     stats = [s for _, s in results]
     total = ChainStats(
         sum(s.tiles for s in stats),
@@ -182,19 +218,16 @@ def decode(
     FormatError
         The number of chains does not fit the size, or a payload is not sound.
     """
-    plan = chain_tiles(height, width)
-    if len(chains) != len(plan):
-        raise FormatError(f"learned payload: {len(chains)} chains, expected {len(plan)}")
-    for chain, tiles in zip(chains, plan, strict=True):
-        _split(chain, len(tiles))
+    grid = TileGrid(height, width)
+    parts = grid.split(chains)
     codecs = _TileCodecs(model, channels, backend)
     image = np.empty((height, width, channels), np.uint8)
-    report = _Report(progress, sum(map(len, plan)))
+    report = _Report(progress, grid.tiles)
 
-    def run(job: tuple[bytes | memoryview, list[_Tile]]) -> None:
-        _decode_chain(image, *job, codecs, report)
+    def run(chain: int) -> None:
+        _decode_chain(image, *parts[chain], grid.chain(chain), codecs, report)
 
-    _parallel(run, list(zip(chains, plan, strict=True)), threads)
+    _parallel(run, range(grid.chains), threads)
     return image
 
 
@@ -205,23 +238,25 @@ def inspect(
 
     With the model also the number of latents: a list, one number for each layer, from the finest.
     """
-    plan = chain_tiles(height, width)
-    if len(chains) != len(plan):
-        raise FormatError(f"learned payload: {len(chains)} chains, expected {len(plan)}")
-    causal_tiles = [_split(chain, len(tiles))[0] for chain, tiles in zip(chains, plan, strict=True)]
+    grid = TileGrid(height, width)
+    causal_tiles = [first for first, _ in grid.split(chains)]
     facts: dict[str, Any] = {
-        "chains": len(plan),
+        "chains": grid.chains,
         "tile": TILE,
-        "tiles": sum(map(len, plan)),
+        "tiles": grid.tiles,
         "causal_tiles": sum(causal_tiles),
-        "latent_tiles": sum(map(len, plan)) - sum(causal_tiles),
-        "initial_bits_lost": 32 * CAUSAL_LANES * len(plan),
+        "latent_tiles": grid.tiles - sum(causal_tiles),
+        "initial_bits_lost": 32 * len(flatten(ans.base_message(CAUSAL_LANES))) * grid.chains,
     }
     if model is not None:
         net = _net(model, backend_name(None))
-        coded = [t for n, tiles in zip(causal_tiles, plan, strict=True) for t in tiles[n:]]
-        per_tile = [net.latent_counts(t.height, t.width) for t in coded] or [[0] * net.depth]
-        facts["latents"] = [sum(counts) for counts in zip(*per_tile, strict=True)]
+        latents = [0] * net.depth
+        for chain, first in enumerate(causal_tiles):
+            for tile_height, tile_width, count in grid.sizes(grid.span(chain)[first:]):
+                if count:
+                    counts = net.latent_counts(tile_height, tile_width)
+                    latents = [n + count * more for n, more in zip(latents, counts, strict=True)]
+        facts["latents"] = latents
     return facts
 
 
@@ -232,7 +267,10 @@ def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> fl
     padded = [-(-side // codecs.net.multiple) * codecs.net.multiple for side in (height, width)]
     message = _random_message(padded[0] * padded[1])
     before = message_bits(message)
-    (message,) = codecs.latent(_Tile(0, 0, height, width)).push(message, image)
+    try:
+        (message,) = codecs.latent(_Tile(0, 0, height, width)).push(message, image)
+    except MessageUnderflow:  # a model with so many latents is a poor choice in any case
+        return math.inf
     return message_bits(message) - before
 
 
@@ -255,8 +293,12 @@ class _Report:
             self.progress(min(self.done, self.total), self.total)
 
 
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _parallel(function: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> list[Any]:
-    workers = min(threads or len(os.sched_getaffinity(0)), len(jobs))
+    workers = min(threads or _cpus(), len(jobs))
     if workers <= 1:
         return [function(job) for job in jobs]
     with ThreadPoolExecutor(workers) as pool:
@@ -323,9 +365,8 @@ def _split(chain: bytes | memoryview, tiles: int) -> tuple[int, memoryview]:
 
 
 def _decode_chain(
-    image: Pixels, chain: bytes | memoryview, tiles: list[_Tile], codecs: _TileCodecs, report: _Report
+    image: Pixels, first: int, data: memoryview, tiles: list[_Tile], codecs: _TileCodecs, report: _Report
 ) -> None:
-    first, data = _split(chain, len(tiles))
     words = np.frombuffer(data, "<u4").astype(np.uint32)
     message = unflatten(words, LATENT_LANES if first < len(tiles) else CAUSAL_LANES)
     for index in reversed(range(len(tiles))):

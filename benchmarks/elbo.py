@@ -90,7 +90,9 @@ def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
 
     elbo = plan = 0.0
     first_tiles = []
-    for tiles, chain in zip(learned.chain_tiles(height, width), coded.chains, strict=True):
+    grid = learned.TileGrid(height, width)
+    for number, chain in enumerate(coded.chains):
+        tiles = grid.chain(number)
         causal_tiles = int.from_bytes(chain[:2], "little")
         first_tiles.append(tiles[min(causal_tiles, len(tiles) - 1)])
         for i, tile in enumerate(tiles):

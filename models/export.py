@@ -3,7 +3,7 @@
 
     python -m bbcodec.models.export run/rvae/checkpoint.pt models/released/rvae.bbm --data photos/train
 
-Streams become int16 in steps of 1/256; plain convolutions get int8 weights with a scale per output channel;
+Streams become int16 in steps of 1/256; plain convolutions get two int8 planes of weights;
 binary ones keep one bit a weight and basis. Gains, scales and biases fold into one integer multiply, add and
 shift per channel. The file is written only after the graph has passed the check that no accumulator can
 overflow.
@@ -98,14 +98,24 @@ class GraphBuilder:
         unit: Tensor | float = STREAM_UNIT,
         limit: int = STREAM_MAX,
     ) -> str:
-        """int8 convolution of a stream; output steps of size `unit`, clamped to +-`limit`."""
+        """Convolution of a stream; output steps of size `unit`, clamped to +-`limit`.
+
+        Weights become two int8 planes: a coarse one, and what its rounding leaves, in steps 1/254 as large.
+        One plane is not enough where pixel values pass: a smooth picture costs 0.7 bits/dim more.
+        """
         w = weight.detach().double()
         scale = w.abs().amax(dim=(1, 2, 3)).clamp_min(1e-9) / 127
+        steps = w / scale[:, None, None, None]
+        coarse = self._int8_conv(x, steps.round())
+        out = self._requantise(coarse, scale * STREAM_UNIT, bias, unit, limit)
+        fine = self._int8_conv(x, ((steps - steps.round()) * 254).round())
+        more = self._requantise(fine, scale * STREAM_UNIT / 254, 0 * bias, unit, limit)
+        return self._emit(graph.Add(out, more, self._fresh("s"), -limit, limit))
+
+    def _int8_conv(self, x: str, integers: Tensor) -> str:
         name = self._fresh("w")
-        integers = (w / scale[:, None, None, None]).round().permute(0, 2, 3, 1)
-        self.tensors[name] = integers.cpu().numpy().astype(np.int8)
-        acc = self._emit(graph.Qconv(x, self._fresh("a"), name, weight.shape[2]))
-        return self._requantise(acc, scale * STREAM_UNIT, bias, unit, limit)
+        self.tensors[name] = integers.permute(0, 2, 3, 1).cpu().numpy().astype(np.int8)
+        return self._emit(graph.Qconv(x, self._fresh("a"), name, integers.shape[2]))
 
     def binary_conv(self, a: str, v: Tensor, gain: Tensor, bias: Tensor) -> str:
         """1-bit convolution of bits or of a stream; `gain` is g / sqrt(n) per output channel."""
@@ -199,7 +209,7 @@ def residual_sizes(model: nn.Module) -> dict[str, int]:
         "parameters": total,
         "binary": binary,
         "float32_bytes": 4 * total,
-        "packed_bytes": binary // 8 + plain + 4 * (total - binary - plain),
+        "packed_bytes": binary // 8 + 2 * plain + 4 * (total - binary - plain),
     }
 
 

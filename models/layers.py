@@ -95,7 +95,7 @@ def depth_to_space(x: Tensor) -> Tensor:
 
 
 class PlainConv(nn.Module):
-    """Convolution outside the residual layers: float in training, int8 weights on export."""
+    """Convolution outside the residual layers: float in training, two int8 planes on export."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, gain: float = 1.0):
         super().__init__()
@@ -109,7 +109,7 @@ class PlainConv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=self.kernel // 2)
 
     def emit(self, b: GraphBuilder, x: str, unit: Tensor | float = 1 / 256, limit: int = 7936) -> str:
-        """Qconv and Requantise; `unit` is the value of one output step (scalar or per channel)."""
+        """Convolution and requantisation; `unit` is the value of one output step (scalar or per channel)."""
         return b.qconv(x, self.weight, self.bias, unit, limit)
 
 

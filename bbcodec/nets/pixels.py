@@ -89,19 +89,19 @@ def likelihood(
     params : int16 [1, H, W, 9] with H >= height, W >= width: means of G, R, B from 128 in 1/64 level, log2
         scales in 1/128, and in 1/256 the coefficients that carry G's error to R, G's to B, and R's to B.
     """
-    wide = params[0, :height, :width].astype(np.int32)
+    wide = params[0, :height, :width].astype(np.int64)  # products of hostile parameters pass 2^31
     mean = wide[..., :3] + 64 * 128
-    e = scale_index(wide[..., 3:6], PIXEL_E, 24)
+    e = scale_index(wide[..., 3:6].astype(np.int32), PIXEL_E, 24)
     coef = wide[..., 6:]
 
     def chain() -> Generator[Codec, Any, None]:
         green = yield Logistic(mean[..., 0], e[..., 0], 256, backend)
         if channels == 1:
             return
-        error_g = 64 * np.asarray(green, np.int32) - mean[..., 0]
+        error_g = 64 * np.asarray(green, np.int64) - mean[..., 0]
         mean_r = mean[..., 1] + (coef[..., 0] * error_g >> 8)
         red = yield Logistic(mean_r, e[..., 1], 256, backend)
-        error_r = 64 * np.asarray(red, np.int32) - mean_r
+        error_r = 64 * np.asarray(red, np.int64) - mean_r
         mean_b = mean[..., 2] + (coef[..., 1] * error_g + coef[..., 2] * error_r >> 8)
         yield Logistic(mean_b, e[..., 2], 256, backend)
 
