@@ -252,7 +252,9 @@ def _parse_header(header: memoryview) -> dict[str, Any]:
         text = unpacker.decompress(header, _MAX_HEADER)
         if not unpacker.eof or unpacker.unused_data:
             raise ModelError(f"model: the header is cut, has a tail, or is larger than {_MAX_HEADER} bytes")
-        content = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        content = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
     except (zlib.error, ValueError, RecursionError) as error:
         raise ModelError(f"model: the header is not JSON in a zlib stream ({error})") from error
     expected = {"family": str, "config": dict, "functions": dict, "tensors": list, "notes": dict}
@@ -269,6 +271,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(entry) != len(pairs):
         raise ValueError("a key stands twice")
     return entry
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.40} is not a finite number")
+    return value
 
 
 def _no_constant(text: str) -> float:

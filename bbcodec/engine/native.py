@@ -53,13 +53,18 @@ def steps(function: Function, tensors: Tensors, values: Mapping[str, Value]) -> 
 
     plan: list[Step] = []
     merged: set[str] = set()
+    # A tensor that many operations use is bound once.
+    convs: dict[tuple[str, str, int], Any] = {}
     for op in function.ops:
         if op.out in merged:
             continue
         if not isinstance(op, Bconv | Wconv | Qconv):
             plan.append(Step(reads(op), op.out, prepare(op, tensors, values[op.x].channels)))
             continue
-        conv = _conv(op, tensors, values[op.x].channels)
+        key = (op.tag, op.weight, values[op.x].channels)
+        if key not in convs:
+            convs[key] = _conv(op, tensors, values[op.x].channels)
+        conv = convs[key]
         outputs = values[op.out].channels
         scale = only_reader(op.out)
         if not isinstance(scale, Requantise):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -52,8 +53,17 @@ def plain_steps(
     tensors: Tensors,
     values: Mapping[str, Value],
 ) -> list[Step]:
-    """One step per operation, for backends that merge nothing."""
-    return [Step(reads(op), op.out, prepare(op, tensors, values[op.x].channels)) for op in function.ops]
+    """One step per operation, for backends that merge nothing; equal operations share one kernel."""
+    kernels: dict[tuple[Any, ...], Kernel] = {}
+    steps: list[Step] = []
+    for op in function.ops:
+        channels = values[op.x].channels
+        options = (getattr(op, item.name) for item in fields(op) if item.name not in (*op.reads, "out"))
+        key = (op.tag, channels, *options)
+        if key not in kernels:
+            kernels[key] = prepare(op, tensors, channels)
+        steps.append(Step(reads(op), op.out, kernels[key]))
+    return steps
 
 
 class Program:

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 from functools import cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from bbcodec.engine.program import Backend
 from bbcodec.errors import OptionError
@@ -68,7 +68,7 @@ def native_target() -> str | None:
 
 def _available(name: str) -> bool:
     if name == "native":
-        return _native_loads(os.environ.get("BBCODEC_TARGET") or None)
+        return _native_serves(os.environ.get("BBCODEC_TARGET") or None)
     return name == "numpy" or _installed("numba")
 
 
@@ -78,16 +78,30 @@ def _installed(module: str) -> bool:
 
 
 @cache
-def _native_loads(target: str | None) -> bool:
-    """Import the native module and set the forced target, once per value of the variable."""
+def _native() -> Any:
+    """The native module, or None where it is not built."""
+    try:
+        return importlib.import_module("bbcodec._native")
+    except ImportError:
+        return None
+
+
+# Value of the variable that the native module was last told; at import it takes the best target.
+_told: str | None = None
+
+
+def _native_serves(target: str | None) -> bool:
+    """Is there a native module? Where ``BBCODEC_TARGET`` has changed, tell it; None is the best target."""
+    global _told
     if target is not None and target not in TARGETS:
         raise OptionError(f"BBCODEC_TARGET={target!r}: expected one of {', '.join(TARGETS)}")
-    try:
-        native = importlib.import_module("bbcodec._native")
-    except ImportError:
+    native = _native()
+    if native is None:
         return False
-    if target is not None:
-        if target not in native.targets():
-            raise OptionError(f"BBCODEC_TARGET={target!r}: this CPU offers {', '.join(native.targets())}")
-        native.set_target(target)
+    if target != _told:
+        offered = native.targets()
+        if target is not None and target not in offered:
+            raise OptionError(f"BBCODEC_TARGET={target!r}: this CPU offers {', '.join(offered)}")
+        native.set_target(target or max(offered, key=TARGETS.index))
+        _told = target
     return True

@@ -20,8 +20,15 @@ RANGES = {"x": (-2048, 2032), "z": (-8192, 8160), "h": (-STREAM, STREAM)}
 MAX_SCALES = 6
 MAX_LAYERS = 64
 MAX_LATENTS = 256
-# The released models take some 10^5 multiply-accumulates a pixel; a hundred times that is still bounded time.
-MAX_MACS = 1 << 24
+# What all functions together may take per position of their inputs: multiply-accumulates, elements written.
+# The released models take 1.1 million and 12 thousand; one of the paper's size some 40 million and 10^5.
+MAX_MACS = 1 << 27
+MAX_ELEMENTS = 1 << 20
+# What a function may keep per pixel of the tile: elements of its largest value, and bytes of all values that
+# live at the same time. The released models take 64 and 512, one of the paper's size 256 and 2048. A tile
+# has 64 x 64 pixels: 64 MiB of values, and some 24 bytes an element of temporaries in the NumPy backend.
+MAX_LARGEST = 1 << 11
+MAX_LIVE = 1 << 14
 
 
 def layers_and_latents(config: Mapping[str, Any]) -> tuple[list[int], int]:
@@ -75,7 +82,22 @@ def check_function(
 
 
 def check_work(program: Program) -> None:
-    """ModelError where a pixel takes too much work."""
-    macs = sum(analysis.macs for analysis in program.analysis.values())
-    if macs > MAX_MACS:
-        raise ModelError(f"model: {macs} multiply-accumulates a position, expected at most {MAX_MACS}")
+    """ModelError where a tile takes too much work or memory; `check_function` has seen all functions."""
+    for name, analysis in program.analysis.items():
+        # A position of x is one pixel, and one of a stream or latent at least 2 x 2 of them.
+        reads_pixels = any(port.name == "x" for port in program.graph.functions[name].inputs)
+        pixels = 1 if reads_pixels else 4
+        for what, found, limit in (
+            ("elements of its largest value", analysis.largest, MAX_LARGEST),
+            ("bytes of values at the same time", analysis.live, MAX_LIVE),
+        ):
+            if found > limit * pixels:
+                raise ModelError(
+                    f"model: function {name!r}: {found / pixels:.0f} {what} a pixel, expected at most {limit}"
+                )
+    for what, total, limit in (
+        ("multiply-accumulates", sum(a.macs for a in program.analysis.values()), MAX_MACS),
+        ("elements", sum(a.elements for a in program.analysis.values()), MAX_ELEMENTS),
+    ):
+        if total > limit:
+            raise ModelError(f"model: {total} {what} a position, expected at most {limit}")

@@ -120,7 +120,8 @@ def test_bit_convolution(
     port = Input("x", "bits", channels)
     # With "y" among the outputs Sign is a step of its own; without, it may be merged.
     for outs in (("y", "s"), ("s",), ("y",)):
-        same(Graph({"f": Function((port,), tuple(ops), outs)}, tensors), {"x": x}, backend)
+        used = tuple(ops if "s" in outs else ops[:2])
+        same(Graph({"f": Function((port,), used, outs)}, tensors), {"x": x}, backend)
 
 
 @bounded

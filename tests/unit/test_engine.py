@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -250,6 +251,105 @@ def test_unbounded_growth_is_refused() -> None:
         check_graph(one(ops, [Input("x0", "stream", 1, 0, 1)], ["x5"], tensors))
 
 
+def wide_chain(ops: int, channels: int = 8192) -> Function:
+    """Sums of sums, each read by the next."""
+    names = ["x", *(f"s{i}" for i in range(ops))]
+    body = tuple(Add(read, read, out, 0, 1) for read, out in itertools.pairwise(names))
+    return Function((Input("x", "stream", channels, 0, 1),), body, (names[-1],))
+
+
+def conv_chain(convs: int, channels: int) -> Graph:
+    """1-bit convolutions of streams that share one tensor."""
+    ops: list[Op] = []
+    for i in range(convs):
+        ops += [
+            Wconv(f"x{i}", f"a{i}", "w", 1),
+            Requantise(f"a{i}", f"x{i + 1}", "mul", "add", 1, -9, 9),
+        ]
+    tensors: dict[str, Array] = {
+        "w": bits.pack_signs(np.ones((channels, 1, 1, channels))),
+        "mul": np.ones(channels, np.int32),
+        "add": np.zeros(channels, np.int64),
+    }
+    return one(ops, [Input("x0", "stream", channels, -9, 9)], [f"x{convs}"], tensors)
+
+
+def test_totals_are_bounded_before_the_work() -> None:
+    started = time.monotonic()
+    check_graph(Graph({"f": wide_chain(60), "g": wide_chain(60)}))
+    with pytest.raises(ModelError, match="channels in all"):
+        check_graph(Graph({"f": wide_chain(70), "g": wide_chain(70)}))
+    with pytest.raises(ModelError, match="channels in all"):
+        check_graph(Graph({"f": wide_chain(4096)}))
+    with pytest.raises(ModelError, match="ops, expected"):
+        check_graph(Graph({name: wide_chain(2800, 1) for name in "fgh"}))
+    with pytest.raises(ModelError, match="weights in all"):
+        check_graph(conv_chain(129, 1024))
+    assert time.monotonic() - started < 5
+
+
+def test_a_tensor_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, sizes, unpack = conv_chain(50, 70), [], bits.unpack
+
+    def counted(packed: Array, channels: int) -> Array:
+        sizes.append(packed.size)
+        return unpack(packed, channels)
+
+    monkeypatch.setattr(bits, "unpack", counted)
+    expected = check_graph(graph)["f"].values
+    assert sizes == [140]
+    # Bounded pieces, none of them kept: the same intervals.
+    monkeypatch.setattr("bbcodec.engine.bounds._WEIGHTS_AT_ONCE", 700)
+    monkeypatch.setattr("bbcodec.engine.bounds._SUMS_KEPT", 0)
+    found = check_graph(graph)["f"].values
+    assert len(sizes) == 1 + 50 * 7
+    for name, value in expected.items():
+        assert np.array_equal(found[name].lo, value.lo)
+        assert np.array_equal(found[name].hi, value.hi)
+
+
+@pytest.mark.parametrize("backend", select.available())
+def test_a_tensor_is_bound_once(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, module, count = conv_chain(20, 70), select.backend(backend), 0
+    unpack = bits.unpack_signs
+
+    def counted(packed: Array, channels: int) -> Array:
+        nonlocal count
+        count += packed.ndim == 4 and packed.shape[0] == 70
+        return unpack(packed, channels)
+
+    monkeypatch.setattr(bits, "unpack_signs", counted)
+    module.steps(graph.functions["f"], graph.tensors, check_graph(graph)["f"].values)
+    assert count == 1
+
+
+def test_operations_for_nothing_are_refused() -> None:
+    x = Input("x", "stream", 3, 0, 1)
+    dead: list[Op] = [Add("x", "x", "y", 0, 1), Add("x", "x", "z", 0, 1)]
+    check_graph(one(dead, [x], ["y", "z"], {}))
+    with pytest.raises(ModelError, match="nothing reads 'z'"):
+        check_graph(one(dead, [x], ["y"], {}))
+
+
+def test_costs_are_counted() -> None:
+    ops: list[Op] = [
+        Qconv("x", "a", "w", 1),
+        Requantise("a", "b", "mul", "add", 1, 0, 1),
+        DepthToSpace("b", "c"),
+        Sign("c", "d", "t"),
+        Sign("c", "e", "t"),
+    ]
+    tensors: dict[str, Array] = {
+        "w": np.zeros((8, 1, 1, 3), np.int8),
+        "mul": np.ones(8, np.int32),
+        "add": np.zeros(8, np.int64),
+        "t": np.zeros(2, np.int16),
+    }
+    found = check_graph(one(ops, [Input("x", "stream", 3, 0, 1)], ["d", "e"], tensors))["f"]
+    assert (found.macs, found.elements, found.largest) == (24, 40, 8)
+    assert found.live == 4 * 2 * 2 + 2 * 4 * 8  # c, d and e, at four times the positions, a word of bits each
+
+
 def test_json_round_trip_and_strictness() -> None:
     graph = qconv_graph(SMALL, 9)
     data = functions_to_json(graph.functions)
@@ -336,6 +436,25 @@ def test_backend_is_chosen_by_name_and_environment(monkeypatch: pytest.MonkeyPat
         select.backend_name()
     with pytest.raises(OptionError, match="torch"):
         select.backend_name("torch")
+
+
+@pytest.mark.skipif("native" not in select.available(), reason="no native backend")
+def test_targets_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bbcodec import _native
+
+    offered = _native.targets()
+    best = max(offered, key=select.TARGETS.index)
+    try:
+        for target in (*offered, offered[0], "", offered[0], None):
+            if target is None:
+                monkeypatch.delenv("BBCODEC_TARGET")
+            else:
+                monkeypatch.setenv("BBCODEC_TARGET", target)
+            assert select.backend_name("native") == "native"
+            assert select.native_target() == (target or best)
+    finally:
+        monkeypatch.undo()
+        select.backend_name("native")
 
 
 def test_unknown_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,18 @@ def test_hostile_streams() -> None:
         modelfile.load(assemble(good, b"12345678"))
 
 
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    for number in (b"1e999", b"-1e999", b"Infinity", b"NaN"):
+        for text in (
+            b'{"family":"a","config":{"a":%s},"functions":{},"tensors":[],"notes":{}}',
+            b'{"family":"a","config":{},"functions":{},"tensors":[],"notes":{"a":[%s]}}',
+        ):
+            with pytest.raises(ModelError, match="not a"):
+                modelfile.load(assemble(zlib.compress(text % number)))
+    fine = b'{"family":"a","config":{"a":1.5e3},"functions":{},"tensors":[],"notes":{}}'
+    assert modelfile.load(assemble(zlib.compress(fine))).config == {"a": 1500.0}
+
+
 def test_load_by_name_id_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = sample()
     path = tmp_path / "toy.bbm"
