@@ -102,6 +102,9 @@ def compress(
     picture = Picture.of(image)
     kept = picture.metadata if keep_metadata else Metadata()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
+    if wrong := picture.metadata.problem(picture.mode):
+        raise OptionError(f"metadata: {wrong}")
+    meta.check_size(picture.metadata)
     mode = MODES[picture.mode]
     if method == "learned" and picture.mode in _NOT_LEARNED:
         raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
@@ -220,9 +223,8 @@ def decompress_picture(
     assert pixels is not None  # parts_of has checked that something is there
     if stored is not None and palette is None:
         palette = unpack_palette(stored)
-    picture = Picture(
-        pixels, mode.name, palette, meta.unpack(parsed.sections, bounds), axis=bool(parsed.header.flags & 1)
-    )
+    kept = meta.unpack(parsed.sections, mode.name, bounds)
+    picture = Picture(pixels, mode.name, palette, kept, axis=bool(parsed.header.flags & 1))
     found = digest(picture)
     if found != parsed.header.digest:
         raise FormatError(

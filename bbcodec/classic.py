@@ -26,6 +26,7 @@ from PIL import Image, WebPImagePlugin
 from bbcodec.antidiagonals import steps
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.metadata import inflate
+from bbcodec.pillow_limit import lifted
 
 __all__ = ["METHODS", "PAINTED", "decode", "decode_painted", "encode", "encode_painted", "webp_size"]
 
@@ -296,8 +297,8 @@ def _unvp8l(stream: Buffer, shape: tuple[int, ...], reader: Reader) -> NDArray[n
     body = b"VP8L" + struct.pack("<I", len(stream)) + bytes(stream) + b"\0" * (len(stream) & 1)
     riff = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
     try:
-        # The plugin's class and not Image.open: sizes have been checked, Pillow's own limit is not wanted.
-        image: Image.Image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
+        with lifted():  # sizes have been checked, Pillow's own limit is not wanted
+            image: Image.Image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
         image = image.convert("RGBA" if shape[2] in (2, 4) else "RGB")
     except Exception as error:  # Pillow raises several kinds, of no common root, on damaged data
         raise reader.error(f"VP8L stream is damaged: {error}") from error

@@ -55,7 +55,7 @@ class Limits:
     max_pixels : int
         Largest width * height, in pixels.
     max_metadata : int
-        Largest size of one decompressed metadata section, in bytes.
+        Largest size of all decompressed metadata sections together, in bytes.
     """
 
     max_pixels: int = MAX_PIXELS

@@ -16,8 +16,6 @@ from bbcodec.pictures import BY_CODE, Mode
 
 __all__ = ["Info", "chains_of", "info", "mode_of", "palette_of", "parts_of"]
 
-"""Bytes of a model id (SHA-256)."""
-
 
 @dataclass(frozen=True)
 class Info:
@@ -108,7 +106,7 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
     kinds = {"learned" if section.kind == container.CHAINS else "classic" for section, _ in parts}
     chains = parsed.one(container.CHAINS)
     size = memoryview(data).nbytes
-    m = metadata.unpack(parsed.sections, bounds)
+    m = metadata.unpack(parsed.sections, mode.name, bounds)
     kept = {key: len(value) if isinstance(value, bytes) else value for key, value in asdict(m).items()}
     stored = parsed.one(container.MODEL)
     return Info(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,16 +22,13 @@ from bbcodec.container import MAX_PIXELS
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import Palette, Picture, PictureLike
+from bbcodec.pillow_limit import lifted
 
-__all__ = ["read_image", "write_image"]
+__all__ = ["left_out", "read_image", "suffixes", "write_image"]
 
 # Readers of Pillow whose pixels are what the file holds. Others reduce deep samples silently (JPEG 2000,
 # AVIF), rasterise (EPS, WMF), or pick one of several pictures (ICO, ICNS).
 _EXACT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "TGA", "PCX", "QOI")
-
-# Pillow's switch against decompression bombs is global; images of 100 megapixels are our daily work, and
-# `max_pixels` is checked here instead. The lock keeps our own threads from undoing each other's change.
-_OPEN_LOCK = threading.Lock()
 
 
 def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -69,17 +65,14 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 
 
 def _read_bytes(data: bytes, max_pixels: int) -> Picture:
-    with _OPEN_LOCK, warnings.catch_warnings():
+    with lifted(), warnings.catch_warnings():  # `max_pixels` is checked here instead
         warnings.simplefilter("ignore")
-        keep, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(io.BytesIO(data))
         except (
             Exception
         ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
             raise FormatError("not an image that Pillow can read, or damaged") from error
-        finally:
-            Image.MAX_IMAGE_PIXELS = keep
     if image.format not in _EXACT_FORMATS:
         raise UnsupportedImageError(
             f"{image.format} files may lose bits on reading, expected {', '.join(_EXACT_FORMATS)}"
@@ -107,6 +100,14 @@ _WRITABLE = {
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": ("1", "L", "RGB"),
 }
+# The metadata that `write_image` puts into each.
+_KEPT = {
+    "PNG": ("icc", "exif", "xmp", "dpi", "text", "colour_key"),
+    "WEBP": ("icc", "exif", "xmp"),
+    "TIFF": ("icc", "exif", "xmp", "dpi"),
+    "BMP": ("dpi",),
+    "PPM": (),
+}
 _SUFFIXES = {
     ".png": "PNG",
     ".webp": "WEBP",
@@ -118,6 +119,11 @@ _SUFFIXES = {
     ".pbm": "PPM",
     ".pnm": "PPM",
 }
+
+
+def suffixes() -> list[str]:
+    """Return the suffixes of the files that `write_image` can write."""
+    return sorted(_SUFFIXES)
 
 
 def write_image(
@@ -135,8 +141,8 @@ def write_image(
     Raises
     ------
     UnsupportedImageError
-        The format cannot hold the mode exactly. (BMP and PPM have no place for ICC, EXIF and XMP: these are
-        left out.)
+        The format cannot hold the mode exactly, or the metadata break a rule (`Metadata.problem`). (What a
+        format has no place for is left out: of ICC, EXIF and XMP that is so in BMP and PPM.)
     OptionError
         The suffix is not one of the above.
     OSError
@@ -160,6 +166,10 @@ def write_image(
 
 def _encode_file(picture: Picture, kind: str) -> bytes:
     m, palette = picture.metadata, picture.palette
+    if wrong := m.problem(picture.mode):
+        raise UnsupportedImageError(f"{kind} cannot hold the metadata: {wrong}")
+    if m.dpi is not None and not all(_fits(v) for v in m.dpi):
+        m = replace(m, dpi=None)  # no file format has a place for it
     if (kind == "PNG" and picture.mode.endswith("A;16")) or (picture.mode == "RGB;16" and kind == "PNG"):
         return png16.encode(picture.pixels, m)
     rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
@@ -183,8 +193,26 @@ def _encode_file(picture: Picture, kind: str) -> bytes:
         if palette is not None:
             options["transparency"] = palette.transparency
     out = io.BytesIO()
-    image.save(out, kind, **{key: value for key, value in options.items() if value is not None})
+    try:
+        image.save(out, kind, **{key: value for key, value in options.items() if value is not None})
+    except Exception as error:  # whatever a writer of Pillow raises on metadata that it cannot take
+        raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
     return out.getvalue()
+
+
+def left_out(picture: Picture, format: str) -> list[str]:
+    """Return what a file of a format (as of `write_image`) has no place for: fields of the metadata."""
+    kept = _KEPT[_SUFFIXES[f".{format.lower()}"]]
+    m = picture.metadata
+    out = [f.name for f in fields(m) if getattr(m, f.name) not in (None, ()) and f.name not in kept]
+    if m.dpi is not None and "dpi" in kept and not all(_fits(v) for v in m.dpi):
+        out.append("dpi")
+    return out
+
+
+def _fits(dpi: float) -> bool:
+    """Return whether a density, as a whole number of dots per metre, is above 0 and below 2**31."""
+    return 1 <= dpi / 0.0254 + 0.5 < 2**31
 
 
 def _split_alpha(palette: Palette) -> Palette:

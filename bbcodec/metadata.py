@@ -8,6 +8,8 @@ Here live the dataclass, its extraction from Pillow images, and its ancillary se
 from __future__ import annotations
 
 import json
+import math
+import operator
 import struct
 import zlib
 from collections.abc import Iterable
@@ -18,7 +20,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from bbcodec.container import Buffer, Limits, Reader, Section, varint
-from bbcodec.errors import FormatError, LimitError, OptionError
+from bbcodec.errors import FormatError, LimitError, OptionError, UnsupportedImageError
 
 ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY = "iccp", "exif", "xmpd", "dens", "text", "trns"
 KINDS = (ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY)
@@ -37,6 +39,10 @@ _DESCRIPTIVE = (
 )
 _RAW, _DEFLATE, _CURVES = 0, 1, 2
 _DPI = struct.Struct("<dd")
+_TEXT_SIZE = 2**20  # bytes, and pairs: a parsed list takes many times the memory of its JSON
+_TEXT_PAIRS = 10_000
+_GRAY_KEY = ("1", "L", "I;16", "I;16B")
+_RGB_KEY = ("RGB", "RGB;16")
 _DEFLATE_RATIO = 1032  # the most that one byte of deflate can become (RFC 1951: 258 bytes from 2 bits)
 
 
@@ -110,9 +116,75 @@ class Metadata:
             text = given.get("text") or ()
             pairs = text.items() if hasattr(text, "items") else text
             given["text"] = tuple((str(key), str(value)) for key, value in pairs)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise OptionError(f"metadata: dpi must be two numbers, text pairs of strings: {error}") from error
+        try:
+            key = given.get("colour_key")
+            if key is not None:
+                several = isinstance(key, tuple | list)
+                given["colour_key"] = tuple(map(operator.index, key)) if several else operator.index(key)
+        except TypeError as error:
+            raise OptionError(f"metadata: colour_key must be one integer or three: {error}") from error
         return cls(**given)
+
+    def problem(self, mode: str) -> str | None:
+        """Return what keeps this from being the metadata of a picture of a mode, or None.
+
+        These are the rules of the format: a reader refuses a file that breaks them, and a writer does not
+        write one.
+        """
+        for name in ("icc", "exif", "xmp"):
+            if not isinstance(getattr(self, name), bytes | None):
+                return f"{name} is {type(getattr(self, name)).__name__}, expected bytes"
+        return _density_problem(self.dpi) or _text_problem(self.text) or _key_problem(self.colour_key, mode)
+
+
+def _density_problem(dpi: object) -> str | None:
+    if dpi is None:
+        return None
+    if not (isinstance(dpi, tuple) and len(dpi) == 2 and all(isinstance(v, float | int) for v in dpi)):
+        return f"dpi is {dpi!r}, expected two numbers"
+    if not all(math.isfinite(v) and v > 0 for v in dpi):
+        return f"dpi is {dpi!r}, expected finite numbers above 0"
+    return None
+
+
+def _text_problem(text: object) -> str | None:
+    if not isinstance(text, tuple) or not all(
+        isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) and isinstance(p[1], str) for p in text
+    ):
+        return "text is not pairs of strings"
+    for key, value in text:
+        if not key or "\0" in key or any(ord(c) > 255 for c in key):
+            return f"text has the key {key!r}, expected Latin-1 of at least one character, without NUL"
+        if not _encodable(value):
+            return f"text of {key!r} has a lone surrogate, expected Unicode characters"
+    return None
+
+
+def _encodable(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _key_problem(key: object, mode: str) -> str | None:
+    if key is None:
+        return None
+    count = 1 if mode in _GRAY_KEY else 3 if mode in _RGB_KEY else 0
+    if not count:
+        return f"colour_key in mode {mode}, expected a mode of gray or RGB without alpha"
+    values = key if isinstance(key, tuple) else (key,)
+    if (
+        isinstance(key, tuple) != (count == 3)
+        or len(values) != count
+        or not all(isinstance(v, int) and 0 <= v < 2**16 for v in values)
+    ):
+        wanted = "three numbers" if count == 3 else "one number"
+        return f"colour_key is {key!r}, expected {wanted} of 0 to 65535 in mode {mode}"
+    return None
 
 
 def from_pil(image: Image.Image) -> Metadata:
@@ -129,12 +201,14 @@ def from_pil(image: Image.Image) -> Metadata:
     text = getattr(image, "text", None) if image.format == "PNG" else None
     pairs = [(str(k), str(v)) for k, v in (text or {}).items() if k != "XML:com.adobe.xmp"]
     key = info.get("transparency")
-    if image.mode == "P" or not isinstance(key, int | tuple):
-        key = None
+    if _key_problem(key, image.mode):
+        key = None  # of a palette, or left in `info` by a conversion: no colour key of this picture
     try:
         density = (float(dpi[0]), float(dpi[1])) if dpi else None
     except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
         density = None  # a damaged resolution tag is no reason to refuse the picture
+    if _density_problem(density):
+        density = None  # nor is 0/0, which TIFF files have
     return Metadata(
         icc=info.get("icc_profile") or None,
         exif=exif or None,
@@ -177,17 +251,40 @@ def pack(metadata: Metadata) -> list[Section]:
     return out
 
 
-def unpack(sections: Iterable[Section], limits: Limits | None = None) -> Metadata:
+def check_size(metadata: Metadata) -> None:
+    """Raise `UnsupportedImageError` for metadata that no reader with the usual limits takes."""
+    text = _dump_text(metadata.text)
+    if len(text) > _TEXT_SIZE or len(metadata.text) > _TEXT_PAIRS:
+        raise UnsupportedImageError(
+            f"{len(metadata.text)} texts of {len(text)} bytes, at most {_TEXT_PAIRS} of {_TEXT_SIZE} can be "
+            f"kept; leave the metadata out"
+        )
+    size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
+    limit = Limits().max_metadata
+    if size > limit - 2**10:  # the others take less than 1 KiB
+        raise UnsupportedImageError(
+            f"metadata of {size} bytes, at most {limit} can be kept; leave the metadata out"
+        )
+
+
+def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None) -> Metadata:
     """Return the metadata of the known ancillary sections; unknown ones are passed over.
+
+    Parameters
+    ----------
+    sections : iterable of Section
+    mode : str
+        Of the picture: a colour key must fit it.
+    limits : Limits, optional
 
     Raises
     ------
     FormatError
-        A payload that does not parse.
+        A payload that does not parse, or breaks the rules of `Metadata.problem`.
     LimitError
-        A section larger than ``limits.max_metadata`` when decompressed.
+        More than ``limits.max_metadata`` bytes when decompressed, all sections together.
     """
-    limits = limits or Limits()
+    left = (limits or Limits()).max_metadata
     values: dict[str, Any] = {}
     for section in sections:
         if section.kind not in KINDS:
@@ -195,11 +292,12 @@ def unpack(sections: Iterable[Section], limits: Limits | None = None) -> Metadat
         reader = section.reader()
         form = reader.u8("form")
         if form == _RAW:
-            raw = bytes(reader.rest())
-        elif form in (_DEFLATE, _CURVES):
-            raw = _inflate(reader, limits)
+            raw = bytes(reader.take(_size(reader.left, section.kind, left), "value"))
+        elif form == _DEFLATE or (form == _CURVES and section.kind == ICC):
+            raw = inflate(reader, _size(reader.varint("raw size"), section.kind, left))
         else:
-            raise reader.error(f"form is {form}, expected 0, 1 or 2")
+            raise reader.error(f"form is {form}, expected 0 or 1{', or 2' if section.kind == ICC else ''}")
+        left -= len(raw)
         if form == _CURVES:
             raw = _curves(raw, forward=False)
         if section.kind == DENSITY:
@@ -212,7 +310,10 @@ def unpack(sections: Iterable[Section], limits: Limits | None = None) -> Metadat
             values["colour_key"] = _load_key(raw, section.offset)
         else:
             values[{ICC: "icc", EXIF: "exif", XMP: "xmp"}[section.kind]] = raw
-    return Metadata(**values)
+    found = Metadata(**values)
+    if wrong := found.problem(mode):
+        raise FormatError(f"metadata: {wrong}")
+    return found
 
 
 def _deflate(raw: bytes) -> bytes:
@@ -220,11 +321,13 @@ def _deflate(raw: bytes) -> bytes:
     return varint(len(raw)) + squeeze.compress(raw) + squeeze.flush()
 
 
-def _inflate(reader: Reader, limits: Limits) -> bytes:
-    size = reader.varint("raw size")
-    if size > limits.max_metadata:
-        raise LimitError(f"metadata of {size} bytes, the limit is {limits.max_metadata}")
-    return inflate(reader, size)
+def _size(size: int, kind: str, left: int) -> int:
+    """Return the raw size of a section, if there is room for it."""
+    if size > left:
+        raise LimitError(f"section {kind}: metadata of {size} bytes, {left} bytes are left of the limit")
+    if kind == TEXT and size > _TEXT_SIZE:
+        raise LimitError(f"section {kind}: {size} bytes, the limit is {_TEXT_SIZE}")
+    return size
 
 
 def inflate(reader: Reader, size: int) -> bytes:
@@ -291,6 +394,8 @@ def _load_text(raw: bytes, reader: Reader) -> tuple[tuple[str, str], ...]:
         pairs = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise reader.error(f"text is not JSON: {error}") from error
+    if isinstance(pairs, list) and len(pairs) > _TEXT_PAIRS:
+        raise LimitError(f"section {TEXT}: {len(pairs)} pairs, the limit is {_TEXT_PAIRS}")
     if not isinstance(pairs, list) or not all(
         isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) and isinstance(p[1], str) for p in pairs
     ):

@@ -79,6 +79,8 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
     reader, layout, kind, form = _head(section)
     index = reader.u8("transparent index") if kind == _INDEX else None
     count = reader.varint("number of alphas") if kind == _ALPHAS else 0
+    if count > _ENTRIES:
+        raise reader.error(f"{count} alphas, expected at most {_ENTRIES}")
     if form >= _SORTED:
         if painted is None:
             raise reader.error("an order of colours, but the picture is not held as colours")

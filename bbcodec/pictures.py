@@ -199,20 +199,18 @@ class Picture:
         else:
             raw = self.pixels.tobytes()
         image = Image.frombytes(self.mode, self.size, raw)
-        if self.palette is not None:
-            if self.palette.data:
-                image.putpalette(self.palette.data, self.palette.layout)
-            if self.palette.transparency is not None:
-                image.info["transparency"] = self.palette.transparency
+        if self.palette is not None and self.palette.data:
+            image.putpalette(self.palette.data, self.palette.layout)
         m = self.metadata
         named = {
             "icc_profile": m.icc,
             "exif": m.exif,
             "xmp": m.xmp,
             "dpi": m.dpi,
-            "transparency": m.colour_key,
+            "transparency": m.colour_key if self.palette is None else self.palette.transparency,
         }
-        image.info.update({key: value for key, value in named.items() if value is not None} | dict(m.text))
+        image.info.update({key: value for key, value in m.text if key not in named})
+        image.info.update({key: value for key, value in named.items() if value is not None})
         return image
 
 
@@ -296,6 +294,8 @@ def _palette_of(image: Image.Image) -> Palette:
     key = image.info.get("transparency")
     if key is not None and not (isinstance(key, bytes) or (isinstance(key, int) and 0 <= key < 256)):
         raise UnsupportedImageError(f"palette transparency is {key!r}, expected an index or bytes")
+    if isinstance(key, bytes) and len(key) > 256:
+        raise UnsupportedImageError(f"palette has {len(key)} alphas, expected at most 256")
     return Palette(bytes(image.getpalette(layout) or ()), layout, key)
 
 

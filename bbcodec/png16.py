@@ -166,7 +166,7 @@ def _metadata_chunks(m: Metadata) -> Iterator[bytes]:
         yield _chunk(b"eXIf", m.exif.removeprefix(b"Exif\0\0"))
     texts = [("XML:com.adobe.xmp", m.xmp.decode("utf-8", "replace"))] if m.xmp is not None else []
     for key, value in (*texts, *m.text):
-        name = key.encode("latin-1", "replace")[:79] or b"Comment"
+        name = key.encode("latin-1")  # `Metadata.problem` has refused what is not
         try:
             plain = value.encode("latin-1")
             if key.startswith("XML:"):

@@ -136,13 +136,20 @@ def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
         raise BBCodecError(f"{codec.name}: round trip differs")
     if not exact:
         return {"codec": codec.name, "error": "round trip differs"}
-    return {
+    result = {
         "codec": codec.name,
         "bytes": len(data),
         "bits_per_dim": 8 * len(data) / picture.pixels.size,
         "encode_seconds": middle - start,
         "decode_seconds": end - middle,
     }
+    if codec.ours:
+        from bbcodec.contents import info
+
+        learned = info(data).learned
+        if learned is not None and "initial_bits_lost" in learned:
+            result["initial_bits_lost"] = learned["initial_bits_lost"]
+    return result
 
 
 def _means(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -166,7 +173,8 @@ def _table(results: list[dict[str, Any]]) -> list[str]:
         if "bytes" in r:
             size = f"{r['bytes']:>12.0f}{r['bits_per_dim']:>10.3f}"
             times = f"{r['encode_seconds']:>10.2f}{r['decode_seconds']:>10.2f}"
-            lines.append(f"  {r['codec']:<16}{size}{times}")
+            lost = f"  {r['initial_bits_lost']} initial bits lost" if "initial_bits_lost" in r else ""
+            lines.append(f"  {r['codec']:<16}{size}{times}{lost}")
         else:
             lines.append(f"  {r['codec']:<16}{'-':>12}  {r['error']}")
     return lines

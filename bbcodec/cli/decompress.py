@@ -6,14 +6,17 @@ from __future__ import annotations
 import io
 import os
 import time
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, open_output, plan, remove_source, restored_name
-from bbcodec.cli.report import STREAM, Reporter, shown
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 from bbcodec.errors import BBCodecError
+
+if TYPE_CHECKING:
+    from bbcodec.pictures import Picture
 
 __all__ = ["decompress"]
 
@@ -45,6 +48,12 @@ def decompress(
     refused where it could not hold the image exactly.
     """
     reporter = Reporter(quiet, verbose)
+    suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
+    if suffix and format is None:
+        from bbcodec.images import suffixes
+
+        if suffix.lower() not in suffixes():
+            refuse(f"cannot write {shown(suffix)} files, expected {', '.join(suffixes())}; or give --format")
     jobs = plan(
         inputs,
         lambda name: restored_name(name, f".{format or 'png'}"),
@@ -56,10 +65,8 @@ def decompress(
     )
 
     def one(job: Job) -> dict[str, Any]:
-        import numpy as np
-
         from bbcodec import api
-        from bbcodec.images import read_image, write_image
+        from bbcodec.images import left_out, write_image
 
         started = time.perf_counter()
         source = job.read()
@@ -73,10 +80,14 @@ def decompress(
             write_image(buffer, picture, format=kind)
             file.write(buffer.getbuffer())
         if remove:
-            buffer.seek(0)
-            if not np.array_equal(read_image(buffer).pixels, picture.pixels):
-                raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+            if lost := _lost(picture, buffer, max_pixels):
+                raise BBCodecError(
+                    f"{shown(job.target)} is written, but reads back with other {', '.join(lost)}; "
+                    f"the input is kept"
+                )
             remove_source(job, buffer.getbuffer())
+        elif gone := left_out(picture, kind):
+            reporter.note(f"{shown(job.source)}: {kind} has no place for {_named(gone)}: left out")
         seconds = time.perf_counter() - started
         what = f"{picture.width} x {picture.height} {picture.mode}"
         if job.target == STREAM:
@@ -97,3 +108,33 @@ def decompress(
         }
 
     reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
+
+
+def _lost(picture: Picture, written: io.BytesIO, max_pixels: int | None) -> list[str]:
+    """Return what an image file does not give back of a picture: nothing, if the picture may be removed."""
+    from dataclasses import fields
+
+    import numpy as np
+
+    from bbcodec.images import read_image
+
+    written.seek(0)
+    found = read_image(written, **({} if max_pixels is None else {"max_pixels": max_pixels}))
+    same = {
+        "pixels": np.array_equal(found.pixels, picture.pixels),
+        "mode": found.mode == picture.mode and not picture.axis,
+        "palette": found.palette == picture.palette,
+    }
+    ours, theirs = picture.metadata, found.metadata
+    for field in fields(ours):
+        a, b = getattr(ours, field.name), getattr(theirs, field.name)
+        if field.name == "exif":  # the prefix belongs to the file format
+            a, b = ((value or b"").removeprefix(b"Exif\0\0") for value in (a, b))
+        same[field.name] = a == b
+    return [_named([name]) for name, equal in same.items() if not equal]
+
+
+def _named(fields: list[str]) -> str:
+    """Return fields of metadata as they are called in messages."""
+    names = {"icc": "ICC", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution", "colour_key": "colour key"}
+    return ", ".join(names.get(field, field) for field in fields)

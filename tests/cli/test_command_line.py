@@ -22,6 +22,8 @@ from typer.testing import CliRunner, Result
 import bbcodec
 from bbcodec import modelfile
 from bbcodec.cli import app
+from bbcodec.metadata import Metadata
+from bbcodec.pictures import Palette, Picture
 
 LEARNED = pytest.param(
     "learned", marks=pytest.mark.skipif(not modelfile.released(), reason="no model is released yet")
@@ -300,3 +302,60 @@ print([name for name in ("numpy", "PIL", "numba", "torch", "rich.progress") if n
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+GRAY = np.zeros((4, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "why"),
+    [
+        ("a.png", Picture(GRAY, "L"), None),
+        ("a.png", Picture(GRAY.astype(np.uint16), "I;16B"), "mode"),
+        ("a.png", Picture(GRAY, "P", Palette(bytes(16), "RGBA")), "palette"),
+        (
+            "a.png",
+            Picture(GRAY, "L", metadata=Metadata(dpi=(72.0, 72.0))),
+            "resolution",
+        ),
+        (
+            "a.ppm",
+            Picture(GRAY, "L", metadata=Metadata(icc=b"x", xmp=b"y")),
+            "ICC, XMP",
+        ),
+        ("a.png", Picture(GRAY, "L", metadata=Metadata(xmp=b"\xff")), "XMP"),
+    ],
+)
+def test_rm_keeps_the_source_of_what_the_image_does_not_hold(
+    name: str, picture: Picture, why: str | None
+) -> None:
+    Path("a.bb").write_bytes(bbcodec.compress(picture))
+    result = invoke("decompress", "--rm", "a.bb", "-o", name)
+    assert Path(name).exists()
+    assert Path("a.bb").exists() is (why is not None)
+    if why is None:
+        assert result.exit_code == 0
+    else:
+        assert result.exit_code == 1
+        assert f"reads back with other {why}; the input is kept" in result.stderr
+
+
+def test_metadata_that_the_format_has_no_place_for_are_named() -> None:
+    picture = Picture(
+        np.stack([GRAY] * 3, axis=2),
+        "RGB",
+        metadata=Metadata(icc=b"x", text=(("k", "v"),), dpi=(72.0, 72.0)),
+    )
+    Path("a.bb").write_bytes(bbcodec.compress(picture))
+    for name, lost in (("a.webp", "resolution, text"), ("a.ppm", "ICC, resolution, text"), ("a.png", "")):
+        noted = f"a.bb: {name[2:]} has no place for {lost}: left out"
+        assert (noted in invoke("decompress", "a.bb", "-o", name).stderr) is bool(lost)
+        assert invoke("decompress", "a.bb", "-f", "-q", "-o", name).stderr == ""
+
+
+def test_an_unknown_output_suffix_is_a_usage_error() -> None:
+    result = invoke("decompress", "missing.bb", "-o", "a.xyz")
+    assert result.exit_code == 2
+    assert "cannot write .xyz files, expected .bmp" in result.stderr
+    assert invoke("compress", "photo.png").exit_code == 0
+    assert invoke("decompress", "photo.bb", "-o", "a.xyz", "--format", "png").exit_code == 0

@@ -29,14 +29,14 @@ pictures = st.one_of(
     shapes.flatmap(lambda shape: arrays.arrays(np.uint8, shape)),
     shapes.flatmap(lambda shape: arrays.arrays(np.uint16, shape)),
 )
+KEYS = st.text(st.characters(min_codepoint=1, max_codepoint=255), min_size=1, max_size=9)
 metadata = st.builds(
     Metadata,
     icc=st.none() | st.binary(min_size=1, max_size=300),
     exif=st.none() | st.binary(min_size=1, max_size=50),
     xmp=st.none() | st.binary(min_size=1, max_size=50),
-    dpi=st.none() | st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)),
-    text=st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9)), max_size=3).map(tuple),
-    colour_key=st.none() | st.integers(0, 65535) | st.tuples(*[st.integers(0, 65535)] * 3),
+    dpi=st.none() | st.tuples(*[st.floats(0, 1e6, exclude_min=True)] * 2),
+    text=st.lists(st.tuples(KEYS, st.text(max_size=9)), max_size=3).map(tuple),
 )
 palettes = st.builds(
     Palette,

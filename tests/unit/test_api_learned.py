@@ -107,12 +107,31 @@ def photograph() -> np.ndarray[Any, Any]:
     return rng.integers(0, 256, (200, 200, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.95, 2.0])
+@pytest.mark.parametrize(
+    ("factor", "poor", "quick", "method"),
+    [
+        (0.5, None, None, "classic"),
+        (0.5, None, np.inf, "classic"),  # each of the two checks is enough
+        (0.5, np.inf, None, "classic"),
+        (0.5, np.inf, np.inf, "learned"),  # and without them, what the crops promise is believed
+        (0.95, np.inf, np.inf, "classic"),  # here both are tried, and here the learned method is not
+        (2.0, np.inf, np.inf, "classic"),
+    ],
+)
 def test_auto_never_trusts_a_poor_result(
-    factor: float, method: str, model: Path, monkeypatch: pytest.MonkeyPatch
+    factor: float,
+    poor: float | None,
+    quick: float | None,
+    method: str,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The stand-in is worse than WebP whatever it claims: deflate on noise."""
     install(monkeypatch, factor)
+    if poor is not None:
+        monkeypatch.setattr("bbcodec.encoder._POOR", poor)
+    if quick is not None:
+        monkeypatch.setattr("bbcodec.encoder._POOR_QUICK", quick)
     assert bbcodec.info(bbcodec.compress(photograph(), model=model)).method == method
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from bbcodec import classic
 from bbcodec.container import varint
@@ -150,3 +151,12 @@ def test_tiles_that_cannot_be_there() -> None:
 def test_bilevel_samples_are_checked() -> None:
     with pytest.raises(FormatError, match="bilevel sample is 3"):
         classic.decode(bytes([classic.DEFLATE]) + raw_deflate(b"\0\3"), (1, 2), "bool")
+
+
+def test_large_pictures_are_not_subject_to_pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = np.random.default_rng(0).integers(0, 200, (100, 100, 3)).astype(np.uint8)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    payload = classic.encode(samples)
+    assert payload[0] == classic.WEBP
+    assert np.array_equal(classic.decode(payload, samples.shape, samples.dtype), samples)
+    assert Image.MAX_IMAGE_PIXELS == 1000

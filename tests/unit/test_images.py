@@ -14,9 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
+import bbcodec
 from bbcodec import png16
 from bbcodec.errors import FormatError, LimitError, OptionError, UnsupportedImageError
-from bbcodec.images import read_image, write_image
+from bbcodec.images import left_out, read_image, write_image
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import MODES, Palette, Picture, digest
 
@@ -440,3 +441,68 @@ def test_text_of_png_files() -> None:
     chunks.add_itxt("Author", "\u00e9\u4e2d", lang="en")
     found = read_image(io.BytesIO(written(Image.new("L", (3, 3)), format="PNG", pnginfo=chunks)))
     assert found.metadata.text == (("Software", "x" * 5000), ("Author", "\u00e9\u4e2d"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "metadata"),
+    [
+        ("L", {"dpi": (float("inf"), 72.0)}),
+        ("L", {"dpi": (72.0, float("nan"))}),
+        ("L", {"dpi": (-72.0, 72.0)}),
+        ("L", {"dpi": (72.0,)}),
+        ("L", {"text": (("\u4e2d", "v"),)}),
+        ("L", {"text": (("", "v"),)}),
+        ("L", {"text": (("k", "\ud800"),)}),
+        ("L", {"text": (("k", 7),)}),
+        ("L", {"icc": "text"}),
+        ("L", {"colour_key": (1, 2, 3)}),
+        ("L", {"colour_key": -1}),
+        ("L", {"colour_key": "1"}),
+        ("RGB", {"colour_key": 1}),
+        ("RGBA", {"colour_key": (1, 2, 3)}),
+        ("P", {"colour_key": 1}),
+        ("RGB;16", {"colour_key": (1, 2)}),
+    ],
+)
+def test_metadata_that_breaks_a_rule(mode: str, metadata: dict[str, Any]) -> None:
+    source = picture(mode, Metadata(**metadata))
+    with pytest.raises(OptionError, match="metadata"):
+        bbcodec.compress(source)
+    with pytest.raises(UnsupportedImageError, match="metadata"):
+        write_image(io.BytesIO(), source)
+
+
+@pytest.mark.parametrize("format", ["png", "tif", "bmp"])
+def test_a_density_that_no_file_can_hold_is_left_out(format: str) -> None:
+    source = picture("L", Metadata(dpi=(1e12, 1e-9)))
+    assert bbcodec.decompress_picture(bbcodec.compress(source)).metadata == source.metadata
+    out = io.BytesIO()
+    write_image(out, source, format=format)
+    assert left_out(source, format) == ["dpi"]
+    out.seek(0)
+    assert read_image(out).same(source)
+
+
+def test_tiff_without_a_resolution() -> None:
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    image.info["dpi"] = (float("nan"), float("nan"))
+    assert Picture.of(image).metadata.dpi is None
+    assert bbcodec.decompress_picture(bbcodec.compress(image)).metadata.dpi is None
+
+
+def test_text_never_stands_for_other_metadata() -> None:
+    palette = Palette(bytes(range(12)), transparency=2)
+    text = (("transparency", "9"), ("dpi", "12"), ("Title", "x"))
+    source = Picture(pixels("P") % 4, "P", palette, Metadata(text=text))
+    image = source.to_pil()
+    assert image.info == {"transparency": 2, "Title": "x"}
+    assert Picture.of(image).same(source)
+
+
+def test_metadata_that_no_reader_would_take() -> None:
+    gray = np.zeros((2, 2), np.uint8)
+    for text in ((("k", "v" * 2**20),), (("k", "v"),) * 10001):
+        with pytest.raises(UnsupportedImageError, match="can be kept"):
+            bbcodec.compress(gray, metadata={"text": text})
+    with pytest.raises(UnsupportedImageError, match="can be kept"):
+        bbcodec.compress(gray, metadata={"icc": bytes(2**25), "exif": bytes(2**25)})
