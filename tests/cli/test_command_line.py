@@ -228,6 +228,12 @@ def test_progress_is_for_terminals_only(environment: dict[str, str]) -> None:
     assert hidden == b""
 
 
+def default_signals() -> None:
+    """For a child: whoever started the tests may ignore signals, as a shell does for its background jobs."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interruption_leaves_no_file(number: signal.Signals, code: int, environment: dict[str, str]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (2400, 2400, 3), dtype=np.uint8)
@@ -237,6 +243,7 @@ def test_interruption_leaves_no_file(number: signal.Signals, code: int, environm
         [sys.executable, "-m", "bbcodec", "compress", "--method", "classic", "big.png", "photo.png"],
         env=environment,
         stderr=subprocess.PIPE,
+        preexec_fn=default_signals,
     )
     # The temporary file is there: the command is at work, and seconds away from its end.
     deadline = time.monotonic() + 120
@@ -266,7 +273,12 @@ sys.meta_path.insert(0, Finder())
 main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        preexec_fn=default_signals,
     )
     assert (done.returncode, done.stderr) == (130, b"")
 

@@ -112,6 +112,12 @@ def test_a_device_stays_a_device() -> None:
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+def default_signals() -> None:
+    """For a child: whoever started the tests may ignore signals, as a shell does for its background jobs."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     script = """
@@ -131,7 +137,10 @@ bbcodec.cli.app = lambda prog_name: hang()
 main()
 """
     with subprocess.Popen(
-        [sys.executable, "-c", script, tmp_path / "a"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", script, tmp_path / "a"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=default_signals,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"writing\n"
