@@ -20,15 +20,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import bbcodec
-from bbcodec import modelfile
 from bbcodec.cli import app
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import Palette, Picture
 
-LEARNED = pytest.param(
-    "learned", marks=pytest.mark.skipif(not modelfile.released(), reason="no model is released yet")
-)
-METHODS = ["auto", "classic", LEARNED]
+METHODS = ["auto", "classic", "learned"]
 
 
 def invoke(*arguments: str | Path, input: bytes | None = None) -> Result:

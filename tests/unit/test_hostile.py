@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import classic, container, modelfile
+from bbcodec import classic, container
 from bbcodec.container import Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError
 from bbcodec.pictures import MODES, Palette, Picture
@@ -154,7 +154,6 @@ def test_huge_declared_size(name: str, size: tuple[int, int]) -> None:
         bbcodec.decompress(data)
 
 
-@pytest.mark.skipif(not modelfile.released(), reason="no released model is installed")
 @pytest.mark.parametrize("size", [(2**32 - 1, 2**32 - 1), (30000, 30000), (2**30, 1), (1, 2**30)])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_huge_declared_size_of_a_learned_picture(mode: str, size: tuple[int, int]) -> None:
