@@ -266,12 +266,22 @@ def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> fl
     codecs = _TileCodecs(model, channels, backend)
     padded = [-(-side // codecs.net.multiple) * codecs.net.multiple for side in (height, width)]
     message = _random_message(padded[0] * padded[1])
-    before = message_bits(message)
+    before = _size(message)
     try:
         (message,) = codecs.latent(_Tile(0, 0, height, width)).push(message, image)
     except MessageUnderflow:  # a model with so many latents is a poor choice in any case
         return math.inf
-    return message_bits(message) - before
+    return float(_size(message) - before)
+
+
+def _size(message: Message) -> int:
+    """Bits of a message to within one a lane, in integers: decisions made with it are the same everywhere."""
+    head, tail = message
+    bits = sum(int(lane).bit_length() for lane in head)
+    while tail:
+        words, tail = tail
+        bits += 32 * len(words)
+    return bits
 
 
 def _random_message(pixels: int) -> Message:
