@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MODEL", "ModelLike", "load", "model_bytes", "model_for"]
 
-DEFAULT_MODEL = "rvae"
+DEFAULT_MODEL = "photo"
 """Name of the model that is used unless another is asked for."""
 
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import expit
 
-from bbcodec import ans, learned, modelfile, nets
+from bbcodec import ans, modelfile, nets, tiles
 from bbcodec.bits_back import initial_bits
 from bbcodec.nets import Markov, causal
 
@@ -78,8 +78,8 @@ def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
     """All columns for one picture."""
     image = np.asarray(Image.open(path).convert("RGB"))
     height, width, _ = image.shape
-    coded = learned.encode(image, model)
-    if not np.array_equal(learned.decode(coded.chains, height, width, 3, model), image):
+    coded = tiles.encode(image, model)
+    if not np.array_equal(tiles.decode(coded.chains, height, width, 3, model), image):
         raise AssertionError(f"{path}: the round trip is not exact")
     net, kernels = nets.load(model), FloatLogistic(seed)
     exact_backend = net.backend
@@ -90,12 +90,12 @@ def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
 
     elbo = plan = 0.0
     first_tiles = []
-    grid = learned.TileGrid(height, width)
+    grid = tiles.TileGrid(height, width)
     for number, chain in enumerate(coded.chains):
-        tiles = grid.chain(number)
+        parts = grid.chain(number)
         causal_tiles = int.from_bytes(chain[:2], "little")
-        first_tiles.append(tiles[min(causal_tiles, len(tiles) - 1)])
-        for i, tile in enumerate(tiles):
+        first_tiles.append(parts[min(causal_tiles, len(parts) - 1)])
+        for i, tile in enumerate(parts):
             pixels = np.ascontiguousarray(tile.of(image))
             with_latents = float_bits(lambda k, t=tile: latent(k, t), pixels, kernels)
             elbo += with_latents

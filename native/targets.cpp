@@ -46,6 +46,15 @@ bool has_vnni() {
 #endif
 }
 
+bool has_wide_vectors() {
+#if BBCODEC_X86
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq");
+#else
+    return false;
+#endif
+}
+
 Target current_target() { return chosen().load(std::memory_order_relaxed); }
 
 void set_target(const std::string& name) {

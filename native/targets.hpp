@@ -19,6 +19,7 @@ enum class Target { portable = 0, avx2 = 1, avx512 = 2 };
 
 bool supported(Target target);
 bool has_vnni();
+bool has_wide_vectors();  // AVX-512 F, BW, VL and DQ, without VPOPCNTDQ
 
 // The best supported target, unless set_target() forced another one.
 Target current_target();

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import ans, learned, modelfile, nets
+from bbcodec import ans, learned, modelfile, nets, tiles
 from bbcodec.bits_back import initial_bits
 from bbcodec.engine import select
 from bbcodec.errors import FormatError
@@ -94,7 +94,7 @@ def test_every_backend_writes_the_same_bytes_and_reads_them(model: modelfile.Mod
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learned, "CHAIN_TILES", 5)
+    monkeypatch.setattr(tiles, "CHAIN_TILES", 5)
     model, image = modelfile.load_named("rvae"), photo(200, 300)
     one, two = (learned.encode(image, model, threads=n).chains for n in (1, 2))
     assert len(one) == 4
@@ -104,9 +104,9 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chains_cover_every_tile_once_and_stay_short() -> None:
     for height, width in ((1, 1), (64, 64), (65, 64), (1000, 3000), (64, 100_000)):
-        grid = learned.TileGrid(height, width)
+        grid = tiles.TileGrid(height, width)
         chains = [grid.chain(i) for i in range(grid.chains)]
-        assert max(map(len, chains)) <= learned.CHAIN_TILES
+        assert max(map(len, chains)) <= tiles.CHAIN_TILES
         assert sum(t.height * t.width for chain in chains for t in chain) == height * width
         for i, chain in enumerate(chains):
             for first in (0, 1, len(chain)):
@@ -135,7 +135,7 @@ def test_bit_swap_starts_with_fewer_bits_than_bb_ans() -> None:
 
 
 def test_a_tile_codec_leaves_the_message_as_it_was(model: modelfile.Model) -> None:
-    start = learned._random_message(64 * 64)
+    start = tiles._random_message(64 * 64)
     tile = photo(40, 64)
     codec = nets.load(model).tile_codec(40, 64, 3)
     (message,) = codec.push(start, tile)
@@ -207,7 +207,7 @@ def test_progress_counts_tiles() -> None:
 def test_inspect_needs_no_model() -> None:
     image = photo(130, 200)
     coded = learned.encode(image, modelfile.load_named("rvae"))
-    facts = learned.inspect(coded.chains, 130, 200)
+    facts = tiles.inspect(coded.chains, 130, 200)
     assert facts["tiles"] == 12
     assert facts["causal_tiles"] == coded.stats.causal_tiles
     assert "latents" not in facts
@@ -218,9 +218,9 @@ def test_inspect_counts_latents_with_the_model() -> None:
     image = photo(130, 200)
     chains = learned.encode(image, model).chains
     counts = learned.inspect(chains, 130, 200, model)["latents"]
-    causal_tiles = learned.inspect(chains, 130, 200)["causal_tiles"]
+    causal_tiles = tiles.inspect(chains, 130, 200)["causal_tiles"]
     finest = 0
-    for tile in learned.TileGrid(130, 200).chain(0)[causal_tiles:]:
+    for tile in tiles.TileGrid(130, 200).chain(0)[causal_tiles:]:
         rows, columns = (-(-n // 8) * 8 // 2 for n in (tile.height, tile.width))
         finest += rows * columns * 12
     assert counts[0] == finest
@@ -235,7 +235,7 @@ def test_files_are_the_same_from_every_backend(backend: str) -> None:
 
 
 def test_a_huge_declared_size_is_refused_before_anything_is_listed() -> None:
-    for call in (learned.inspect, lambda *a: learned.decode(*a, 3, modelfile.load_named("rvae"))):
+    for call in (tiles.inspect, lambda *a: learned.decode(*a, 3, modelfile.load_named("rvae"))):
         with pytest.raises(FormatError, match="0 chains, expected"):
             call([], 1 << 40, 1 << 40)
 
@@ -243,7 +243,7 @@ def test_a_huge_declared_size_is_refused_before_anything_is_listed() -> None:
 def test_inspect_refuses_a_wrong_number_of_chains() -> None:
     coded = learned.encode(photo(130, 200), modelfile.load_named("rvae"))
     with pytest.raises(FormatError):
-        learned.inspect(coded.chains * 2, 130, 200)
+        tiles.inspect(coded.chains * 2, 130, 200)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "L16", "RGB16", "RGBA16"])

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole pictures with a model of the family: cut into blocks, each of them a message of its own.
+
+A picture of H x W pixels is cut into ``ceil(H / 1024)`` by ``ceil(W / 1024)`` blocks, as equal as can be:
+block row i begins at ``i H // rows``, and so for columns. Blocks come in raster order. The payload of a block
+is its message, folded to one lane (`bbcodec.codecs.flatten`), little-endian uint32. The cut depends on the
+size alone: threads never change a byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+
+from bbcodec import ans
+from bbcodec.codecs import flatten, message_bits, unflatten
+from bbcodec.errors import FormatError
+from bbcodec.local.codec import group_codec
+from bbcodec.local.model import LocalModel
+from bbcodec.local.order import LANES
+from bbcodec.modelfile import Model
+from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, cpus, parallel, size_bits
+
+BLOCK: Final = 1024  # pixels, the longest side
+
+
+def cut(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of every block, in order.
+
+    >>> cut(1500, 700)
+    [(slice(0, 750, None), slice(0, 700, None)), (slice(750, 1500, None), slice(0, 700, None))]
+    """
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    return [
+        (
+            slice(i * height // rows, (i + 1) * height // rows),
+            slice(j * width // columns, (j + 1) * width // columns),
+        )
+        for i in range(rows)
+        for j in range(columns)
+    ]
+
+
+@lru_cache(maxsize=8)
+def _model(model: Model) -> LocalModel:
+    return LocalModel.from_model(model)
+
+
+def encode(
+    image: Pixels,
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> EncodedPixels:
+    """Encode pixels; see `bbcodec.learned.encode`."""
+    height, width, channels = image.shape
+    places = cut(height, width)
+    local, inner = _model(model), _inner_threads(threads, len(places))
+    report = Report(progress, len(places))
+
+    def run(place: tuple[slice, slice]) -> tuple[bytes, float, float]:
+        block = np.ascontiguousarray(image[place])
+        codec = group_codec([block.shape[:2]], channels, local, backend, threads=inner)
+        message = ans.base_message(LANES)
+        before = message_bits(message)
+        (message,) = codec.push(message, [block])
+        words = flatten(message)
+        bits = message_bits(message) - before
+        report.tile()
+        return words.astype("<u4").tobytes(), bits, 32.0 * len(words) - bits
+
+    results = parallel(run, places, threads)
+    stats = ChainStats(
+        len(places),
+        len(places),
+        math.fsum(bits for _, bits, _ in results),
+        0.0,
+        math.fsum(lost for _, _, lost in results),
+    )
+    return EncodedPixels([payload for payload, _, _ in results], stats)
+
+
+def decode(
+    chains: Sequence[bytes | memoryview],
+    height: int,
+    width: int,
+    channels: int,
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> Pixels:
+    """Decode what `encode` made; see `bbcodec.learned.decode`."""
+    words = _split(chains, height, width)
+    places = cut(height, width)
+    local, inner = _model(model), _inner_threads(threads, len(places))
+    report = Report(progress, len(places))
+    image = np.empty((height, width, channels), np.uint8)
+
+    def run(index: int) -> None:
+        target = image[places[index]]
+        codec = group_codec([target.shape[:2]], channels, local, backend, threads=inner)
+        message, (block,) = codec.pop(unflatten(words[index], LANES))
+        if not ans.message_equal(message, ans.base_message(LANES)):
+            raise FormatError("learned payload: the message does not end where it began, it is damaged")
+        target[...] = block
+        report.tile()
+
+    parallel(run, range(len(places)), threads)
+    return image
+
+
+def inspect(
+    chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
+) -> dict[str, Any]:
+    """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
+    blocks = len(_split(chains, height, width))
+    lost = 32 * len(flatten(ans.base_message(LANES))) * blocks
+    return {"chains": blocks, "blocks": blocks, "latents": [], "initial_bits_lost": lost}
+
+
+def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
+    """Net bits of a small picture as one block; see `bbcodec.learned.estimate_bits`."""
+    height, width, channels = image.shape
+    codec = group_codec([(height, width)], channels, _model(model), backend)
+    message = ans.base_message(LANES)
+    (after,) = codec.push(message, [np.ascontiguousarray(image)])
+    return float(size_bits(after) - size_bits(message))
+
+
+def _inner_threads(threads: int, blocks: int) -> int:
+    """Threads that a block gets: all where there is one block, one where blocks outnumber them."""
+    return max(1, (threads or cpus()) // blocks)
+
+
+def _split(chains: Sequence[bytes | memoryview], height: int, width: int) -> list[Any]:
+    expected = -(-height // BLOCK) * -(-width // BLOCK)
+    if len(chains) != expected:
+        raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
+    for chain in chains:
+        if len(chain) < 8 or len(chain) % 4:
+            raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")
+    return [np.frombuffer(chain, "<u4").astype(np.uint32) for chain in chains]

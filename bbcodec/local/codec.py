@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The codec of a group of blocks, and the one place that chooses which implementation computes it.
+
+An implementation plans (intervals of all samples, given the pixels) and decodes. Pushing is the same for
+all: samples of a time and channel take the lanes of the message in turn from lane 0 on, and everything is
+pushed in reverse. The words are those of `bbcodec.distributions.LogisticMixture` over each time and channel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.ans import Head, Message, Words, tail_gather
+from bbcodec.codecs import Codec
+from bbcodec.distributions import tables
+from bbcodec.engine.select import backend_name
+from bbcodec.local.model import LocalModel
+from bbcodec.local.order import LANES, Order
+from bbcodec.rans_kernels import kernels
+
+_MODULES: Final = {"native": "native"}  # any other backend: the reference
+
+Pixels = NDArray[np.uint8]
+Shapes = Sequence[tuple[int, int]]
+Side = Sequence[NDArray[Any]] | None
+
+
+class Implementation(Protocol):
+    """What every implementation offers; see `bbcodec.local.reference`."""
+
+    def plan(
+        self, blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Start and frequency (of 2^20) of every sample in decoding order."""
+        ...
+
+    def decode(
+        self,
+        head: Head,
+        words: Words,
+        shapes: Shapes,
+        channels: int,
+        model: LocalModel,
+        side: Side = None,
+        threads: int = 1,
+    ) -> tuple[list[Pixels], Head, int]:
+        """Blocks, head, and how many words were taken from the front."""
+        ...
+
+
+def implementation(backend: str | None = None) -> Implementation:
+    """The implementation that serves a backend (see `bbcodec.engine.select.backend_name`)."""
+    module = _MODULES.get(backend_name(backend), "reference")
+    return cast(Implementation, importlib.import_module(f"bbcodec.local.{module}"))
+
+
+def group_codec(
+    shapes: Shapes,
+    channels: int,
+    model: LocalModel,
+    backend: str | None = None,
+    side: Side = None,
+    threads: int = 1,
+) -> Codec:
+    """Codec of a group of blocks over a message head of 8 lanes.
+
+    Parameters
+    ----------
+    shapes : (height, width) of every block, in pixels.
+    channels : 1 (gray) or 3 (RGB).
+    model : LocalModel
+    backend : see `bbcodec.engine.select`; the words do not depend on it.
+    side : side information of every block, int16 or int32 [height, width, H], or None.
+    threads : that share the lanes of a time; the words do not depend on it.
+
+    Returns
+    -------
+    Codec
+        Symbols are lists of uint8 [height, width, channels].
+
+    Raises
+    ------
+    ValueError
+        The shapes are no group; on pushing, blocks or a head of another shape.
+    """
+    order = Order(shapes)
+    compute = implementation(backend)
+    expected = [(*shape, channels) for shape in order.shapes]
+
+    def check(head: Head) -> None:
+        if head.shape != (LANES,):
+            raise ValueError(f"expected a head of {LANES} lanes, got shape {head.shape}")
+
+    def push(message: Message, blocks: Sequence[Pixels], *context: Any) -> tuple[Any, ...]:
+        head, tail = message
+        check(head)
+        if [block.shape for block in blocks] != expected:
+            raise ValueError(f"expected blocks of shapes {expected!r:.120}")
+        start, freq = compute.plan(blocks, model, side, threads)
+        # Every time and channel begins at lane 0. A certain symbol changes no lane: fill up with those.
+        place = _places(order.counts(), channels)
+        size = int(place[-1]) + 1
+        starts, freqs = np.zeros(size, np.uint64), np.full(size, 1 << tables.PRECISION, np.uint64)
+        starts[place], freqs[place] = start, freq
+        lanes, words = kernels(backend).push_freqs(head, starts, freqs, tables.PRECISION)
+        return (lanes, (words, tail) if len(words) else tail), *context
+
+    def pop(message: Message, *context: Any) -> tuple[Any, ...]:
+        head, tail = message
+        check(head)
+        # At most one word a sample.
+        tail = tail_gather(tail, sum(h * w for h, w in order.shapes) * channels)
+        words, rest = tail if tail else (np.empty(0, np.uint32), ())
+        blocks, lanes, used = compute.decode(head, words, order.shapes, channels, model, side, threads)
+        return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
+
+    return Codec(push, pop)
+
+
+def _places(counts: Sequence[int], channels: int) -> NDArray[np.int64]:
+    """Where each sample stands when every time and channel is filled up to a multiple of the lanes."""
+    sections = np.repeat(np.array(counts, np.int64), channels)
+    padded = -(-sections // LANES) * LANES
+    shift = (np.cumsum(padded) - padded) - (np.cumsum(sections) - sections)
+    places: NDArray[np.int64] = np.arange(sections.sum()) + np.repeat(shift, sections)
+    return places

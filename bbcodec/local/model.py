@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model file of the family, checked.
+
+A model is untrusted input: past `LocalModel.from_model` every sum of the other modules stays within the
+integers that docs/local.md promises. What is done with the numbers does not belong here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.errors import ModelError
+from bbcodec.modelfile import Model
+
+FAMILY: Final = "local"
+FEATURES: Final = 48
+PREDICTORS: Final = 2
+MAX_WEIGHT: Final = 2621440 // 24576  # of a pixel in a fit
+MAX_PRIOR: Final = 1 << 24
+MAX_FIRST_M: Final = 2400  # 48 * 128 * 127 * 2400 + 2^28 + 2^13 < 2^31
+MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
+MAX_BIAS: Final = 1 << 28
+MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
+
+_PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "forget": (1, 31)}
+_NUMBERS: Final = {
+    "hidden": (64, 192),
+    "layers": (0, 8),
+    "components": (1, 8),
+    "ridge": (1, 1 << 20),
+    "rate_q": (0, 1 << 16),
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LocalModel:
+    """A model of the family; H hidden channels, L layers, J components. Arrays are read-only.
+
+    Attributes
+    ----------
+    hidden, layers, components : H, L, J
+    own, earlier : how many positions S, and X of each earlier channel, either predictor uses.
+    forget : rate of either predictor, of 32.
+    ridge : added to the diagonal of every fit.
+    rate_q : learning rate in 2^-20; 0 for no learning.
+    first_w : int8 [3, 48, H]
+    first_m, first_b : int32 [3, H]
+    signs : int8 [L, H, H], ±1, outputs before inputs.
+    hidden_m, hidden_b : int32 [L, H]
+    out_w : int32 [3, H + 48, 3 J], in 2^-20.
+    out_b : int32 [3, 3 J], in 2^-20.
+    priors : of every channel and predictor, int32 [`entries` of its size].
+    """
+
+    hidden: int
+    layers: int
+    components: int
+    own: tuple[int, int]
+    earlier: tuple[int, int]
+    forget: tuple[int, int]
+    ridge: int
+    rate_q: int
+    first_w: NDArray[np.int8]
+    first_m: NDArray[np.int32]
+    first_b: NDArray[np.int32]
+    signs: NDArray[np.int8]
+    hidden_m: NDArray[np.int32]
+    hidden_b: NDArray[np.int32]
+    out_w: NDArray[np.int32]
+    out_b: NDArray[np.int32]
+    priors: tuple[tuple[NDArray[np.int32], ...], ...]
+
+    def regressors(self, channel: int, predictor: int) -> int:
+        """N of a predictor of a channel (in coding order)."""
+        return self.own[predictor] + channel * self.earlier[predictor]
+
+    @classmethod
+    def from_model(cls, model: Model) -> LocalModel:
+        """Read a model file.
+
+        Raises
+        ------
+        ModelError
+            It is of another family, or a value or tensor is missing or out of its range.
+        """
+        if model.family != FAMILY:
+            raise ModelError(f"model: family {model.family!r:.60}, expected {FAMILY!r}")
+        numbers, pairs = _config(model.config)
+        h, layers, j = numbers["hidden"], numbers["layers"], numbers["components"]
+        take = _Tensors(model.tensors)
+        sizes = [
+            [entries(pairs["own"][q] + c * pairs["earlier"][q]) for q in range(PREDICTORS)] for c in range(3)
+        ]
+        first_w = take("first_w", np.int8, (3, FEATURES, h), -128, 127)
+        first_m = take("first_m", np.int32, (3, h), 0, MAX_FIRST_M)
+        first_b = take("first_b", np.int32, (3, h), -MAX_BIAS, MAX_BIAS)
+        out_w = take("out_w", np.int32, (3, h + FEATURES, 3 * j), -MAX_OUT, MAX_OUT)
+        out_b = take("out_b", np.int32, (3, 3 * j), -MAX_BIAS, MAX_BIAS)
+        if layers:
+            words = take("hidden_w", np.uint64, (layers, h, h // 64), 0, (1 << 64) - 1)
+            hidden_m = take("hidden_m", np.int32, (layers, h), -MAX_HIDDEN_M, MAX_HIDDEN_M)
+            hidden_b = take("hidden_b", np.int32, (layers, h), -MAX_BIAS, MAX_BIAS)
+        else:
+            for name in ("hidden_w", "hidden_m", "hidden_b"):
+                if name in model.tensors:
+                    raise ModelError(f"model: tensor {name!r} is there, but there are no hidden layers")
+            words = np.zeros((0, h, h // 64), np.uint64)
+            hidden_m = hidden_b = _read_only(np.zeros((0, h), np.int32))
+        total = sum(map(sum, sizes))
+        if "prior" in model.tensors:
+            prior = take("prior", np.int32, (total,), -MAX_PRIOR, MAX_PRIOR)
+        else:
+            prior = _read_only(np.zeros(total, np.int32))
+        parts = iter(np.split(prior, np.cumsum([n for row in sizes for n in row])[:-1]))
+        return cls(
+            **numbers,
+            **pairs,
+            first_w=first_w,
+            first_m=first_m,
+            first_b=first_b,
+            signs=_signs(words),
+            hidden_m=hidden_m,
+            hidden_b=hidden_b,
+            out_w=out_w,
+            out_b=out_b,
+            priors=tuple(tuple(next(parts) for _ in row) for row in sizes),
+        )
+
+
+def entries(n: int) -> int:
+    """Entries of the state of a fit with n regressors: lower triangle, then right-hand side."""
+    return n * (n + 1) // 2 + n
+
+
+def largest_sum(forget: int) -> Fraction:
+    """Bound on every integer sum of a fit that forgets at this rate (of 32), the prior included.
+
+    ``|decay(v)| <= r |v| + 1/2`` with ``r = 1 - forget / 32``. So a quantity that is fed at most q at a time,
+    ``v = decay(v + q)``, stays within ``(r q + 1/2) / (1 - r)``. F is fed products, and G is fed F.
+    """
+    r, half = 1 - Fraction(forget, 32), Fraction(1, 2)
+    product = Fraction(255 * 255 * MAX_WEIGHT)
+    row = (r * product + half) / (1 - r)
+    column = (r * row + half) / (1 - r)
+    return max(row + product, column + row + MAX_PRIOR)
+
+
+class _Tensors:
+    """Takes checked tensors out of a model."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]):
+        self.tensors = tensors
+
+    def __call__(self, name: str, dtype: Any, shape: tuple[int, ...], lo: int, hi: int) -> NDArray[Any]:
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise ModelError(f"model: tensor {name!r} is missing")
+        if tensor.dtype != dtype or tensor.shape != shape:
+            raise ModelError(
+                f"model: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, "
+                f"expected {np.dtype(dtype)} {list(shape)}"
+            )
+        least, most = int(tensor.min()), int(tensor.max())
+        if least < lo or most > hi:
+            raise ModelError(f"model: tensor {name!r} is in {least}..{most}, expected {lo}..{hi}")
+        return tensor
+
+
+def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Numbers and pairs of the configuration; ModelError unless all are there, in range, and nothing else."""
+    if set(config) != {*_NUMBERS, *_PAIRS}:
+        raise ModelError(
+            f"model: config has {sorted(config)!r:.200}, expected {sorted({*_NUMBERS, *_PAIRS})}"
+        )
+    for key, (lo, hi) in _NUMBERS.items():
+        if type(config[key]) is not int or not lo <= config[key] <= hi:
+            raise ModelError(f"model: {key} is {config[key]!r:.60}, expected {lo} to {hi}")
+    if config["hidden"] % 64:
+        raise ModelError(f"model: hidden is {config['hidden']}, expected a multiple of 64")
+    for key, (lo, hi) in _PAIRS.items():
+        pair = config[key]
+        if (
+            not isinstance(pair, list)
+            or len(pair) != PREDICTORS
+            or not all(type(n) is int and lo <= n <= hi for n in pair)
+        ):
+            raise ModelError(f"model: {key} is {pair!r:.60}, expected two numbers in {lo}..{hi}")
+    for forget in config["forget"]:
+        if largest_sum(forget) >= 1 << 31:
+            raise ModelError(f"model: forget is {config['forget']}: at {forget} of 32 sums may leave 32 bits")
+    numbers = {key: config[key] for key in _NUMBERS}
+    return numbers, {key: tuple(config[key]) for key in _PAIRS}
+
+
+def _signs(words: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """Unpack [L, H, H / 64] words to ±1 [L, H, H]; bit h % 64 of word h / 64 is 1 for -1."""
+    ones = (words[..., None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
+    signs = np.where(ones.reshape(*words.shape[:2], words.shape[2] * 64) == 1, -1, 1)
+    return _read_only(signs.astype(np.int8))
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array

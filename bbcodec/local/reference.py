@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A group in decoding order, in NumPy, vectorised over the lanes of one time: the meaning of the format.
+
+`walk` is the model: it tells how the next samples are distributed and is told what they were. `plan` (for
+encoders) and `decode` are the two things that are done with it; every implementation of the family has these
+two functions, and all give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.ans import Head, Message, Words
+from bbcodec.distributions import LogisticMixture, tables
+from bbcodec.local.features import Activity, Earlier, error_scale, features
+from bbcodec.local.learning import LastLayer
+from bbcodec.local.least_squares import Predictor
+from bbcodec.local.model import PREDICTORS, LocalModel
+from bbcodec.local.network import Mixture, Network, mixture
+from bbcodec.local.order import CHANNELS, LANES, Lanes, Order
+
+Integers = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
+Shapes = Sequence[tuple[int, int]]
+Side = Sequence[NDArray[Any]] | None
+
+SYMBOLS = 256
+SIDE_LIMIT = 1 << 18  # sums of the first layer are within 2^17: all beyond this saturates the stream alike
+
+
+class Step(NamedTuple):
+    """What `walk` yields: samples of one time and channel, about to be coded.
+
+    Attributes
+    ----------
+    lanes : the n pixels.
+    channel : in coding order.
+    mixture : distribution of the n samples.
+    predictions : [2, n], ``P_0`` and ``P_1`` in 1/64 of a level.
+    features : [n, 48]
+    """
+
+    lanes: Lanes
+    channel: int
+    mixture: Mixture
+    predictions: Integers
+    features: Integers
+
+
+class _Channel:
+    """State of one channel; the last of the pixels stands for neighbours that do not exist."""
+
+    def __init__(self, order: Order, model: LocalModel, channel: int):
+        self.samples = np.full(order.pixels + 1, 128, np.int64)
+        self.errors = np.full(order.pixels + 1, 1280, np.int64)
+        self.activity = Activity(order)
+        self.layer = LastLayer(model.out_w[channel], model.out_b[channel], model.rate_q)
+        self.predictors = [
+            Predictor(
+                order,
+                model.regressors(channel, q),
+                model.forget[q],
+                model.ridge,
+                model.priors[channel][q],
+            )
+            for q in range(PREDICTORS)
+        ]
+
+
+def walk(
+    shapes: Shapes, channels: int, model: LocalModel, side: Side = None
+) -> Generator[Step, NDArray[Any], None]:
+    """Yield the samples of each time and channel in decoding order; is sent their symbols, integers [n].
+
+    Parameters
+    ----------
+    shapes : (height, width) of every block.
+    channels : 1 or 3
+    model : LocalModel
+    side : of every block int16 or int32 [height, width, H], or None.
+
+    Raises
+    ------
+    ValueError
+        The number of channels, the shapes, or what ``side`` is.
+    """
+    if channels not in CHANNELS:
+        raise ValueError(f"a block has 1 or 3 channels, got {channels}")
+    order = Order(shapes)
+    network = Network(model)
+    inside = _flat_side(order, model, side)
+    state = [_Channel(order, model, c) for c in range(channels)]
+    for lanes in order.times():
+        first = (lanes.x == 0) & (lanes.y == 0)
+        beside = None if inside is None else inside[lanes.pixel].astype(np.int64)
+        for c, own in enumerate(state):
+            samples, errors = own.samples[lanes.own], own.errors[lanes.own[:6]]
+            earlier = [other.samples[lanes.earlier] for other in state[:c]]
+            m = (samples[0] + samples[1]) >> 1
+            relative = [x - ((x[1] + x[2]) >> 1) for x in earlier]
+            regressors = [
+                np.concatenate([(samples - m)[:ns], *(x[:nx] for x in relative)])
+                for ns, nx in zip(model.own, model.earlier, strict=True)
+            ]
+            predictions = np.stack(
+                [fit.predict(lanes, d, m) for fit, d in zip(own.predictors, regressors, strict=True)]
+            )
+            p = (predictions[0] + predictions[1]) >> 1
+            ks = error_scale(errors)
+            known = [
+                Earlier(
+                    error=other.errors[lanes.pixel],
+                    sample=x[0],
+                    errors=other.errors[lanes.own[:2]],
+                    samples=other.samples[lanes.own[:6]],
+                )
+                for other, x in zip(state[:c], earlier, strict=True)
+            ]
+            seen = features(samples, errors, predictions, ks, own.activity.of(lanes), known, first)
+            inputs = network(c, seen, beside)
+            mixed = mixture(own.layer.outputs(inputs), p, ks)
+
+            symbols = (yield Step(lanes, c, mixed, predictions, seen)).astype(np.int64)
+
+            u = np.abs(errors[:4]).sum(0) >> 2
+            w = np.maximum(1, 2621440 // (24576 + u * u))
+            for fit, d in zip(own.predictors, regressors, strict=True):
+                fit.update(lanes, d, symbols - m, w)
+            error = 64 * symbols - p
+            own.samples[lanes.pixel], own.errors[lanes.pixel] = symbols, error
+            own.activity.update(lanes, error)
+            own.layer.learn(inputs, mixed, ks, symbols)
+
+
+def plan(
+    blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Intervals of all samples of a group.
+
+    Parameters
+    ----------
+    blocks : uint8 [height, width, C] each, C of 1 or 3 and the same for all.
+    model : LocalModel
+    side : see `walk`.
+    threads : of no use here.
+
+    Returns
+    -------
+    start, freq : uint32 [samples], of 2^20, in decoding order.
+    """
+    planes = to_planes(blocks)
+    starts: list[Integers] = []
+    freqs: list[Integers] = []
+    samples = walk([block.shape[:2] for block in blocks], len(planes), model, side)
+    step = next(samples)
+    while True:
+        symbols = planes[step.channel, step.lanes.pixel]
+        start = _cdf(step.mixture, symbols)
+        starts.append(start)
+        freqs.append(_cdf(step.mixture, symbols + 1) - start)
+        try:
+            step = samples.send(symbols)
+        except StopIteration:
+            return np.concatenate(starts).astype(np.uint32), np.concatenate(freqs).astype(np.uint32)
+
+
+def decode(
+    head: Head,
+    words: Words,
+    shapes: Shapes,
+    channels: int,
+    model: LocalModel,
+    side: Side = None,
+    threads: int = 1,
+) -> tuple[list[Pixels], Head, int]:
+    """Pop a group.
+
+    Parameters
+    ----------
+    head : uint64 [8]
+    words : uint32, the tail of the message from its front.
+    shapes, channels, model, side : see `walk`.
+    threads : of no use here.
+
+    Returns
+    -------
+    blocks : uint8 [height, width, C] each
+    head : uint64 [8]
+    used : words taken from the front.
+
+    Raises
+    ------
+    MessageUnderflow
+        The words run out.
+    """
+    if head.shape != (LANES,):
+        raise ValueError(f"expected a head of {LANES} lanes, got shape {head.shape}")
+    message: Message = (head, (words, ()) if len(words) else ())
+    planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
+    samples = walk(shapes, channels, model, side)
+    step = next(samples)
+    while True:
+        message, symbols = LogisticMixture(*step.mixture, SYMBOLS, "numpy").pop(message)
+        planes[step.channel, step.lanes.pixel] = symbols
+        try:
+            step = samples.send(symbols)
+        except StopIteration:
+            break
+    head, tail = message
+    return to_blocks(planes, shapes), head, len(words) - (len(tail[0]) if tail else 0)
+
+
+def to_planes(blocks: Sequence[Pixels]) -> Integers:
+    """Samples [C, pixels] of a group, channels in coding order; ValueError for what is no group."""
+    if not blocks:
+        raise ValueError("a group needs at least one block")
+    channels = blocks[0].shape[-1]
+    for block in blocks:
+        if (
+            block.dtype != np.uint8
+            or block.ndim != 3
+            or block.shape[2] != channels
+            or channels not in CHANNELS
+        ):
+            raise ValueError(
+                f"blocks are uint8 [h, w, 1 or 3], all with as many channels; got {block.dtype} {block.shape}"
+            )
+    flat = np.concatenate([block.reshape(-1, channels) for block in blocks])
+    return np.ascontiguousarray(flat[:, CHANNELS[channels]].T, np.int64)
+
+
+def to_blocks(planes: Integers, shapes: Shapes) -> list[Pixels]:
+    """Undo `to_planes`."""
+    flat = np.empty(planes.shape[::-1], np.uint8)
+    flat[:, CHANNELS[len(planes)]] = planes.T
+    ends = np.cumsum([h * w for h, w in shapes])[:-1]
+    return [part.reshape(*shape, -1) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+
+
+def _flat_side(order: Order, model: LocalModel, side: Side) -> NDArray[Any] | None:
+    """Side information [pixels, H], or None."""
+    if side is None:
+        return None
+    expected = [(*shape, model.hidden) for shape in order.shapes]
+    if [part.shape for part in side] != expected or any(p.dtype not in (np.int16, np.int32) for p in side):
+        raise ValueError(f"side information is int16 or int32 of shapes {expected!r:.120}")
+    flat = np.concatenate([part.reshape(-1, model.hidden) for part in side])
+    return np.clip(flat.astype(np.int32), -SIDE_LIMIT, SIDE_LIMIT)
+
+
+def _cdf(mixed: Mixture, k: Integers) -> Integers:
+    """``cdf(k)`` of n mixtures, ``0 <= k <= 256``, as `LogisticMixture` has it."""
+    centre, inverse = tables.clamp_parameters(mixed.mu, mixed.e)
+    c = (mixed.weights * tables.cumulative(k[:, None], centre, inverse)).sum(1) >> 16
+    return tables.scaled_cdf(c, k, SYMBOLS)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the learned coders share: results and their statistics, progress, and threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.ans import Message
+
+Pixels = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStats:
+    """How a picture was coded, all chains together; bits are of the message, tiles are counts.
+
+    Attributes
+    ----------
+    tiles, causal_tiles : all, and those coded without latents.
+    causal_bits, latent_bits : net bits of either kind of tile. The causal tiles lend the latents their
+        initial bits and get them back.
+    lost_bits : what is not got back: the base state of the first lanes, and the folding into words.
+    """
+
+    tiles: int
+    causal_tiles: int
+    causal_bits: float
+    latent_bits: float
+    lost_bits: float
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPixels:
+    """Payload of every chain, in order, and how they came about."""
+
+    chains: list[bytes]
+    stats: ChainStats
+
+
+def size_bits(message: Message) -> int:
+    """Bits of a message to within one a lane, in integers: decisions made with it are the same everywhere."""
+    head, tail = message
+    bits = sum(int(lane).bit_length() for lane in head)
+    while tail:
+        words, tail = tail
+        bits += 32 * len(words)
+    return bits
+
+
+class Report:
+    """Counts tiles for a progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int):
+        self.progress, self.total, self.done = progress, total, 0
+
+    def tile(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(min(self.done, self.total), self.total)
+
+
+def cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> list[Any]:
+    workers = min(threads or cpus(), len(jobs))
+    if workers <= 1:
+        return [function(job) for job in jobs]
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(function, job) for job in jobs]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All rates in one run: bbcodec beside PNG, WebP, JPEG-LS and JPEG XL, on photographs, graphics and
+thumbnails.
+
+    python benchmarks/rates.py --cache rates.json > docs/results/rates.md
+    python benchmarks/rates.py --sets kodak --profiles markov --limit 2      a trial
+
+Every byte of every file counts, and every round trip is checked while it is measured. Sets of small pictures
+are measured picture by picture, and as one thing: bbcodec as one chained batch, the best peers as one mosaic.
+The peers are slow (WebP most of all); `--cache` keeps what was measured, also when a run is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from rates_peers import PEERS, Cache, Measured, Pixels, peers
+from rates_sets import SETS, ImageSet, mosaic
+
+import bbcodec
+from bbcodec import modelfile
+from bbcodec.errors import BBCodecError, ModelError, ModelMissingError, OptionError, UnsupportedImageError
+
+REFERENCE = "JPEG XL e9"
+THREADS = 1  # of bbcodec; the peers have one as well
+_REFUSALS = (ModelMissingError, OptionError, UnsupportedImageError)
+
+
+@dataclass
+class Row:
+    """One codec on one set. `form`: each alone, one mosaic or one batch."""
+
+    codec: str
+    form: str
+    files: list[Measured] = field(default_factory=list)
+    note: str = ""
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """What the codec is called in tables."""
+        return self.codec + {"alone": "", "mosaic": ", one mosaic", "batch": ", one batch"}[self.form]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.nbytes for file in self.files)
+
+
+def measure(encode: Callable[[], bytes], decode: Callable[[bytes], Any], expected: list[Pixels]) -> Measured:
+    """Return size and times of one file of ours; `decode` gives a picture, or a sequence for a batch."""
+    start = time.perf_counter()
+    data = encode()
+    middle = time.perf_counter()
+    decoded = decode(data)
+    end = time.perf_counter()
+    pictures = [decoded] if isinstance(decoded, np.ndarray) else list(decoded)
+    if len(pictures) != len(expected) or not all(map(np.array_equal, pictures, expected)):
+        raise BBCodecError("the round trip differs")
+    return Measured(len(data), middle - start, end - middle)
+
+
+def one_by_one(images: list[Pixels], **choice: Any) -> list[Measured]:
+    """Return the files of pictures coded alone; they are decoded and compared here, so `verify` is off."""
+    return [
+        measure(
+            lambda image=image: bbcodec.compress(image, threads=THREADS, verify=False, **choice),
+            lambda data: bbcodec.decompress(data, threads=THREADS),
+            [image],
+        )
+        for image in images
+    ]
+
+
+def batch_api() -> ModuleType | None:
+    """Return the module of chained batches, where this version has one.
+
+    Expected of it: ``encode(images, model) -> bytes``, the whole file, and ``decode(data, model) -> images``.
+    """
+    try:
+        return importlib.import_module("bbcodec.local.batch")
+    except ModuleNotFoundError as error:
+        if error.name not in ("bbcodec.local", "bbcodec.local.batch"):
+            raise
+        return None
+
+
+def batch_bytes(images: list[Pixels], model: str) -> Row:
+    """Return the row of small pictures under a learned profile: one chained batch, or one by one where it
+    must be."""
+    name, batch = f"bbcodec {model}", batch_api()
+    if batch is None:
+        reason = "no batches in this version"
+    else:
+        loaded = modelfile.load_named(model)
+        try:
+            file = measure(
+                lambda: batch.encode(images, loaded), lambda data: batch.decode(data, loaded), images
+            )
+            return Row(name, "batch", [file], note=f"{len(images)} pictures, one file")
+        except (ModelError, OptionError, UnsupportedImageError) as error:
+            reason = f"no batch: {error}"
+    files = one_by_one(images, method="learned", model=model)
+    return Row(name, "alone", files, note=f"{reason}: coded one by one")
+
+
+def our_rows(pictures: ImageSet, profiles: list[str], fit: float | None) -> list[Row]:
+    """Return the rows of bbcodec on a set."""
+
+    def alone(name: str, **choice: Any) -> Row:
+        return Row(f"bbcodec {name}", "alone", one_by_one(pictures.images, **choice))
+
+    def learned(profile: str) -> Row:
+        if pictures.small:
+            return batch_bytes(pictures.images, profile)
+        return alone(profile, method="learned", model=profile)
+
+    runs: dict[str, Callable[[], Row]] = {p: lambda p=p: learned(p) for p in profiles}
+    runs["as shipped"] = lambda: alone("as shipped")
+    if fit is not None and not pictures.small:
+        runs[f"as shipped, fit {fit:g} s"] = lambda: alone(f"as shipped, fit {fit:g} s", fit=fit)
+    rows = []
+    for name, run in runs.items():
+        try:
+            rows.append(run())
+        except _REFUSALS as error:
+            rows.append(Row(f"bbcodec {name}", "alone", error=" ".join(str(error).split())))
+        say(pictures, rows[-1])
+    return rows
+
+
+def peer_rows(pictures: ImageSet, wanted: list[str], cache: Cache) -> list[Row]:
+    """Return the rows of the peers on a set."""
+    rows = []
+    for peer in peers(wanted)[0]:
+        forms: list[tuple[str, list[Pixels], str]] = [("alone", pictures.images, "")]
+        if pictures.small and peer.tiled:
+            canvas, grid = mosaic(pictures.images)
+            forms.append(("mosaic", [canvas], grid))
+        for form, images, note in forms:
+            row = Row(peer.title, form, note=note)
+            try:
+                row.files = [cache.measure(peer, image) for image in images]
+            except Exception as error:  # whatever a library raises on a picture that it cannot take
+                row.error = " ".join(str(error).split()) or type(error).__name__
+            rows.append(row)
+            say(pictures, row)
+    return rows
+
+
+def say(pictures: ImageSet, row: Row) -> None:
+    """Report progress on stderr."""
+    result = row.error or f"{row.nbytes:,} bytes"
+    print(f"{pictures.name}: {row.label}: {result}", file=sys.stderr, flush=True)
+
+
+def record(pictures: ImageSet, row: Row, reference: int | None) -> dict[str, Any]:
+    """Return the figures of a row, for the tables and for JSON; units are in the names."""
+    figures: dict[str, Any] = {"codec": row.label, "note": row.note}
+    if row.error:
+        return {**figures, "error": row.error}
+    rates = [8 * file.nbytes / image.size for file, image in zip(row.files, pictures.images, strict=False)]
+    encode, decode = (sum(getattr(f, f"{w}_seconds") for f in row.files) for w in ("encode", "decode"))
+    return {
+        **figures,
+        "files": len(row.files),
+        "bytes": row.nbytes,
+        "bits_per_dim_of_all_bytes": 8 * row.nbytes / pictures.dims,
+        "bits_per_dim_mean_of_images": float(np.mean(rates)) if row.form == "alone" else None,
+        "to_reference": row.nbytes / reference - 1 if reference else None,
+        "encode_seconds": encode,
+        "decode_seconds": decode,
+        "encode_mp_per_second": pictures.pixels / 1e6 / encode,
+        "decode_mp_per_second": pictures.pixels / 1e6 / decode,
+        "times_of_an_earlier_run": sum(file.cached for file in row.files),
+        "bytes_of_files": [file.nbytes for file in row.files],
+    }
+
+
+def records(pictures: ImageSet, rows: list[Row]) -> list[dict[str, Any]]:
+    """The figures of a set. The reference is JPEG XL e9, the smaller of its two rows if it has two."""
+    sizes = [row.nbytes for row in rows if row.codec == REFERENCE and not row.error]
+    return [record(pictures, row, min(sizes, default=None)) for row in rows]
+
+
+def markdown(heads: list[str], lines: list[list[str]]) -> str:
+    """Return a table."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * len(heads), *lines])
+
+
+def set_table(figures: list[dict[str, Any]]) -> str:
+    """Return the table of one set."""
+    heads = ["codec", "files", "bytes", "bits/dim by all bytes", "bits/dim, mean of images"]
+    heads += ["to JPEG XL e9", "encode s", "decode s", "encode MP/s", "decode MP/s", ""]
+    lines = []
+    for r in figures:
+        if "error" in r:
+            lines.append([r["codec"], *["–"] * (len(heads) - 2), r["error"]])
+            continue
+        mean, relative = r["bits_per_dim_mean_of_images"], r["to_reference"]
+        star = "*" if r["times_of_an_earlier_run"] else ""
+        cells = [r["codec"], f"{r['files']}", f"{r['bytes']:,}", f"{r['bits_per_dim_of_all_bytes']:.3f}"]
+        cells += ["" if mean is None else f"{mean:.3f}", "" if relative is None else f"{relative:+.1%}"]
+        cells += [f"{r[f'{way}_seconds']:.2f}{star}" for way in ("encode", "decode")]
+        cells += [f"{r[f'{way}_mp_per_second']:.3g}{star}" for way in ("encode", "decode")]
+        lines.append([*cells, r["note"]])
+    return markdown(heads, lines)
+
+
+def overview(sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]]) -> str:
+    """Return the one table: bits per dim by all bytes, codecs by sets."""
+    labels = list(dict.fromkeys(r["codec"] for _, figures in sets.values() for r in figures))
+    rates = {
+        (name, r["codec"]): f"{r['bits_per_dim_of_all_bytes']:.3f}"
+        for name, (_, figures) in sets.items()
+        for r in figures
+        if "error" not in r
+    }
+    heads = ["bits/dim by all bytes", *(f"{p.title} ({len(p.images)})" for p, _ in sets.values())]
+    return markdown(heads, [[label, *(rates.get((name, label), "") for name in sets)] for label in labels])
+
+
+def conditions(profiles: list[str], wanted: list[str]) -> list[str]:
+    """Return what was run, with versions, settings and model ids, a line each."""
+    lines = [f"bbcodec {version('bbcodec')}, {THREADS} thread; NumPy {np.__version__}, {machine()}"]
+    for profile in profiles:
+        model = modelfile.load_named(profile)
+        lines.append(f"bbcodec {profile}: method=learned, model {model.id} ({model.nbytes:,} bytes)")
+    if profiles:
+        lines.append("bbcodec as shipped: all options at their defaults")
+    lines += [f"{peer.title}: {peer.settings}; {peer.library}" for peer in peers(wanted)[0]]
+    return lines
+
+
+def machine() -> str:
+    """Return the processor's name, as far as the system tells."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores seen"
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def available(wanted: str | None) -> tuple[list[str], list[str]]:
+    """Return the profiles to measure, and why others are not."""
+    if wanted == "none":
+        return [], []
+    names = list(modelfile.released()) if wanted is None else wanted.split(",")
+    good, missing = [], []
+    for name in names:
+        try:
+            modelfile.load_named(name)
+            good.append(name)
+        except ModelMissingError as error:
+            missing.append(f"profile {name}: {error}")
+    return good, missing
+
+
+def warm_up(profiles: list[str]) -> None:
+    """Run ours once on something small, so that imports and model files are not timed."""
+    small = np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3)
+    for profile in profiles:
+        one_by_one([small], method="learned", model=profile)
+    one_by_one([small])
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    data = Path(__file__).resolve().parents[2] / "shared/data"
+    parser.add_argument("--data", type=Path, default=data, help="folder of the sets [%(default)s]")
+    parser.add_argument("--sets", default=",".join(SETS), help="[%(default)s]")
+    parser.add_argument(
+        "--profiles", help="released names or .bbm paths; 'none' measures the peers alone [all released]"
+    )
+    parser.add_argument("--fit", type=float, metavar="SECONDS", help="a row with compress(fit=SECONDS)")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--peer-names", default=",".join(PEERS), help="which of them [%(default)s]")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N pictures of each set: a trial")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
+    parser.add_argument("--cache", type=Path, metavar="PATH", help="what the peers gave, kept between runs")
+    options = parser.parse_args()
+    for what, given, known in (("set", options.sets, SETS), ("peer", options.peer_names, PEERS)):
+        if unknown := [name for name in given.split(",") if name not in known]:
+            parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    if options.limit is not None and options.limit < 1:
+        parser.error("--limit must be at least 1")
+    return options
+
+
+def main() -> None:
+    """Measure, then print everything as Markdown."""
+    options = arguments()
+    profiles, skipped = available(options.profiles)
+    ours = options.profiles != "none"
+    fit = options.fit
+    if fit is not None and (not ours or "fit" not in inspect.signature(bbcodec.compress).parameters):
+        skipped.append(
+            "fit: bbcodec.compress has no option 'fit' in this version" if ours else "fit: no rows of ours"
+        )
+        fit = None
+    wanted = options.peer_names.split(",") if options.peers else []
+    skipped += peers(wanted)[1]
+    if ours:
+        warm_up(profiles)
+    cache = Cache(options.cache)
+    sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]] = {}
+    try:
+        for name in options.sets.split(","):
+            try:
+                pictures = SETS[name](options.data, options.limit)
+            except FileNotFoundError as error:
+                skipped.append(f"set {name}: {error}")
+                continue
+            rows = our_rows(pictures, profiles, fit) if ours else []
+            sets[name] = (pictures, records(pictures, rows + peer_rows(pictures, wanted, cache)))
+    finally:
+        cache.save()
+    lines = conditions(profiles, wanted)
+    print(report(sets, lines, skipped, options.limit))
+    if options.json is not None:
+        content = {
+            "conditions": lines,
+            "skipped": skipped,
+            "sets": {
+                name: {"pictures": len(p.images), "pixels": p.pixels, "dims": p.dims, "rows": figures}
+                for name, (p, figures) in sets.items()
+            },
+        }
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def report(
+    sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]],
+    lines: list[str],
+    skipped: list[str],
+    limit: int | None,
+) -> str:
+    """Return the whole text."""
+    parts = ["# Rates", "", f"`python benchmarks/rates.py {' '.join(sys.argv[1:])}`".replace(" `", "`"), ""]
+    if limit is not None:
+        parts += [f"**A trial: the first {limit} pictures of each set alone.**", ""]
+    parts += [f"- {line}" for line in lines] + [f"- skipped: {reason}" for reason in skipped]
+    parts += [
+        "",
+        "Every byte of every file counts; every round trip was verified while measuring. Pictures have no",
+        "metadata. Times are wall times of one run, each a single figure; the machine may have been busy.",
+        "Those with * were, at least in part, measured by an earlier run, with the size. `to JPEG XL e9`",
+        "compares all bytes; in the sets of small pictures with the smaller of its two rows.",
+        "",
+        overview(sets),
+    ]
+    for pictures, figures in sets.values():
+        size = f"{len(pictures.images)} pictures, {pictures.pixels / 1e6:.2f} MP, {pictures.dims:,} samples"
+        parts += ["", f"## {pictures.title}", "", f"{size}; {pictures.note}.", "", set_table(figures)]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained head to a model file of the family `local`.
+
+python -m bbcodec.models.local_export run/photo/checkpoint.pt models/released/photo.bbm
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bbcodec import modelfile
+from bbcodec.engine.graph import Graph
+
+from .local import FEATURES, SCALE_OFFSET, Head, HeadConfig
+
+_FIRST_M_MAX = 2400
+RATE = 0.0015  # of the last layer's learning while coding
+
+
+def integers(model: Head) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Configuration and tensors of the integer network (docs/local.md)."""
+    c = model.config
+    if c.precision != "1/32":
+        raise ValueError(f"only 1/32 heads have an integer form, this one is {c.precision}")
+    p = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
+    largest = np.maximum(np.abs(p["w0"]).max(1, keepdims=True), 0.05)
+    step = np.maximum(127 / largest, math.ceil(8 * 2**14 / _FIRST_M_MAX))  # integers for a weight of 1
+    out_w = np.zeros((3, c.hidden + FEATURES, 3 * c.components))
+    out_w[:, : c.hidden] = p["wo"]
+    out_b = p["bo"][:, 0].copy()
+    out_b[:, c.components : 2 * c.components] -= SCALE_OFFSET
+    config = {
+        key: value
+        for key, value in c.to_dict().items()
+        if key in ("hidden", "layers", "components", "own", "earlier", "forget", "ridge")
+    } | {"rate_q": round(RATE * 2**20)}
+    negative = (p["v"] < 0).transpose(0, 2, 1)  # outputs before inputs
+    words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+
+    def int32(values: NDArray[np.float64]) -> NDArray[np.int32]:
+        return np.floor(values + 0.5).astype(np.int32)
+
+    tensors: dict[str, NDArray[Any]] = {
+        "first_w": np.clip(np.floor(p["w0"] * step + 0.5), -127, 127).astype(np.int8),
+        "first_m": int32(8 / step[:, 0] * 2**14),
+        "first_b": int32(p["b0"][:, 0] * 2**22),
+        "out_w": int32(out_w * 2**20),
+        "out_b": int32(out_b * 2**20),
+    }
+    if c.layers:
+        tensors |= {
+            "hidden_w": words,
+            "hidden_m": int32(p["g"] / math.sqrt(c.hidden) * 2**16),
+            "hidden_b": int32(p["b"] * 2**20),
+        }
+    return config, tensors
+
+
+def load_checkpoint(path: str | Path) -> tuple[Head, dict[str, Any]]:
+    """Head and the checkpoint's dictionary (weights_only: no code is run)."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    head = Head(HeadConfig.from_dict(state["config"]))
+    head.load_state_dict(state["model"])
+    return head, state
+
+
+def export(model: Head, notes: dict[str, Any]) -> bytes:
+    """The model file."""
+    config, tensors = integers(model)
+    return modelfile.dump("local", config, Graph({}, {}), tensors, notes=notes)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Export as the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m bbcodec.models.local_export", description=__doc__)
+    parser.add_argument("checkpoint")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args(argv)
+    head, state = load_checkpoint(args.checkpoint)
+    notes = {
+        "minutes": round(state["seconds"] / 60, 1),
+        "steps": state["steps"],
+        "arguments": state["arguments"],
+        "curve": state["curve"][-1:],
+    }
+    data = export(head, notes)
+    args.out.write_bytes(data)
+    print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the head of the family `local` for a given time; resume, validate, checkpoint.
+
+    python -m bbcodec.models.local_train --data photos/train --valid photos/valid --minutes 100 --out run
+    python -m bbcodec.models.local_train --resume run/checkpoint.pt --minutes 160 --data ... --out run
+
+The codec itself computes what the head sees; of each picture some pixels are kept (``--pixels``). That takes
+minutes, so it can be stored (``--cache``). The learning rate follows a cosine over the time budget, that of
+all runs of a checkpoint; making the samples does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bbcodec import modelfile
+from bbcodec.local.model import LocalModel
+from bbcodec.local.native import observe
+
+from . import data
+from .local import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads
+from .local_export import export, load_checkpoint
+from .train import Stop
+
+Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
+
+
+def samples(
+    pictures: list[data.Picture], config: HeadConfig, pixels: int, seed: int, threads: int
+) -> Samples:
+    """What the head sees at random pixels of each picture: features and facts, channels first."""
+    blank = Head(HeadConfig.from_dict(config.to_dict() | {"hidden": 64, "layers": 0, "precision": "1/32"}))
+    model = LocalModel.from_model(modelfile.load(export(blank, {})))
+
+    def look(job: tuple[int, data.Picture]) -> Samples:
+        index, picture = job
+        features, facts = observe(picture, model)
+        pick = np.random.default_rng([seed, index]).permutation(len(facts))[:pixels]
+        return features[pick].swapaxes(0, 1), facts[pick].swapaxes(0, 1)
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(look, enumerate(pictures)))
+    return np.concatenate([f for f, _ in parts], 1), np.concatenate([f for _, f in parts], 1)
+
+
+def cached(path: Path | None, name: str, make: Any) -> Samples:
+    """Samples from the cache folder, made and stored there the first time."""
+    if path is None:
+        return make()  # type: ignore[no-any-return]
+    file = path / f"{name}.npz"
+    if not file.exists():
+        path.mkdir(parents=True, exist_ok=True)
+        features, facts = make()
+        np.savez(file, features=features, facts=facts)
+    with np.load(file) as stored:
+        return stored["features"], stored["facts"]
+
+
+def tensors(part: Samples) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features in units of 1, and facts."""
+    features, facts = part
+    return torch.from_numpy(features).float() / FEATURE_UNIT, torch.from_numpy(facts)
+
+
+@torch.no_grad()
+def evaluate(head: Head, part: Samples, spread: torch.Tensor, batch: int = 4096) -> list[float]:
+    """Bits per sample of G, R and B."""
+    n = part[0].shape[1]
+    total = torch.zeros(3, dtype=torch.float64)
+    for i in range(0, n, batch):
+        f, m = tensors((part[0][:, i : i + batch], part[1][:, i : i + batch]))
+        total += bits(head(f), m, spread).double().sum(1)
+    return [float(t) / n for t in total]
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m bbcodec.models.local_train", description=__doc__.split("\n\n")[0]
+    )
+    p.add_argument("--hidden", type=int, default=128)
+    p.add_argument("--layers", type=int, default=3)
+    p.add_argument("--components", type=int, default=3)
+    p.add_argument(
+        "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"
+    )
+    p.add_argument("--data", required=True, help="folder, cifar10:FOLDER or file.npz[a:b]")
+    p.add_argument("--valid", required=True, help="likewise")
+    p.add_argument(
+        "--thumbnails", type=int, default=None, metavar="SIZE", help="train on thumbnails of this size"
+    )
+    p.add_argument("--pixels", type=int, default=16384, help="pixels kept of each picture")
+    p.add_argument("--cache", type=Path, default=None, help="folder for the samples")
+    p.add_argument("--batch", type=int, default=1536, help="pixels a step")
+    p.add_argument("--lr", type=float, default=3e-3)
+    p.add_argument("--minutes", type=float, default=60.0)
+    p.add_argument("--validate-every", type=float, default=3.0, metavar="MINUTES")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1, help="CPU threads")
+    p.add_argument("--device", default="cpu", help="cpu or cuda")
+    p.add_argument("--resume", default=None, help="checkpoint.pt to go on from")
+    p.add_argument("--out", type=Path, required=True)
+    return p.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train as the command line says."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    state: dict[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}
+    if args.resume:
+        head, state = load_checkpoint(args.resume)
+    else:
+        head = Head(
+            HeadConfig(
+                hidden=args.hidden, layers=args.layers, components=args.components, precision=args.precision
+            )
+        )
+
+    def load(source: str, pixels: int) -> Samples:
+        return samples(data.load(source, args.thumbnails), head.config, pixels, args.seed, args.threads)
+
+    train = cached(args.cache, "train", lambda: load(args.data, args.pixels))
+    valid = cached(args.cache, "valid", lambda: load(args.valid, 2048))
+    head.to(args.device).train()
+    spread = spreads().to(args.device)
+    optimizer = torch.optim.Adam(head.parameters(), lr=args.lr, betas=(0.9, 0.99))
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    steps, spent, curve = int(state["steps"]), float(state["seconds"]), list(state["curve"])
+    rng = np.random.default_rng(args.seed + steps)
+    count = train[0].shape[1]
+    print(f"{sum(p.numel() for p in head.parameters()):,} parameters, {3 * count:,} samples", flush=True)
+    print(json.dumps(head.config.to_dict()), flush=True)
+    assert train[0].shape[2] == FEATURES
+
+    stop, begun, last, running = Stop(), time.monotonic(), time.monotonic(), 0.0
+
+    def checkpoint() -> None:
+        channels = evaluate(head, valid, spread)
+        curve.append([round(elapsed / 60, 2), steps, round(sum(channels) / 3, 4)])
+        shown = " ".join(f"{c:.3f}" for c in channels)
+        line = f"{elapsed / 60:7.1f} min  step {steps:7d}  train {running:.4f}"
+        print(f"{line}  valid {sum(channels) / 3:.4f} bpd  [{shown}]", flush=True)
+        payload = {
+            "config": head.config.to_dict(),
+            "model": head.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "seconds": elapsed,
+            "steps": steps,
+            "curve": curve,
+            "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        }
+        torch.save(payload, args.out / "checkpoint.tmp")
+        (args.out / "checkpoint.tmp").replace(args.out / "checkpoint.pt")
+
+    while True:
+        elapsed = spent + time.monotonic() - begun
+        done = min(1.0, elapsed / (args.minutes * 60))
+        if done >= 1 or stop.asked:
+            break
+        rate = (0.495 * (1 + math.cos(math.pi * done)) + 0.01) * min(1.0, (steps + 1) / 100)
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * rate
+        pick = np.sort(rng.integers(0, count, args.batch))
+        f, m = tensors((train[0][:, pick], train[1][:, pick]))
+        loss = bits(head(f.to(args.device)), m.to(args.device), spread).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        head.clip_weights()
+        running = float(loss) if running == 0 else 0.99 * running + 0.01 * float(loss)
+        steps += 1
+        if time.monotonic() - last > args.validate_every * 60:
+            checkpoint()
+            last = time.monotonic()
+    checkpoint()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The local family (docs/local.md): what a model holds, in the layout that the kernels read.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bbcodec::local {
+
+constexpr int kChannels = 3;
+constexpr int kPredictors = 2;
+constexpr int kFeatures = 48;
+constexpr int kOwn = 16;       // positions in the own channel
+constexpr int kEarlier = 9;    // positions in a channel coded before
+constexpr int kMaxTerms = kOwn + 2 * kEarlier;
+constexpr int kLanes = 8;      // of the rANS message
+constexpr int kMaxLanes = 2048;  // pixels of one time
+constexpr int kMaxHidden = 192;
+constexpr int kMaxComponents = 8;
+constexpr int kPad = 8;        // numbers to which the rows of a state are padded
+
+constexpr int padded(int n, int to) { return (n + to - 1) / to * to; }
+
+// Least-squares state of one channel and predictor: for each term j the entries (j, j) .. (j, N - 1) and the
+// right-hand side of j, padded with zeros.
+struct StateLayout {
+    int own = 0, earlier = 0, forget = 0;
+    int terms = 0;                          // N
+    std::array<int, kMaxTerms + 1> row{};   // where row j begins
+    int size = 0;
+    std::size_t offset = 0;                 // within the states of all channels and predictors
+};
+
+// Integer tables of the format, computed once in Python (bbcodec/local/tables.py, distributions/tables.py).
+struct Tables {
+    std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{};
+    std::vector<std::int32_t> exp;       // [2817]
+    std::vector<std::int64_t> sigmoid;   // [1025]
+    std::array<std::int64_t, 80> inverse{};
+};
+
+struct Model {
+    int hidden = 0, layers = 0, components = 0;
+    int outputs = 0;         // 3 J
+    int padded_outputs = 0;  // to 16
+    double ridge = 0, rate = 0;
+    StateLayout state[kChannels][kPredictors];
+    std::size_t state_size = 0;
+    std::vector<std::int32_t> prior;         // [state_size]
+    std::vector<std::int16_t> first_w;       // [3][24][H][2]
+    std::vector<std::int32_t> first_m, first_b;    // [3][H]
+    std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
+    std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
+    std::vector<double> out_w;               // [3][H + 48][padded_outputs]
+    std::vector<double> out_b;               // [3][padded_outputs]
+    Tables tables;
+
+    void lay_out(const int own[2], const int earlier[2], const int forget[2]);
+};
+
+struct Shape {
+    int height = 0, width = 0;
+};
+
+// One pass over a group of blocks, in decoding order.
+class Pass {
+  public:
+    virtual ~Pass() = default;
+    // samples: of each block [height][width][channels]. Intervals of all samples in decoding order.
+    virtual void plan(const std::uint8_t* const* blocks, std::uint32_t* start, std::uint32_t* freq) = 0;
+    // For training, of one block: int8 features [pixels][channels][48], and (p, ks, sample) [pixels][channels][3], pixels in
+    // raster order, channels in coding order.
+    virtual void observe(const std::uint8_t* block, std::int8_t* features, std::int32_t* facts) = 0;
+    // Pops all samples; returns the number of words taken, or -1 where they do not suffice.
+    virtual std::ptrdiff_t decode(std::uint8_t* const* blocks, std::uint64_t* head, const std::uint32_t* words,
+                                  std::size_t n_words) = 0;
+};
+
+// side: for each block int32 [height][width][H], or null.
+using MakePass = Pass* (*)(const Model&, const std::vector<Shape>&, int channels, const std::int32_t* const* side,
+                           int threads);
+Pass* make_pass_portable(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
+Pass* make_pass_avx2(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
+Pass* make_pass_avx512(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
+
+}  // namespace bbcodec::local

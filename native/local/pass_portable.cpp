@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "../targets.hpp"
+#include "crew.hpp"
+#include "model.hpp"
+
+#define BBCODEC_LOCAL_TARGET 0
+#define BBCODEC_LOCAL_NAME make_pass_portable
+#include "pass.hpp"
