@@ -21,7 +21,7 @@ from bbcodec.engine.graph import Graph
 from .local import FEATURES, SCALE_OFFSET, Head, HeadConfig
 
 _FIRST_M_MAX = 2400
-RATE = 0.0015  # of the last layer's learning while coding
+RATE = 0.0008  # of the last layer's learning while coding
 
 
 def integers(model: Head) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -85,11 +85,14 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     copy(first_b, m.first_b, kChannels * h, "first_b");
     const std::size_t l = layers;
     expect(signs, l * h * h, "signs");
-    m.hidden_w.resize(l * h * h);
+    m.hidden_w.resize(l * h * h), m.hidden_w4.resize(l * h * h);
     for (std::size_t n = 0; n < l; ++n)
         for (std::size_t o = 0; o < h; ++o)
-            for (std::size_t i = 0; i < h; ++i)
-                m.hidden_w[n * h * h + (i / 2 * h + o) * 2 + i % 2] = signs.data()[(n * h + o) * h + i];
+            for (std::size_t i = 0; i < h; ++i) {
+                const std::int8_t sign = signs.data()[(n * h + o) * h + i];
+                m.hidden_w[n * h * h + (i / 2 * h + o) * 2 + i % 2] = sign;
+                m.hidden_w4[n * h * h + (i / 4 * h + o) * 4 + i % 4] = sign;
+            }
     m.hidden_m.resize(l * h), m.hidden_b.resize(l * h);
     copy(hidden_m, m.hidden_m, l * h, "hidden_m");
     copy(hidden_b, m.hidden_b, l * h, "hidden_b");

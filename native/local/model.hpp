@@ -53,6 +53,7 @@ struct Model {
     std::vector<std::int16_t> first_w;       // [3][24][H][2]
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
     std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
+    std::vector<std::int8_t> hidden_w4;      // [L][H / 4][H][4]
     std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
     std::vector<double> out_w;               // [3][H + 48][padded_outputs]
     std::vector<double> out_b;               // [3][padded_outputs]

@@ -101,45 +101,80 @@ inline void dot_pairs(const std::int16_t* x, int pairs, const std::int16_t* w, i
 #endif
 }
 
-// acc[o] = sum over i of a[i] w[i / 2][o][i % 2] with signs w of +-1; n and outputs are multiples of 64.
-inline void dot_signs(const std::uint8_t* a, int n, const std::int8_t* w, int outputs, std::int32_t* acc) {
+// acc[l][o] = sum over i of a[l][i] w[i / 2][o][i % 2] for L lanes, with signs w of +-1; n and outputs are multiples of 64.
 #if BBCODEC_LOCAL_TARGET > 0
-    constexpr int kVectors = 4, kEach = kWide / 2;  // outputs of a vector
+constexpr int kSignLanes = BBCODEC_LOCAL_TARGET == 2 ? 4 : 2;
+
+template <int L>
+inline void dot_signs(const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
+    constexpr int kVectors = 64 / (kWide / 2) > 2 ? 4 : 2, kEach = kWide / 2;  // outputs of a vector
     static_assert(128 * 255 < 1 << 15);
     for (int o = 0; o < outputs; o += kVectors * kEach) {
-        const int vectors = std::min(kVectors, (outputs - o) / kEach);
-        std::fill(acc + o, acc + o + vectors * kEach, 0);
+        for (int l = 0; l < L; ++l) std::fill_n(acc[l] + o, kVectors * kEach, 0);
         for (int first = 0; first < n; first += 128) {
             const std::int8_t* row = w + (static_cast<std::size_t>(first / 2) * outputs + o) * 2;
-            Wide sum[kVectors] = {all16(0), all16(0), all16(0), all16(0)};
+            Wide sum[L][kVectors];
+            for (auto& lane : sum)
+                for (Wide& v : lane) v = all16(0);
             const int end = std::min(n, first + 128);
-            if (vectors == kVectors)
-                for (int i = first; i < end; i += 2, row += 2 * outputs) {
+            for (int i = first; i < end; i += 2, row += 2 * outputs) {
+                Wide signs[kVectors];
+                for (int j = 0; j < kVectors; ++j) signs[j] = load(row + j * kWide);
+                for (int l = 0; l < L; ++l) {
                     std::int16_t both;
-                    std::memcpy(&both, a + i, 2);
+                    std::memcpy(&both, a[l] + i, 2);
                     const Wide v = all16(both);
-                    for (int j = 0; j < kVectors; ++j) sum[j] = add16(sum[j], dot8(v, load(row + j * kWide)));
+                    for (int j = 0; j < kVectors; ++j) sum[l][j] = add16(sum[l][j], dot8(v, signs[j]));
                 }
-            else  // 64 outputs and vectors of 32
-                for (int i = first; i < end; i += 2, row += 2 * outputs) {
-                    std::int16_t both;
-                    std::memcpy(&both, a + i, 2);
-                    const Wide v = all16(both);
-                    for (int j = 0; j < 2; ++j) sum[j] = add16(sum[j], dot8(v, load(row + j * kWide)));
-                }
-            alignas(64) std::int16_t part[kVectors * kEach];
-            for (int j = 0; j < kVectors; ++j) store(part + j * kEach, sum[j]);
-            for (int k = 0; k < vectors * kEach; ++k) acc[o + k] += part[k];
+            }
+            for (int l = 0; l < L; ++l) {
+                alignas(64) std::int16_t part[kVectors * kEach];
+                for (int j = 0; j < kVectors; ++j) store(part + j * kEach, sum[l][j]);
+                for (int k = 0; k < kVectors * kEach; ++k) acc[l][o + k] += part[k];
+            }
         }
     }
+}
 #else
-    std::fill(acc, acc + outputs, 0);
+constexpr int kSignLanes = 1;
+
+template <int L>
+inline void dot_signs(const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
+    static_assert(L == 1);
+    std::fill(*acc, *acc + outputs, 0);
     for (int i = 0; i < n; i += 2) {
         const std::int8_t* row = w + static_cast<std::size_t>(i / 2) * outputs * 2;
-        for (int o = 0; o < outputs; ++o) acc[o] += a[i] * row[2 * o] + a[i + 1] * row[2 * o + 1];
+        const std::int32_t x = (*a)[i], y = (*a)[i + 1];
+        for (int o = 0; o < outputs; ++o) (*acc)[o] += x * row[2 * o] + y * row[2 * o + 1];
     }
-#endif
 }
+#endif
+
+#if BBCODEC_LOCAL_TARGET == 2
+// As dot_signs, with weights w[i / 4][o][i % 4].
+template <int L>
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) inline void dot_signs_vnni(
+    const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
+    for (int o = 0; o < outputs; o += 64) {
+        __m512i sum[L][4];
+        for (auto& lane : sum)
+            for (__m512i& v : lane) v = _mm512_setzero_si512();
+        const std::int8_t* row = w + static_cast<std::size_t>(o) * 4;
+        for (int i = 0; i < n; i += 4, row += 4 * outputs) {
+            __m512i signs[4];
+            for (int j = 0; j < 4; ++j) signs[j] = _mm512_loadu_si512(row + 64 * j);
+            for (int l = 0; l < L; ++l) {
+                std::int32_t four;
+                std::memcpy(&four, a[l] + i, 4);
+                const __m512i v = _mm512_set1_epi32(four);
+                for (int j = 0; j < 4; ++j) sum[l][j] = _mm512_dpbusd_epi32(sum[l][j], v, signs[j]);
+            }
+        }
+        for (int l = 0; l < L; ++l)
+            for (int j = 0; j < 4; ++j) _mm512_storeu_si512(acc[l] + o + 16 * j, sum[l][j]);
+    }
+}
+#endif
 
 // sums[i][k] += first[i] y[k][0] + second[i] y[k][1]; width is a multiple of 16.
 inline void outer_pairs(const std::int16_t* first, const std::int16_t* second, int n, const std::int16_t* y, int width,
@@ -288,15 +323,17 @@ class GroupPass final : public Pass {
         std::vector<std::int32_t> bq;
         double b1 = 1, b2 = 1;
     };
+    static constexpr int kSums = (kMaxTerms + kPad) * kMaxTerms;
     struct Scratch {
-        alignas(64) Double8 a[kMaxTerms * (kMaxTerms + 1) / 2 + 2 * kMaxTerms];  // rows from the diagonal on
-        alignas(64) std::int32_t sums[kTogether][(kMaxTerms + kPad) * kMaxTerms];
+        alignas(64) Double8 a[kMaxTerms * (kMaxTerms + 1) / 2 + 2 * kMaxTerms + kPad];  // rows from the diagonal on
+        alignas(64) std::int32_t sums[kTogether][kSums];
         std::int32_t terms[kTogether][kMaxTerms + 2 * kPad];
         alignas(64) std::int32_t d[kMaxTerms + 2 * kPad], dw[kMaxTerms];
-        alignas(64) std::int32_t acc[kMaxHidden];
-        alignas(64) std::int32_t s[kMaxHidden];
-        alignas(64) std::uint8_t act[kMaxHidden];
-        alignas(64) std::int16_t f[kFeatures];
+        // Of each lane, and one to spare:
+        alignas(64) std::int32_t acc[kTogether + 1][kMaxHidden];
+        alignas(64) std::int32_t s[kTogether][kMaxHidden];
+        alignas(64) std::uint8_t act[kTogether][kMaxHidden];
+        alignas(64) std::int16_t f[kTogether][kFeatures];
     };
 
     void take(const std::uint8_t* const* blocks) {
@@ -389,9 +426,9 @@ class GroupPass final : public Pass {
             Lane& lane = lanes_[i];
             const Block& b = blocks_[lane.block];
             lane.mean = (lane.guess[0] + lane.guess[1]) >> 1;
-            features(c, lane, b, s);
-            network(c, lane, b, &in_[i * inputs_], s);
+            features(c, lane, b, s.f[i - first]);
         }
+        network(c, first, count, s);
     }
 
     void look_around(int c, Lane& lane) const {
@@ -434,6 +471,25 @@ class GroupPass final : public Pass {
         }
     }
 
+    // to[i] = numbers at + i of the 8 lanes, as doubles.
+    static void transpose(const std::int32_t (&lanes)[kTogether][kSums], int at, Double8* to) {
+        Int8 a[8], b[8];
+        for (int l = 0; l < 8; ++l) a[l] = int8_at(lanes[l] + at);
+        for (int l = 0; l < 8; l += 2) {
+            b[l] = __builtin_shuffle(a[l], a[l + 1], Int8{0, 8, 1, 9, 4, 12, 5, 13});
+            b[l + 1] = __builtin_shuffle(a[l], a[l + 1], Int8{2, 10, 3, 11, 6, 14, 7, 15});
+        }
+        for (int l = 0; l < 8; l += 4)
+            for (int i = 0; i < 2; ++i) {
+                a[l + 2 * i] = __builtin_shuffle(b[l + i], b[l + 2 + i], Int8{0, 1, 8, 9, 4, 5, 12, 13});
+                a[l + 2 * i + 1] = __builtin_shuffle(b[l + i], b[l + 2 + i], Int8{2, 3, 10, 11, 6, 7, 14, 15});
+            }
+        for (int i = 0; i < 4; ++i) {
+            to[i] = __builtin_convertvector(__builtin_shuffle(a[i], a[i + 4], Int8{0, 1, 2, 3, 8, 9, 10, 11}), Double8);
+            to[i + 4] = __builtin_convertvector(__builtin_shuffle(a[i], a[i + 4], Int8{4, 5, 6, 7, 12, 13, 14, 15}), Double8);
+        }
+    }
+
     // One element of a vector for each lane; lanes that are not there repeat the first.
     // The row above must still be as its pixel x + 2 left it, or its last one.
     void least_squares(int c, int q, std::size_t first, std::size_t count, Scratch& s) {
@@ -456,12 +512,11 @@ class GroupPass final : public Pass {
         }
         Double8* row = s.a;
         for (int j = 0; j < n; ++j) {
-            const int from = layout.row[j];
-            for (int i = 0; i <= n - j; ++i)
-                for (int l = 0; l < kTogether; ++l) (*row)[l] = s.sums[l][from + i], row += l == kTogether - 1;
-            row[-(n - j + 1)] += m_.ridge;
-            for (int l = 0; l < kTogether; ++l) (*row)[l] = s.terms[l][j];
-            ++row;
+            const int from = layout.row[j], length = n - j + 1;
+            for (int i = 0; i < length; i += kPad) transpose(s.sums, from + i, row + i);  // what lies beyond is overwritten
+            row[0] += m_.ridge;
+            for (int l = 0; l < kTogether; ++l) row[length][l] = s.terms[l][j];
+            row += length + 1;
         }
         Double8 sum = {};
         Double8* top = s.a;
@@ -486,9 +541,8 @@ class GroupPass final : public Pass {
         }
     }
 
-    void features(int c, Lane& lane, const Block& b, Scratch& s) const {
+    void features(int c, Lane& lane, const Block& b, std::int16_t* f) const {
         const Tables& t = m_.tables;
-        std::int16_t* f = s.f;
         int e[6], around[kOwn];
         for (int i = 0; i < 6; ++i) e[i] = lane.alone ? 1280 : b.error[c][lane.near[i]];
         for (int i = 0; i < kOwn; ++i) around[i] = 64 * lane.own[i] - lane.mean;
@@ -518,31 +572,65 @@ class GroupPass final : public Pass {
         }
     }
 
-    void network(int c, Lane& lane, const Block& b, std::int16_t* in, Scratch& s) {
+    void network(int c, std::size_t first, std::size_t count, Scratch& s) {
         const int hidden = m_.hidden, outputs = m_.padded_outputs;
-        dot_pairs(s.f, kFeatures / 2, &m_.first_w[static_cast<std::size_t>(c) * kFeatures * hidden], hidden, s.acc);
+        const std::int16_t* first_w = &m_.first_w[static_cast<std::size_t>(c) * kFeatures * hidden];
         const std::int32_t* scale = &m_.first_m[static_cast<std::size_t>(c) * hidden];
         const std::int32_t* bias = &m_.first_b[static_cast<std::size_t>(c) * hidden];
-        for (int h = 0; h < hidden; ++h) s.s[h] = (s.acc[h] * scale[h] + bias[h] + 8192) >> 14;
-        if (b.side) {
-            const std::int32_t* side = b.side + lane.pixel * hidden;
-            for (int h = 0; h < hidden; ++h) s.s[h] += side[h];
+        for (std::size_t l = 0; l < count; ++l) {
+            const Lane& lane = lanes_[first + l];
+            const std::int32_t* side = blocks_[lane.block].side;
+            std::int32_t *acc = s.acc[l], *stream = s.s[l];
+            dot_pairs(s.f[l], kFeatures / 2, first_w, hidden, acc);
+            for (int h = 0; h < hidden; ++h) stream[h] = (acc[h] * scale[h] + bias[h] + 8192) >> 14;
+            if (side)
+                for (int h = 0; h < hidden; ++h) stream[h] += side[lane.pixel * hidden + h];
+            for (int h = 0; h < hidden; ++h) stream[h] = clamp(stream[h], -32767, 32767);
         }
-        for (int h = 0; h < hidden; ++h) s.s[h] = clamp(s.s[h], -32767, 32767);
         for (int n = 0; n < m_.layers; ++n) {
-            for (int h = 0; h < hidden; ++h) s.act[h] = static_cast<std::uint8_t>(clamp((s.s[h] + 8) >> 4, 0, 255));
-            dot_signs(s.act, hidden, &m_.hidden_w[static_cast<std::size_t>(n) * hidden * hidden], hidden, s.acc);
+            for (std::size_t l = 0; l < count; ++l)
+                for (int h = 0; h < hidden; ++h) s.act[l][h] = static_cast<std::uint8_t>(clamp((s.s[l][h] + 8) >> 4, 0, 255));
+            hidden_layer(n, count, s);
             scale = &m_.hidden_m[static_cast<std::size_t>(n) * hidden];
             bias = &m_.hidden_b[static_cast<std::size_t>(n) * hidden];
-            for (int h = 0; h < hidden; ++h)
-                s.s[h] = clamp(s.s[h] + ((s.acc[h] * scale[h] + bias[h] + 2048) >> 12), -32767, 32767);
+            for (std::size_t l = 0; l < count; ++l) {
+                std::int32_t *acc = s.acc[l], *stream = s.s[l];
+                for (int h = 0; h < hidden; ++h)
+                    stream[h] = clamp(stream[h] + ((acc[h] * scale[h] + bias[h] + 2048) >> 12), -32767, 32767);
+            }
         }
-        for (int h = 0; h < hidden; ++h) in[h] = static_cast<std::int16_t>(clamp((s.s[h] + 8) >> 4, 0, 255));
-        std::copy(s.f, s.f + kFeatures, in + hidden);
         const Layer& layer = layer_[c];
-        dot_pairs(in, inputs_ / 2, layer.wq.data(), outputs, s.acc);
-        for (int k = 0; k < m_.outputs; ++k) s.acc[k] = (s.acc[k] + layer.bq[k] + 512) >> 10;
-        mixture(lane, s.acc);
+        for (std::size_t l = 0; l < count; ++l) {
+            std::int16_t* in = &in_[(first + l) * inputs_];
+            for (int h = 0; h < hidden; ++h) in[h] = static_cast<std::int16_t>(clamp((s.s[l][h] + 8) >> 4, 0, 255));
+            std::copy(s.f[l], s.f[l] + kFeatures, in + hidden);
+            std::int32_t* acc = s.acc[l];
+            dot_pairs(in, inputs_ / 2, layer.wq.data(), outputs, acc);
+            for (int k = 0; k < m_.outputs; ++k) acc[k] = (acc[k] + layer.bq[k] + 512) >> 10;
+            mixture(lanes_[first + l], acc);
+        }
+    }
+
+    // acc = signs times activations, some lanes at a time, so that weights are read once for them.
+    void hidden_layer(int n, std::size_t count, Scratch& s) const {
+        const int hidden = m_.hidden;
+        const std::size_t at = static_cast<std::size_t>(n) * hidden * hidden;
+        for (std::size_t first = 0; first < count; first += kSignLanes) {
+            const std::uint8_t* a[kSignLanes];
+            std::int32_t* acc[kSignLanes];
+            for (std::size_t l = 0; l < kSignLanes; ++l) {
+                const bool there = first + l < count;
+                a[l] = s.act[there ? first + l : first];
+                acc[l] = s.acc[there ? first + l : static_cast<std::size_t>(kTogether)];
+            }
+#if BBCODEC_LOCAL_TARGET == 2
+            if (vnni_) {
+                dot_signs_vnni<kSignLanes>(a, hidden, &m_.hidden_w4[at], hidden, acc);
+                continue;
+            }
+#endif
+            dot_signs<kSignLanes>(a, hidden, &m_.hidden_w[at], hidden, acc);
+        }
     }
 
     void mixture(Lane& lane, const std::int32_t* o) const {
@@ -757,6 +845,7 @@ class GroupPass final : public Pass {
 
     const Model& m_;
     const int channels_;
+    const bool vnni_ = has_vnni();
     Crew crew_;
     int end_ = 0, inputs_ = 0;
     std::size_t used_ = 0;   // numbers of least-squares state a column or row
