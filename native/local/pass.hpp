@@ -176,16 +176,26 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) inline 
 }
 #endif
 
-// sums[i][k] += first[i] y[k][0] + second[i] y[k][1]; width is a multiple of 16.
-inline void outer_pairs(const std::int16_t* first, const std::int16_t* second, int n, const std::int16_t* y, int width,
-                        std::int32_t* sums) {
+// sums[i][k] += sum over `pairs` of x[p][i][0] y[p][k][0] + x[p][i][1] y[p][k][1]; width is a multiple of 16.
+inline void outer_pairs(const std::int16_t* x, int n, const std::int16_t* y, int width, int pairs, std::int32_t* sums) {
     for (int i = 0; i < n; ++i) {
         std::int32_t* row = sums + static_cast<std::size_t>(i) * width;
 #if BBCODEC_LOCAL_TARGET > 0
-        const Wide v = all32(static_cast<std::uint16_t>(first[i]) | static_cast<std::int32_t>(second[i]) * 65536);
-        for (int k = 0; k < width; k += kWide / 4) store(row + k, add32(load(row + k), dot16(v, load(y + 2 * k))));
+        for (int k = 0; k < width; k += kWide / 4) {
+            Wide sum = load(row + k);
+            for (int p = 0; p < pairs; ++p) {
+                std::int32_t both;
+                std::memcpy(&both, x + (static_cast<std::size_t>(p) * n + i) * 2, 4);
+                sum = add32(sum, dot16(all32(both), load(y + (static_cast<std::size_t>(p) * width + k) * 2)));
+            }
+            store(row + k, sum);
+        }
 #else
-        for (int k = 0; k < width; ++k) row[k] += first[i] * y[2 * k] + second[i] * y[2 * k + 1];
+        for (int p = 0; p < pairs; ++p) {
+            const std::int16_t* xp = x + (static_cast<std::size_t>(p) * n + i) * 2;
+            const std::int16_t* yp = y + static_cast<std::size_t>(p) * width * 2;
+            for (int k = 0; k < width; ++k) row[k] += xp[0] * yp[2 * k] + xp[1] * yp[2 * k + 1];
+        }
 #endif
     }
 }
@@ -262,12 +272,12 @@ class GroupPass final : public Pass {
     void plan(const std::uint8_t* const* blocks, std::uint32_t* start, std::uint32_t* freq) override {
         take(blocks);
         walk([&](int c) {
-            spread([&](int, std::size_t i) {
+            for (std::size_t i = 0; i < count_; ++i) {
                 const Lane& lane = lanes_[i];
                 const int x = blocks_[lane.block].sample[c][lane.pixel];
                 start[i] = static_cast<std::uint32_t>(cdf(lane, x));
                 freq[i] = static_cast<std::uint32_t>(cdf(lane, x + 1)) - start[i];
-            });
+            }
             start += count_, freq += count_;
             return true;
         });
@@ -334,6 +344,7 @@ class GroupPass final : public Pass {
         alignas(64) std::int32_t s[kTogether][kMaxHidden];
         alignas(64) std::uint8_t act[kTogether][kMaxHidden];
         alignas(64) std::int16_t f[kTogether][kFeatures];
+        alignas(64) std::int16_t pairs[kTogether * (kMaxHidden + kFeatures)];  // inputs of two lanes each, side by side
     };
 
     void take(const std::uint8_t* const* blocks) {
@@ -349,9 +360,7 @@ class GroupPass final : public Pass {
             gather(t);
             if (!count_) continue;
             for (int c = 0; c < channels_; ++c) {
-                spread([&](int worker, std::size_t i) {
-                    if (i % kTogether == 0) predict(c, i, std::min<std::size_t>(kTogether, count_ - i), scratch_[worker]);
-                });
+                spread([&](int worker, std::size_t first, std::size_t n) { predict(c, first, n, scratch_[worker]); });
                 if (!code(c)) return false;
                 update(c);
             }
@@ -359,20 +368,16 @@ class GroupPass final : public Pass {
         return true;
     }
 
-    // Calls f(worker, lane) for all lanes.
+    // Calls f(worker, first lane, lanes) for all lanes, up to 8 at a time.
     template <typename F>
     void spread(F f) {
-        const int workers = count_ < 2 * kTogether ? 1 : crew_.size();
-        if (workers == 1) {
-            for (std::size_t i = 0; i < count_; ++i) f(0, i);
+        const auto part = [&](int worker, std::size_t first) { f(worker, first, std::min<std::size_t>(kTogether, count_ - first)); };
+        if (crew_.size() == 1 || count_ < 2 * kTogether) {
+            for (std::size_t first = 0; first < count_; first += kTogether) part(0, first);
             return;
         }
-        crew_.run([&](int worker) {
-            // Lanes that are handled together stay together.
-            const std::size_t groups = (count_ + kTogether - 1) / kTogether;
-            const std::size_t end = std::min(count_, kTogether * (groups * (worker + 1) / workers));
-            for (std::size_t i = kTogether * (groups * worker / workers); i < end; ++i) f(worker, i);
-        });
+        const std::uint32_t parts = static_cast<std::uint32_t>((count_ + kTogether - 1) / kTogether);
+        crew_.run(parts, [&](int worker, std::uint32_t task) { part(worker, std::size_t{task} * kTogether); });
     }
 
     void gather(int t) {
@@ -518,20 +523,7 @@ class GroupPass final : public Pass {
             for (int l = 0; l < kTogether; ++l) row[length][l] = s.terms[l][j];
             row += length + 1;
         }
-        Double8 sum = {};
-        Double8* top = s.a;
-        for (int k = 0; k < n; ++k) {
-            const int length = n - k + 2;
-            const Double8 pivot = top[0] < m_.ridge ? Double8{} + m_.ridge : top[0];
-            const Double8 r = 1.0 / pivot;
-            Double8* to = top + length;
-            for (int i = 1; i < n - k; ++i) {
-                const Double8 factor = top[i] * r;
-                for (int j = i; j < length; ++j, ++to) *to = *to - factor * top[j];
-            }
-            sum = sum + (top[n - k] * r) * top[n - k + 1];
-            top += length;
-        }
+        const Double8 sum = eliminate(s.a, n);
         for (std::size_t l = 0; l < count; ++l) {
             Lane& lane = lanes_[first + l];
             double v = (sum[l] + lane.middle) * 64 + 0.5;
@@ -539,6 +531,36 @@ class GroupPass final : public Pass {
             if (!(v <= 16320)) v = 16320;
             lane.guess[q] = static_cast<int>(v);
         }
+    }
+
+    Double8 inverse_pivot(Double8 pivot) const {
+        pivot = pivot < m_.ridge ? Double8{} + m_.ridge : pivot;
+        return 1.0 / pivot;
+    }
+
+    // Eliminates the rows of a and returns the prediction. Two rows at a time: each number that they change is read and
+    // written once, in the order that the rows have.
+    Double8 eliminate(Double8* a, int n) const {
+        Double8 sum = {};
+        Double8* top = a;
+        for (int k = 0; k < n; k += 2) {
+            const int length = n - k + 2;
+            Double8* second = top + length;
+            const Double8 r = inverse_pivot(top[0]);
+            sum = sum + (top[n - k] * r) * top[n - k + 1];
+            if (k + 1 == n) break;
+            const Double8 factor = top[1] * r;
+            for (int j = 1; j < length; ++j) second[j - 1] = second[j - 1] - factor * top[j];
+            const Double8 r2 = inverse_pivot(second[0]);
+            sum = sum + (second[n - k - 1] * r2) * second[n - k];
+            Double8* to = second + length - 1;
+            for (int i = 2; i < n - k; ++i) {
+                const Double8 f = top[i] * r, f2 = second[i - 1] * r2;
+                for (int j = i; j < length; ++j, ++to) *to = (*to - f * top[j]) - f2 * second[j - 1];
+            }
+            top = second + length - 1;
+        }
+        return sum;
     }
 
     void features(int c, Lane& lane, const Block& b, std::int16_t* f) const {
@@ -710,11 +732,12 @@ class GroupPass final : public Pass {
         const bool learn = m_.rate != 0;
         if (learn)
             for (auto& s : sums_) std::fill(s.begin(), s.end(), 0);
-        spread([&](int worker, std::size_t i) {
-            absorb(c, lanes_[i], scratch_[worker]);
-            if (!learn) return;
-            errors(c, lanes_[i]);
-            if (i % 2 || i + 1 == count_) add_gradient(i, sums_[worker].data());
+        spread([&](int worker, std::size_t first, std::size_t n) {
+            for (std::size_t i = first; i < first + n; ++i) {
+                absorb(c, lanes_[i], scratch_[worker]);
+                if (learn) errors(c, lanes_[i]);
+            }
+            if (learn) add_gradient(first, n, sums_[worker].data(), scratch_[worker]);
         });
         if (!learn) return;
         Layer& layer = layer_[c];
@@ -804,19 +827,23 @@ class GroupPass final : public Pass {
         }
     }
 
-    // Adds the gradients of lane i and, when i is odd, of the lane before it.
-    void add_gradient(std::size_t i, std::int32_t* sums) {
-        const std::size_t first = i - i % 2;
-        const bool pair = i % 2;
-        alignas(64) std::int16_t y[2 * padded(3 * kMaxComponents, 16)] = {};
-        std::int32_t* bias = sums + static_cast<std::size_t>(inputs_) * m_.padded_outputs;
-        for (int k = 0; k < m_.outputs; ++k) {
-            y[2 * k] = lanes_[first].y_err[k];
-            y[2 * k + 1] = pair ? lanes_[i].y_err[k] : 0;
-            bias[k] += y[2 * k] + y[2 * k + 1];
+    void add_gradient(std::size_t first, std::size_t count, std::int32_t* sums, Scratch& s) const {
+        const int width = m_.padded_outputs, pairs = static_cast<int>(count + 1) / 2;
+        alignas(64) std::int16_t y[kTogether * padded(3 * kMaxComponents, 16)] = {};
+        std::int32_t* bias = sums + static_cast<std::size_t>(inputs_) * width;
+        for (int p = 0; p < pairs; ++p) {
+            const std::size_t one = first + 2 * p, other = one + 1;
+            const bool both = other < first + count;
+            const std::int16_t *a = &in_[one * inputs_], *b = &in_[(both ? other : lanes_.size()) * inputs_];
+            std::int16_t* x = s.pairs + static_cast<std::size_t>(p) * inputs_ * 2;
+            for (int i = 0; i < inputs_; ++i) x[2 * i] = a[i], x[2 * i + 1] = b[i];
+            std::int16_t* to = y + 2 * p * width;
+            for (int k = 0; k < m_.outputs; ++k) {
+                to[2 * k] = lanes_[one].y_err[k], to[2 * k + 1] = both ? lanes_[other].y_err[k] : 0;
+                bias[k] += to[2 * k] + to[2 * k + 1];
+            }
         }
-        const std::int16_t* in = &in_[first * inputs_];
-        outer_pairs(in, pair ? in + inputs_ : &in_[lanes_.size() * inputs_], inputs_, y, m_.padded_outputs, sums);
+        outer_pairs(s.pairs, inputs_, y, width, pairs, sums);
     }
 
     void adapt(double* w, double* m, double* v, const std::int32_t* sums, std::size_t n, double unit, double c1, double c2) const {
