@@ -41,7 +41,7 @@ def integers(model: Head) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         for key, value in c.to_dict().items()
         if key in ("hidden", "layers", "components", "own", "earlier", "forget", "ridge")
     } | {"rate_q": round(RATE * 2**20)}
-    negative = (p["v"] < 0).transpose(0, 2, 1)  # outputs before inputs
+    negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
     words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 
     def int32(values: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -183,7 +183,8 @@ def main(argv: list[str] | None = None) -> None:
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimizer.step()
         head.clip_weights()
-        running = float(loss) if running == 0 else 0.99 * running + 0.01 * float(loss)
+        cost = float(loss.detach())
+        running = cost if running == 0 else 0.99 * running + 0.01 * cost
         steps += 1
         if time.monotonic() - last > args.validate_every * 60:
             checkpoint()

@@ -123,7 +123,7 @@ def inspect(
     """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
     blocks = len(_split(chains, height, width))
     lost = 32 * len(flatten(ans.base_message(LANES))) * blocks
-    return {"chains": blocks, "blocks": blocks, "latents": [], "initial_bits_lost": lost}
+    return {"chains": blocks, "blocks": blocks, "initial_bits_lost": lost}
 
 
 def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:

@@ -160,7 +160,7 @@ def test_a_missing_model_is_an_error_where_one_is_wanted(monkeypatch: pytest.Mon
     monkeypatch.setattr(modelfile, "released", dict)
     flat = np.zeros((64, 64, 3), np.uint8)
     for method, samples in (("auto", photograph()), ("learned", photograph()), ("learned", flat)):
-        with pytest.raises(ModelMissingError, match="rvae"):
+        with pytest.raises(ModelMissingError, match="photo"):
             bbcodec.compress(samples, method=method)
     with pytest.raises(ModelMissingError, match="another"):
         bbcodec.compress(flat, model="another")
