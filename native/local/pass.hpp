@@ -4,6 +4,12 @@
 //
 // No include guard: each pass_*.cpp defines BBCODEC_LOCAL_TARGET (0 portable, 1 AVX2, 2 AVX-512) and BBCODEC_LOCAL_NAME
 // and includes this once, its standard headers before.
+#include "vectors.hpp"
+
+#include "fit.hpp"
+#include "last_layer.hpp"
+#include "mixture.hpp"
+#include "products.hpp"
 
 namespace bbcodec::local {
 namespace {
@@ -12,193 +18,7 @@ constexpr int kDx[kOwn] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 
 constexpr int kDy[kOwn] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2};
 // Which own position each of X1 .. X8 is (X0 is the pixel itself).
 constexpr int kEarlierAsOwn[kEarlier] = {-1, 0, 1, 2, 3, 4, 5, 7, 6};
-constexpr int kTogether = 8;  // lanes whose least squares are solved at once
 constexpr int kCodingOrder[kChannels] = {1, 0, 2};
-
-// Eight numbers at once, as wide registers or several narrow ones.
-typedef std::int32_t Int8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double Double8 __attribute__((vector_size(64), aligned(8), may_alias));
-static_assert(kPad == 8 && kTogether == 8);
-
-inline Int8& int8_at(std::int32_t* p) { return *reinterpret_cast<Int8*>(p); }
-inline const Int8& int8_at(const std::int32_t* p) { return *reinterpret_cast<const Int8*>(p); }
-inline Double8& double8_at(double* p) { return *reinterpret_cast<Double8*>(p); }
-inline const Double8& double8_at(const double* p) { return *reinterpret_cast<const Double8*>(p); }
-
-inline int quarter_log(int v) {
-    const int b = 31 - __builtin_clz(static_cast<unsigned>(v));
-    return 4 * b + ((v >> (b - 2)) & 3);
-}
-inline int clamp(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
-inline int normed(int v, int r) {
-    return clamp(static_cast<int>((static_cast<std::int64_t>(v) * r + 8192) >> 14), -127, 127);
-}
-inline int clamp8(int v) { return clamp(v, -127, 127); }
-
-// v - ((v l + 16) >> 5) without leaving 32 bits. `Shift` says that l = 2^(5 - Shift); 0 stands for any l.
-template <int Shift>
-inline Int8 decay(Int8 v, std::int32_t l) {
-    if constexpr (Shift > 0) return v - ((v + (1 << Shift >> 1)) >> Shift);
-    return v - ((v >> 5) * l + (((v & 31) * l + 16) >> 5));
-}
-
-// ---- products of vectors of small integers ----------------------------------------------------------------------
-
-#if BBCODEC_LOCAL_TARGET == 2
-using Wide = __m512i;
-inline Wide load(const void* p) { return _mm512_loadu_si512(p); }
-inline void store(void* p, Wide v) { _mm512_storeu_si512(p, v); }
-inline Wide all32(std::int32_t v) { return _mm512_set1_epi32(v); }
-inline Wide all16(std::int16_t v) { return _mm512_set1_epi16(v); }
-inline Wide add32(Wide a, Wide b) { return _mm512_add_epi32(a, b); }
-inline Wide add16(Wide a, Wide b) { return _mm512_add_epi16(a, b); }
-inline Wide dot16(Wide a, Wide b) { return _mm512_madd_epi16(a, b); }
-inline Wide dot8(Wide a, Wide b) { return _mm512_maddubs_epi16(a, b); }
-#elif BBCODEC_LOCAL_TARGET == 1
-using Wide = __m256i;
-inline Wide load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline void store(void* p, Wide v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-inline Wide all32(std::int32_t v) { return _mm256_set1_epi32(v); }
-inline Wide all16(std::int16_t v) { return _mm256_set1_epi16(v); }
-inline Wide add32(Wide a, Wide b) { return _mm256_add_epi32(a, b); }
-inline Wide add16(Wide a, Wide b) { return _mm256_add_epi16(a, b); }
-inline Wide dot16(Wide a, Wide b) { return _mm256_madd_epi16(a, b); }
-inline Wide dot8(Wide a, Wide b) { return _mm256_maddubs_epi16(a, b); }
-#endif
-
-#if BBCODEC_LOCAL_TARGET > 0
-constexpr int kWide = sizeof(Wide);
-
-// Outputs o of dot_pairs, V vectors of them.
-template <int V>
-inline void dot_pairs_part(const std::int16_t* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* acc) {
-    Wide sum[V];
-    for (Wide& s : sum) s = all32(0);
-    for (int p = 0; p < pairs; ++p, w += 2 * outputs) {
-        std::int32_t both;
-        std::memcpy(&both, x + 2 * p, 4);
-        const Wide v = all32(both);
-        for (int i = 0; i < V; ++i) sum[i] = add32(sum[i], dot16(v, load(w + i * kWide / 2)));
-    }
-    for (int i = 0; i < V; ++i) store(acc + i * kWide / 4, sum[i]);
-}
-#endif
-
-// acc[o] = sum over pairs of x[2p] w[p][o][0] + x[2p+1] w[p][o][1]; outputs is a multiple of 16.
-inline void dot_pairs(const std::int16_t* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* acc) {
-#if BBCODEC_LOCAL_TARGET > 0
-    int o = 0;
-    constexpr int kEach = kWide / 4;
-    for (; o + 8 * kEach <= outputs; o += 8 * kEach) dot_pairs_part<8>(x, pairs, w + 2 * o, outputs, acc + o);
-    for (; o < outputs; o += 16) dot_pairs_part<16 / kEach>(x, pairs, w + 2 * o, outputs, acc + o);
-#else
-    std::fill(acc, acc + outputs, 0);
-    for (int p = 0; p < pairs; ++p) {
-        const std::int32_t a = x[2 * p], b = x[2 * p + 1];
-        const std::int16_t* row = w + static_cast<std::size_t>(p) * outputs * 2;
-        for (int o = 0; o < outputs; ++o) acc[o] += a * row[2 * o] + b * row[2 * o + 1];
-    }
-#endif
-}
-
-// acc[l][o] = sum over i of a[l][i] w[i / 2][o][i % 2] for L lanes, with signs w of +-1; n and outputs are multiples of 64.
-#if BBCODEC_LOCAL_TARGET > 0
-constexpr int kSignLanes = BBCODEC_LOCAL_TARGET == 2 ? 4 : 2;
-
-template <int L>
-inline void dot_signs(const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
-    constexpr int kVectors = 64 / (kWide / 2) > 2 ? 4 : 2, kEach = kWide / 2;  // outputs of a vector
-    static_assert(128 * 255 < 1 << 15);
-    for (int o = 0; o < outputs; o += kVectors * kEach) {
-        for (int l = 0; l < L; ++l) std::fill_n(acc[l] + o, kVectors * kEach, 0);
-        for (int first = 0; first < n; first += 128) {
-            const std::int8_t* row = w + (static_cast<std::size_t>(first / 2) * outputs + o) * 2;
-            Wide sum[L][kVectors];
-            for (auto& lane : sum)
-                for (Wide& v : lane) v = all16(0);
-            const int end = std::min(n, first + 128);
-            for (int i = first; i < end; i += 2, row += 2 * outputs) {
-                Wide signs[kVectors];
-                for (int j = 0; j < kVectors; ++j) signs[j] = load(row + j * kWide);
-                for (int l = 0; l < L; ++l) {
-                    std::int16_t both;
-                    std::memcpy(&both, a[l] + i, 2);
-                    const Wide v = all16(both);
-                    for (int j = 0; j < kVectors; ++j) sum[l][j] = add16(sum[l][j], dot8(v, signs[j]));
-                }
-            }
-            for (int l = 0; l < L; ++l) {
-                alignas(64) std::int16_t part[kVectors * kEach];
-                for (int j = 0; j < kVectors; ++j) store(part + j * kEach, sum[l][j]);
-                for (int k = 0; k < kVectors * kEach; ++k) acc[l][o + k] += part[k];
-            }
-        }
-    }
-}
-#else
-constexpr int kSignLanes = 1;
-
-template <int L>
-inline void dot_signs(const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
-    static_assert(L == 1);
-    std::fill(*acc, *acc + outputs, 0);
-    for (int i = 0; i < n; i += 2) {
-        const std::int8_t* row = w + static_cast<std::size_t>(i / 2) * outputs * 2;
-        const std::int32_t x = (*a)[i], y = (*a)[i + 1];
-        for (int o = 0; o < outputs; ++o) (*acc)[o] += x * row[2 * o] + y * row[2 * o + 1];
-    }
-}
-#endif
-
-#if BBCODEC_LOCAL_TARGET == 2
-// As dot_signs, with weights w[i / 4][o][i % 4].
-template <int L>
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) inline void dot_signs_vnni(
-    const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
-    for (int o = 0; o < outputs; o += 64) {
-        __m512i sum[L][4];
-        for (auto& lane : sum)
-            for (__m512i& v : lane) v = _mm512_setzero_si512();
-        const std::int8_t* row = w + static_cast<std::size_t>(o) * 4;
-        for (int i = 0; i < n; i += 4, row += 4 * outputs) {
-            __m512i signs[4];
-            for (int j = 0; j < 4; ++j) signs[j] = _mm512_loadu_si512(row + 64 * j);
-            for (int l = 0; l < L; ++l) {
-                std::int32_t four;
-                std::memcpy(&four, a[l] + i, 4);
-                const __m512i v = _mm512_set1_epi32(four);
-                for (int j = 0; j < 4; ++j) sum[l][j] = _mm512_dpbusd_epi32(sum[l][j], v, signs[j]);
-            }
-        }
-        for (int l = 0; l < L; ++l)
-            for (int j = 0; j < 4; ++j) _mm512_storeu_si512(acc[l] + o + 16 * j, sum[l][j]);
-    }
-}
-#endif
-
-// sums[i][k] += sum over `pairs` of x[p][i][0] y[p][k][0] + x[p][i][1] y[p][k][1]; width is a multiple of 16.
-inline void outer_pairs(const std::int16_t* x, int n, const std::int16_t* y, int width, int pairs, std::int32_t* sums) {
-    for (int i = 0; i < n; ++i) {
-        std::int32_t* row = sums + static_cast<std::size_t>(i) * width;
-#if BBCODEC_LOCAL_TARGET > 0
-        for (int k = 0; k < width; k += kWide / 4) {
-            Wide sum = load(row + k);
-            for (int p = 0; p < pairs; ++p) {
-                std::int32_t both;
-                std::memcpy(&both, x + (static_cast<std::size_t>(p) * n + i) * 2, 4);
-                sum = add32(sum, dot16(all32(both), load(y + (static_cast<std::size_t>(p) * width + k) * 2)));
-            }
-            store(row + k, sum);
-        }
-#else
-        for (int p = 0; p < pairs; ++p) {
-            const std::int16_t* xp = x + (static_cast<std::size_t>(p) * n + i) * 2;
-            const std::int16_t* yp = y + static_cast<std::size_t>(p) * width * 2;
-            for (int k = 0; k < width; ++k) row[k] += xp[0] * yp[2 * k] + xp[1] * yp[2 * k + 1];
-        }
-#endif
-    }
-}
 
 // ---- the pass ---------------------------------------------------------------------------------------------------
 
@@ -221,8 +41,8 @@ struct Lane {
     // Of the channel at hand:
     int own[kOwn], other[2][kEarlier];
     int middle = 0, other_middle[2] = {0, 0};
-    int guess[kPredictors] = {0, 0}, mean = 0, spread = 0, slow = 0;
-    std::int32_t weight[kMaxComponents], mu[kMaxComponents], e[kMaxComponents];
+    int guess[kPredictors] = {0, 0}, mean = 0;
+    Mixture mix;
     std::int16_t y_err[3 * kMaxComponents];
 };
 
@@ -254,16 +74,7 @@ class GroupPass final : public Pass {
         lanes_.resize(lanes);
         inputs_ = m_.hidden + kFeatures;
         in_.assign((lanes + 1) * inputs_, 0);  // one more, of zeros, to pair with an odd last lane
-        for (int c = 0; c < channels; ++c) {
-            const std::size_t n = static_cast<std::size_t>(inputs_) * m_.padded_outputs;
-            Layer& layer = layer_[c];
-            layer.w.assign(m_.out_w.begin() + c * n, m_.out_w.begin() + (c + 1) * n);
-            layer.b.assign(m_.out_b.begin() + c * m_.padded_outputs, m_.out_b.begin() + (c + 1) * m_.padded_outputs);
-            layer.wm.assign(n, 0), layer.wv.assign(n, 0);
-            layer.bm.assign(m_.padded_outputs, 0), layer.bv.assign(m_.padded_outputs, 0);
-            layer.wq.assign(n, 0), layer.bq.assign(m_.padded_outputs, 0);
-            round_layer(layer, 0, inputs_);
-        }
+        for (int c = 0; c < channels; ++c) layer_[c] = LastLayer(m_, c);
         sums_.resize(crew_.size());
         for (auto& s : sums_) s.resize(static_cast<std::size_t>(inputs_ + 1) * m_.padded_outputs);
         scratch_.resize(crew_.size());
@@ -275,8 +86,8 @@ class GroupPass final : public Pass {
             for (std::size_t i = 0; i < count_; ++i) {
                 const Lane& lane = lanes_[i];
                 const int x = blocks_[lane.block].sample[c][lane.pixel];
-                start[i] = static_cast<std::uint32_t>(cdf(lane, x));
-                freq[i] = static_cast<std::uint32_t>(cdf(lane, x + 1)) - start[i];
+                start[i] = static_cast<std::uint32_t>(cdf(m_, lane.mix, x));
+                freq[i] = static_cast<std::uint32_t>(cdf(m_, lane.mix, x + 1)) - start[i];
             }
             start += count_, freq += count_;
             return true;
@@ -291,7 +102,7 @@ class GroupPass final : public Pass {
                 const std::int16_t* f = &in_[i * inputs_ + m_.hidden];
                 std::copy(f, f + kFeatures, features + (lane.pixel * channels_ + c) * kFeatures);
                 std::int32_t* fact = facts + (lane.pixel * channels_ + c) * 3;
-                fact[0] = lane.mean, fact[1] = lane.spread, fact[2] = blocks_[0].sample[c][lane.pixel];
+                fact[0] = lane.mean, fact[1] = lane.mix.spread, fact[2] = blocks_[0].sample[c][lane.pixel];
             }
             return true;
         });
@@ -306,7 +117,7 @@ class GroupPass final : public Pass {
                 std::uint64_t& h = head[i % kLanes];
                 const std::int64_t cf = static_cast<std::int64_t>(h & ((1u << kPrecision) - 1));
                 std::int64_t low, high;
-                const int x = find(lane, cf, low, high);
+                const int x = find(m_, lane.mix, cf, low, high);
                 h = static_cast<std::uint64_t>(high - low) * (h >> kPrecision) + static_cast<std::uint64_t>(cf - low);
                 if (h < (std::uint64_t{1} << 31)) {
                     if (taken == n_words) return false;
@@ -325,15 +136,6 @@ class GroupPass final : public Pass {
     }
 
   private:
-    static constexpr int kPrecision = 20;
-
-    struct Layer {
-        std::vector<double> w, wm, wv, b, bm, bv;
-        std::vector<std::int16_t> wq;  // [inputs / 2][padded_outputs][2]
-        std::vector<std::int32_t> bq;
-        double b1 = 1, b2 = 1;
-    };
-    static constexpr int kSums = (kMaxTerms + kPad) * kMaxTerms;
     struct Scratch {
         alignas(64) Double8 a[kMaxTerms * (kMaxTerms + 1) / 2 + 2 * kMaxTerms + kPad];  // rows from the diagonal on
         alignas(64) std::int32_t sums[kTogether][kSums];
@@ -476,25 +278,6 @@ class GroupPass final : public Pass {
         }
     }
 
-    // to[i] = numbers at + i of the 8 lanes, as doubles.
-    static void transpose(const std::int32_t (&lanes)[kTogether][kSums], int at, Double8* to) {
-        Int8 a[8], b[8];
-        for (int l = 0; l < 8; ++l) a[l] = int8_at(lanes[l] + at);
-        for (int l = 0; l < 8; l += 2) {
-            b[l] = __builtin_shuffle(a[l], a[l + 1], Int8{0, 8, 1, 9, 4, 12, 5, 13});
-            b[l + 1] = __builtin_shuffle(a[l], a[l + 1], Int8{2, 10, 3, 11, 6, 14, 7, 15});
-        }
-        for (int l = 0; l < 8; l += 4)
-            for (int i = 0; i < 2; ++i) {
-                a[l + 2 * i] = __builtin_shuffle(b[l + i], b[l + 2 + i], Int8{0, 1, 8, 9, 4, 5, 12, 13});
-                a[l + 2 * i + 1] = __builtin_shuffle(b[l + i], b[l + 2 + i], Int8{2, 3, 10, 11, 6, 7, 14, 15});
-            }
-        for (int i = 0; i < 4; ++i) {
-            to[i] = __builtin_convertvector(__builtin_shuffle(a[i], a[i + 4], Int8{0, 1, 2, 3, 8, 9, 10, 11}), Double8);
-            to[i + 4] = __builtin_convertvector(__builtin_shuffle(a[i], a[i + 4], Int8{4, 5, 6, 7, 12, 13, 14, 15}), Double8);
-        }
-    }
-
     // One element of a vector for each lane; lanes that are not there repeat the first.
     // The row above must still be as its pixel x + 2 left it, or its last one.
     void least_squares(int c, int q, std::size_t first, std::size_t count, Scratch& s) {
@@ -523,7 +306,7 @@ class GroupPass final : public Pass {
             for (int l = 0; l < kTogether; ++l) row[length][l] = s.terms[l][j];
             row += length + 1;
         }
-        const Double8 sum = eliminate(s.a, n);
+        const Double8 sum = eliminate(s.a, n, m_.ridge);
         for (std::size_t l = 0; l < count; ++l) {
             Lane& lane = lanes_[first + l];
             double v = (sum[l] + lane.middle) * 64 + 0.5;
@@ -531,36 +314,6 @@ class GroupPass final : public Pass {
             if (!(v <= 16320)) v = 16320;
             lane.guess[q] = static_cast<int>(v);
         }
-    }
-
-    Double8 inverse_pivot(Double8 pivot) const {
-        pivot = pivot < m_.ridge ? Double8{} + m_.ridge : pivot;
-        return 1.0 / pivot;
-    }
-
-    // Eliminates the rows of a and returns the prediction. Two rows at a time: each number that they change is read and
-    // written once, in the order that the rows have.
-    Double8 eliminate(Double8* a, int n) const {
-        Double8 sum = {};
-        Double8* top = a;
-        for (int k = 0; k < n; k += 2) {
-            const int length = n - k + 2;
-            Double8* second = top + length;
-            const Double8 r = inverse_pivot(top[0]);
-            sum = sum + (top[n - k] * r) * top[n - k + 1];
-            if (k + 1 == n) break;
-            const Double8 factor = top[1] * r;
-            for (int j = 1; j < length; ++j) second[j - 1] = second[j - 1] - factor * top[j];
-            const Double8 r2 = inverse_pivot(second[0]);
-            sum = sum + (second[n - k - 1] * r2) * second[n - k];
-            Double8* to = second + length - 1;
-            for (int i = 2; i < n - k; ++i) {
-                const Double8 f = top[i] * r, f2 = second[i - 1] * r2;
-                for (int j = i; j < length; ++j, ++to) *to = (*to - f * top[j]) - f2 * second[j - 1];
-            }
-            top = second + length - 1;
-        }
-        return sum;
     }
 
     void features(int c, Lane& lane, const Block& b, std::int16_t* f) const {
@@ -573,7 +326,7 @@ class GroupPass final : public Pass {
         for (int i = 0; i < 10; ++i) texture += std::abs(around[i]);
         const int ks = quarter_log(miss), kt = quarter_log(texture);
         const int r1 = t.r1[ks], r2 = t.r2[kt];
-        lane.spread = ks;
+        lane.mix.spread = ks;
         for (int i = 0; i < kOwn; ++i) f[i] = normed(around[i], r2);
         for (int i = 0; i < 6; ++i) f[16 + i] = normed(e[i], r1);
         f[22] = normed(lane.guess[0] - lane.guess[1], r1);
@@ -621,15 +374,16 @@ class GroupPass final : public Pass {
                     stream[h] = clamp(stream[h] + ((acc[h] * scale[h] + bias[h] + 2048) >> 12), -32767, 32767);
             }
         }
-        const Layer& layer = layer_[c];
+        const LastLayer& layer = layer_[c];
         for (std::size_t l = 0; l < count; ++l) {
             std::int16_t* in = &in_[(first + l) * inputs_];
             for (int h = 0; h < hidden; ++h) in[h] = static_cast<std::int16_t>(clamp((s.s[l][h] + 8) >> 4, 0, 255));
             std::copy(s.f[l], s.f[l] + kFeatures, in + hidden);
             std::int32_t* acc = s.acc[l];
-            dot_pairs(in, inputs_ / 2, layer.wq.data(), outputs, acc);
-            for (int k = 0; k < m_.outputs; ++k) acc[k] = (acc[k] + layer.bq[k] + 512) >> 10;
-            mixture(lanes_[first + l], acc);
+            dot_pairs(in, inputs_ / 2, layer.weights(), outputs, acc);
+            for (int k = 0; k < m_.outputs; ++k) acc[k] = (acc[k] + layer.bias()[k] + 512) >> 10;
+            Lane& lane = lanes_[first + l];
+            make_mixture(m_, lane.mean, acc, lane.mix);
         }
     }
 
@@ -655,102 +409,23 @@ class GroupPass final : public Pass {
         }
     }
 
-    void mixture(Lane& lane, const std::int32_t* o) const {
-        const Tables& t = m_.tables;
-        const int n = m_.components;
-        int top = o[2 * n];
-        for (int j = 1; j < n; ++j) top = std::max(top, o[2 * n + j]);
-        std::int64_t total = 0, rest = 65536;
-        std::int64_t x[kMaxComponents];
-        for (int j = 0; j < n; ++j) {
-            lane.mu[j] = lane.mean + ((clamp(o[j], -4096, 4096) * t.sig[lane.spread] + 1024) >> 11);
-            lane.e[j] = clamp((t.le[lane.spread] + ((clamp(o[n + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
-            x[j] = t.exp[std::min<std::int64_t>(static_cast<std::int64_t>(top) - o[2 * n + j], 2816)];
-            total += x[j];
-        }
-        for (int j = 1; j < n; ++j) {
-            lane.weight[j] = static_cast<std::int32_t>(x[j] * 65536 / total);
-            rest -= lane.weight[j];
-        }
-        lane.weight[0] = static_cast<std::int32_t>(rest);
-    }
-
-    // ---- mixture of logistics ----
-
-    static constexpr int kMuLimit = 1 << 17;
-
-    // A and C of one component at the lower boundary of symbol k (tables.py).
-    void boundary(const Lane& lane, int j, int k, std::int64_t& a, std::int64_t& mass) const {
-        const std::int64_t mu = clamp(lane.mu[j], -kMuLimit, kMuLimit);
-        a = ((64 * k - 32 - mu) * m_.tables.inverse[lane.e[j]]) >> 10;
-        a = std::min<std::int64_t>(std::max<std::int64_t>(a, -(1 << 19)), 1 << 19);
-        const std::int64_t u = a + (1 << 19), i = std::min<std::int64_t>(u >> 10, 1023);
-        const std::int64_t low = m_.tables.sigmoid[i];
-        mass = low + (((m_.tables.sigmoid[i + 1] - low) * (u - (i << 10))) >> 10);
-    }
-
-    std::int64_t cdf(const Lane& lane, int k) const {
-        if (k <= 0) return 0;
-        if (k >= 256) return 1 << kPrecision;
-        std::int64_t sum = 0, a, mass;
-        for (int j = 0; j < m_.components; ++j) {
-            boundary(lane, j, k, a, mass);
-            sum += lane.weight[j] * mass;
-        }
-        return (((sum >> 16) * ((1 << kPrecision) - 256)) >> 30) + k;
-    }
-
-    // The symbol whose interval [low, high) holds cf: steps that double away from a guess, then halving.
-    int find(const Lane& lane, std::int64_t cf, std::int64_t& low, std::int64_t& high) const {
-        int best = 0;
-        for (int j = 1; j < m_.components; ++j)
-            if (lane.weight[j] > lane.weight[best]) best = j;
-        int left = 0, right = 256;
-        low = 0, high = 1 << kPrecision;
-        int probe = clamp((lane.mu[best] + 32) >> 6, 1, 255), step = 1;
-        bool rose = false, fell = false;
-        while (right - left > 1) {
-            const std::int64_t below = cdf(lane, probe);
-            if (below <= cf)
-                left = probe, low = below, rose = true;
-            else
-                right = probe, high = below, fell = true;
-            if (rose && fell) {
-                probe = (left + right) >> 1;
-            } else {
-                probe = clamp(rose ? left + step : right - step, left + 1, right - 1);
-                step *= 2;
-            }
-        }
-        return left;
-    }
-
     // ---- update ----
 
     void update(int c) {
-        const int width = m_.padded_outputs;
         const bool learn = m_.rate != 0;
         if (learn)
             for (auto& s : sums_) std::fill(s.begin(), s.end(), 0);
         spread([&](int worker, std::size_t first, std::size_t n) {
             for (std::size_t i = first; i < first + n; ++i) {
                 absorb(c, lanes_[i], scratch_[worker]);
-                if (learn) errors(c, lanes_[i]);
+                if (learn) learn_from(c, lanes_[i]);
             }
             if (learn) add_gradient(first, n, sums_[worker].data(), scratch_[worker]);
         });
         if (!learn) return;
-        Layer& layer = layer_[c];
         for (std::size_t n = 1; n < sums_.size(); ++n)
             for (std::size_t i = 0; i < sums_[0].size(); ++i) sums_[0][i] += sums_[n][i];
-        layer.b1 = layer.b1 * 0.875;
-        layer.b2 = layer.b2 * 0.9921875;
-        const double c1 = 1 / (1 - layer.b1), c2 = 1 / (1 - layer.b2);
-        const std::int32_t* sums = sums_[0].data();
-        const std::size_t n = static_cast<std::size_t>(inputs_) * width;
-        adapt(layer.w.data(), layer.wm.data(), layer.wv.data(), sums, n, 1.0 / 16384, c1, c2);
-        adapt(layer.b.data(), layer.bm.data(), layer.bv.data(), sums + n, width, 1.0 / 1024, c1, c2);
-        round_layer(layer, 0, inputs_);
+        layer_[c].learn(sums_[0].data());
     }
 
     void absorb(int c, const Lane& lane, Scratch& s) {
@@ -792,41 +467,11 @@ class GroupPass final : public Pass {
         }
     }
 
-    static std::int16_t rounded(double g) {
-        double v = std::floor(g * 1024 + 0.5);
-        if (!(v >= -4095)) v = -4095;
-        if (!(v <= 4095)) v = 4095;
-        return static_cast<std::int16_t>(v);
+    void learn_from(int c, Lane& lane) const {
+        gradients(m_, lane.mix, blocks_[lane.block].sample[c][lane.pixel], lane.y_err);
     }
 
-    void errors(int c, Lane& lane) const {
-        constexpr double kUnit = 1.0 / (1 << 30);
-        const int n = m_.components, x = blocks_[lane.block].sample[c][lane.pixel];
-        double q[kMaxComponents], mass[kMaxComponents], du[kMaxComponents], dl[kMaxComponents], au[kMaxComponents],
-            al[kMaxComponents], z = 0;
-        for (int j = 0; j < n; ++j) {
-            std::int64_t a_low, c_low, a_high, c_high;
-            boundary(lane, j, x, a_low, c_low);
-            boundary(lane, j, x + 1, a_high, c_high);
-            if (x == 0) c_low = 0;
-            if (x == 255) c_high = 1 << 30;
-            const double upper = static_cast<double>(c_high) * kUnit, lower = static_cast<double>(c_low) * kUnit;
-            q[j] = lane.weight[j] * (1.0 / 65536);
-            mass[j] = upper - lower;
-            du[j] = upper * (1 - upper), dl[j] = lower * (1 - lower);
-            au[j] = static_cast<double>(a_high) * (1.0 / 32768), al[j] = static_cast<double>(a_low) * (1.0 / 32768);
-            z = z + q[j] * mass[j];
-        }
-        z = z + 1.0 / (1 << 20);
-        for (int j = 0; j < n; ++j) {
-            const double f = q[j] / z;
-            const double ratio = static_cast<double>(m_.tables.sig[lane.spread] * m_.tables.inverse[lane.e[j]]) * (1.0 / (1 << 28));
-            lane.y_err[j] = rounded(((du[j] - dl[j]) * f) * ratio);
-            lane.y_err[n + j] = rounded((au[j] * du[j] - al[j] * dl[j]) * f);
-            lane.y_err[2 * n + j] = rounded(q[j] - f * mass[j]);
-        }
-    }
-
+    // Adds the gradients of lanes first .. first + count - 1 to sums.
     void add_gradient(std::size_t first, std::size_t count, std::int32_t* sums, Scratch& s) const {
         const int width = m_.padded_outputs, pairs = static_cast<int>(count + 1) / 2;
         alignas(64) std::int16_t y[kTogether * padded(3 * kMaxComponents, 16)] = {};
@@ -846,30 +491,6 @@ class GroupPass final : public Pass {
         outer_pairs(s.pairs, inputs_, y, width, pairs, sums);
     }
 
-    void adapt(double* w, double* m, double* v, const std::int32_t* sums, std::size_t n, double unit, double c1, double c2) const {
-        const double rate = m_.rate;
-        for (std::size_t i = 0; i < n; ++i) {
-            const double g = sums[i] * unit;
-            m[i] = m[i] + (g - m[i]) * 0.125;
-            v[i] = v[i] + (g * g - v[i]) * 0.0078125;
-            w[i] = w[i] - rate * ((m[i] * c1) / (std::sqrt(v[i] * c2) + 1.0 / (1 << 20)));
-        }
-    }
-
-    void round_layer(Layer& layer, int first, int end) const {
-        const int width = m_.padded_outputs;
-        const auto round = [](double v, double unit, double limit) {
-            v = std::floor(v * unit + 0.5);
-            return static_cast<std::int32_t>(v < -limit ? -limit : v > limit ? limit : v);
-        };
-        for (int i = first; i < end; ++i) {
-            const double* from = &layer.w[static_cast<std::size_t>(i) * width];
-            std::int16_t* to = &layer.wq[(static_cast<std::size_t>(i / 2) * width) * 2 + i % 2];
-            for (int k = 0; k < width; ++k) to[2 * k] = static_cast<std::int16_t>(round(from[k], 16384, 32767));
-        }
-        for (int k = 0; k < width; ++k) layer.bq[k] = round(layer.b[k], 262144, 268435456);
-    }
-
     const Model& m_;
     const int channels_;
     const bool vnni_ = has_vnni();
@@ -881,7 +502,7 @@ class GroupPass final : public Pass {
     std::vector<Lane> lanes_;
     std::vector<std::int32_t> row_state_, row_slow_;
     std::vector<std::int16_t> in_;
-    Layer layer_[kChannels];
+    LastLayer layer_[kChannels];
     std::vector<std::vector<std::int32_t>> sums_;
     std::vector<Scratch> scratch_;
 };
