@@ -24,7 +24,7 @@ _FIRST_M_MAX = 2400
 RATE = 0.0008  # of the last layer's learning while coding
 
 
-def integers(model: Head) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Configuration and tensors of the integer network (docs/local.md)."""
     c = model.config
     if c.precision != "1/32":
@@ -40,7 +40,7 @@ def integers(model: Head) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         key: value
         for key, value in c.to_dict().items()
         if key in ("hidden", "layers", "components", "own", "earlier", "forget", "ridge")
-    } | {"rate_q": round(RATE * 2**20)}
+    } | {"rate_q": round(rate * 2**20)}
     negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
     words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 
@@ -71,9 +71,13 @@ def load_checkpoint(path: str | Path) -> tuple[Head, dict[str, Any]]:
     return head, state
 
 
-def export(model: Head, notes: dict[str, Any]) -> bytes:
-    """The model file."""
-    config, tensors = integers(model)
+def export(
+    model: Head, notes: dict[str, Any], rate: float = RATE, prior: NDArray[np.int32] | None = None
+) -> bytes:
+    """The model file; `prior` are the sums that every fit starts from, see docs/local.md."""
+    config, tensors = integers(model, rate)
+    if prior is not None:
+        tensors["prior"] = prior.astype(np.int32)
     return modelfile.dump("local", config, Graph({}, {}), tensors, notes=notes)
 
 
@@ -82,15 +86,17 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bbcodec.models.local_export", description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--rate", type=float, default=RATE, help="of the last layer's learning while coding")
     args = parser.parse_args(argv)
     head, state = load_checkpoint(args.checkpoint)
+    prior = state["prior"].numpy() if "prior" in state else None
     notes = {
         "minutes": round(state["seconds"] / 60, 1),
         "steps": state["steps"],
         "arguments": state["arguments"],
         "curve": state["curve"][-1:],
     }
-    data = export(head, notes)
+    data = export(head, notes, args.rate, prior)
     args.out.write_bytes(data)
     print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
 
