@@ -29,7 +29,7 @@ class HeadConfig:
     hidden, layers, components : width, hidden layers, logistics of the mixture.
     precision : weights/activations of the hidden layers: ``32/32``, ``1/32`` or ``1/1``; exported is
         ``1/32``, whose activations are 8 bits wide.
-    own, earlier, forget, ridge : of the least-squares predictors, see docs/local.md.
+    own, earlier, along, down, ridge : of the least-squares predictors, see docs/local.md.
     """
 
     hidden: int = 128
@@ -38,7 +38,8 @@ class HeadConfig:
     precision: str = "1/32"
     own: tuple[int, int] = (14, 6)
     earlier: tuple[int, int] = (9, 5)
-    forget: tuple[int, int] = (2, 5)
+    along: tuple[int, int] = (3, 2)
+    down: tuple[int, int] = (4, 2)
     ridge: int = 64
 
     def to_dict(self) -> dict[str, Any]:

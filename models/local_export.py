@@ -39,7 +39,7 @@ def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str,
     config = {
         key: value
         for key, value in c.to_dict().items()
-        if key in ("hidden", "layers", "components", "own", "earlier", "forget", "ridge")
+        if key in ("hidden", "layers", "components", "own", "earlier", "along", "down", "ridge")
     } | {"rate_q": round(rate * 2**20)}
     negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
     words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)

@@ -56,22 +56,23 @@ void copy_prior(Model& m, const Array<std::int32_t>& prior) {
 }
 
 void init(Model* self, int hidden, int layers, int components, std::vector<int> own, std::vector<int> earlier,
-          std::vector<int> forget, int ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
+          std::vector<int> along, std::vector<int> down, int ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
           Array<std::int32_t> first_b, Array<std::int8_t> signs, Array<std::int32_t> hidden_m, Array<std::int32_t> hidden_b,
           Array<std::int32_t> out_w, Array<std::int32_t> out_b, Array<std::int32_t> prior, nb::dict tables) {
     using namespace bbcodec::local;
     auto owner = std::make_unique<Model>();
     Model& m = *owner;
     if (hidden % 64 || hidden < 64 || hidden > kMaxHidden || layers < 0 || components < 1 || components > kMaxComponents ||
-        own.size() != 2 || earlier.size() != 2 || forget.size() != 2)
+        own.size() != 2 || earlier.size() != 2 || along.size() != 2 || down.size() != 2)
         throw nb::value_error("local model: sizes are out of range");
     for (int q = 0; q < 2; ++q)
-        if (own[q] < 2 || own[q] > kOwn || earlier[q] < 0 || earlier[q] > kEarlier || forget[q] < 1 || forget[q] > 31)
+        if (own[q] < 2 || own[q] > kOwn || earlier[q] < 0 || earlier[q] > kEarlier || along[q] < 1 || along[q] > 3 ||
+            down[q] < 1 || down[q] > 4)
             throw nb::value_error("local model: a predictor is out of range");
     m.hidden = hidden, m.layers = layers, m.components = components;
     m.outputs = 3 * components, m.padded_outputs = padded(3 * components, 16);
-    m.ridge = ridge, m.rate = rate_q * (1.0 / (1 << 20));
-    m.lay_out(own.data(), earlier.data(), forget.data());
+    m.ridge = static_cast<float>(ridge), m.rate = static_cast<float>(rate_q) * (1.0f / (1 << 20));
+    m.lay_out(own.data(), earlier.data(), along.data(), down.data());
     copy_prior(m, prior);
     const std::size_t h = hidden, n_in = h + kFeatures, outs = m.outputs, wide = m.padded_outputs;
     expect(first_w, kChannels * kFeatures * h, "first_w");
@@ -100,9 +101,9 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     expect(out_b, kChannels * outs, "out_b");
     m.out_w.assign(kChannels * n_in * wide, 0), m.out_b.assign(kChannels * wide, 0);
     for (std::size_t i = 0; i < kChannels * n_in; ++i)
-        for (std::size_t k = 0; k < outs; ++k) m.out_w[i * wide + k] = out_w.data()[i * outs + k] * (1.0 / (1 << 20));
+        for (std::size_t k = 0; k < outs; ++k) m.out_w[i * wide + k] = static_cast<float>(out_w.data()[i * outs + k]) * (1.0f / (1 << 20));
     for (std::size_t c = 0; c < kChannels; ++c)
-        for (std::size_t k = 0; k < outs; ++k) m.out_b[c * wide + k] = out_b.data()[c * outs + k] * (1.0 / (1 << 20));
+        for (std::size_t k = 0; k < outs; ++k) m.out_b[c * wide + k] = static_cast<float>(out_b.data()[c * outs + k]) * (1.0f / (1 << 20));
     Tables& t = m.tables;
     const auto small = [&](const char* name, std::array<std::int32_t, 80>& to) {
         copy(nb::cast<Array<std::int32_t>>(tables[name]), to, 80, name);
@@ -215,7 +216,7 @@ nb::tuple decode(const Model& model, Array<std::uint64_t> head, Array<std::uint3
 
 void bind_local(nb::module_& m) {
     nb::class_<Model>(m, "LocalModel")
-        .def("__init__", &init, "hidden"_a, "layers"_a, "components"_a, "own"_a, "earlier"_a, "forget"_a, "ridge"_a, "rate_q"_a,
+        .def("__init__", &init, "hidden"_a, "layers"_a, "components"_a, "own"_a, "earlier"_a, "along"_a, "down"_a, "ridge"_a, "rate_q"_a,
              "first_w"_a, "first_m"_a, "first_b"_a, "signs"_a, "hidden_m"_a, "hidden_b"_a, "out_w"_a, "out_b"_a, "prior"_a,
              "tables"_a);
     m.def("local_plan", &plan, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a, "target"_a,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The last layer, which goes on learning while it codes (Adam; Kingma and Ba 2015).
 
-Weights are doubles, rounded to integers for use. Gradients are rounded to integers before they are summed
-over the lanes, so that the sum has no order; everything else is one double operation at a time, in the order
-of docs/local.md.
+Weights are float32, rounded to integers for use. Gradients are rounded to integers before they are summed
+over the lanes, so that the sum has no order; everything else is one operation at a time, in the order of
+docs/local.md.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ class LastLayer:
     """
 
     def __init__(self, weights: NDArray[np.int32], bias: NDArray[np.int32], rate_q: int):
-        self._rate = rate_q * 2.0**-20
+        self._rate = np.float32(rate_q * 2.0**-20)
         # The bias is the last row of W: it differs by the units it is rounded in, and of its gradient.
-        self._w = np.concatenate([weights, bias[None]]).astype(np.float64) * 2.0**-20
+        self._w = np.concatenate([weights, bias[None]]).astype(np.float32) * np.float32(2.0**-20)
         self._m, self._v = np.zeros_like(self._w), np.zeros_like(self._w)
-        self._b1 = self._b2 = 1.0
+        self._b1 = self._b2 = np.float32(1)
         self._round()
 
     def _round(self) -> None:
-        wq = np.floor(self._w[:-1] * 2.0**14 + 0.5)
-        bq = np.floor(self._w[-1] * 2.0**18 + 0.5)
-        self._wq = np.clip(wq, -32767.0, 32767.0)
+        half = np.float32(0.5)
+        wq = np.floor(self._w[:-1] * np.float32(2.0**14) + half)
+        bq = np.floor(self._w[-1] * np.float32(2.0**18) + half)
+        self._wq = np.clip(wq, -32767.0, 32767.0).astype(np.float64)
         self._bq = np.clip(bq, -(2.0**28), 2.0**28).astype(np.int64)
 
     def outputs(self, inputs: Integers) -> Integers:
@@ -58,14 +59,16 @@ class LastLayer:
         if self._rate == 0.0:
             return
         y = gradients(mixture, ks, symbols).astype(np.float64)
-        # Integers below 2^31, so that these sums are exact.
-        sums = np.concatenate([inputs.astype(np.float64).T @ y * 2.0**-14, y.sum(0)[None] * 2.0**-10])
-        self._b1 = self._b1 * 0.875
-        self._b2 = self._b2 * 0.9921875
-        self._m = self._m + (sums - self._m) * 0.125
-        self._v = self._v + (sums * sums - self._v) * 0.0078125
-        c1, c2 = 1.0 / (1.0 - self._b1), 1.0 / (1.0 - self._b2)
-        self._w = self._w - self._rate * ((self._m * c1) / (np.sqrt(self._v * c2) + 2.0**-20))
+        # Integers below 2^31, so that these sums are exact; they are rounded to float32 once.
+        sums = np.concatenate([inputs.astype(np.float64).T @ y, y.sum(0)[None]]).astype(np.float32)
+        one, f = np.float32(1), np.float32
+        g = np.concatenate([sums[:-1] * f(2.0**-14), sums[-1:] * f(2.0**-10)])
+        self._b1 = self._b1 * f(0.875)
+        self._b2 = self._b2 * f(0.9921875)
+        self._m = self._m + (g - self._m) * f(0.125)
+        self._v = self._v + (g * g - self._v) * f(0.0078125)
+        c1, c2 = one / (one - self._b1), one / (one - self._b2)
+        self._w = self._w - self._rate * ((self._m * c1) / (np.sqrt(self._v * c2) + f(2.0**-20)))
         self._round()
 
 

@@ -21,14 +21,15 @@ from bbcodec.modelfile import Model
 FAMILY: Final = "local"
 FEATURES: Final = 48
 PREDICTORS: Final = 2
-MAX_WEIGHT: Final = 2621440 // 24576  # of a pixel in a fit
+CELL: Final = 3  # pixels of a row that share a fit
+MAX_WEIGHT: Final = 1572864 // 24576  # of a pixel in a fit
 MAX_PRIOR: Final = 1 << 24
 MAX_FIRST_M: Final = 2400  # 48 * 128 * 127 * 2400 + 2^28 + 2^13 < 2^31
 MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
 MAX_BIAS: Final = 1 << 28
 MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
 
-_PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "forget": (1, 31)}
+_PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
 _NUMBERS: Final = {
     "hidden": (64, 192),
     "layers": (0, 8),
@@ -46,7 +47,7 @@ class LocalModel:
     ----------
     hidden, layers, components : H, L, J
     own, earlier : how many positions S, and X of each earlier channel, either predictor uses.
-    forget : rate of either predictor, of 32.
+    along, down : shifts by which either predictor forgets, along a row and down a column.
     ridge : added to the diagonal of every fit.
     rate_q : learning rate in 2^-20; 0 for no learning.
     first_w : int8 [3, 48, H]
@@ -63,7 +64,8 @@ class LocalModel:
     components: int
     own: tuple[int, int]
     earlier: tuple[int, int]
-    forget: tuple[int, int]
+    along: tuple[int, int]
+    down: tuple[int, int]
     ridge: int
     rate_q: int
     first_w: NDArray[np.int8]
@@ -138,16 +140,16 @@ def entries(n: int) -> int:
     return n * (n + 1) // 2 + n
 
 
-def largest_sum(forget: int) -> Fraction:
-    """Bound on every integer sum of a fit that forgets at this rate (of 32), the prior included.
+def largest_sum(along: int, down: int) -> Fraction:
+    """Bound on every integer sum of a fit that forgets by these shifts, the prior included.
 
-    ``|decay(v)| <= r |v| + 1/2`` with ``r = 1 - forget / 32``. So a quantity that is fed at most q at a time,
+    ``|decay(v)| <= r |v| + 1/2`` with ``r = 1 - 2^-shift``. So a quantity that is fed at most q at a time,
     ``v = decay(v + q)``, stays within ``(r q + 1/2) / (1 - r)``. F is fed products, and G is fed F.
     """
-    r, half = 1 - Fraction(forget, 32), Fraction(1, 2)
-    product = Fraction(255 * 255 * MAX_WEIGHT)
-    row = (r * product + half) / (1 - r)
-    column = (r * row + half) / (1 - r)
+    half = Fraction(1, 2)
+    product = Fraction(CELL * 255 * 255 * MAX_WEIGHT)
+    row = ((1 - half**along) * product + half) / half**along
+    column = ((1 - half**down) * row + half) / half**down
     return max(row + product, column + row + MAX_PRIOR)
 
 
@@ -191,9 +193,6 @@ def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             or not all(type(n) is int and lo <= n <= hi for n in pair)
         ):
             raise ModelError(f"model: {key} is {pair!r:.60}, expected two numbers in {lo}..{hi}")
-    for forget in config["forget"]:
-        if largest_sum(forget) >= 1 << 31:
-            raise ModelError(f"model: forget is {config['forget']}: at {forget} of 32 sums may leave 32 bits")
     numbers = {key: config[key] for key in _NUMBERS}
     return numbers, {key: tuple(config[key]) for key in _PAIRS}
 

@@ -63,7 +63,7 @@ class _Channel:
             Predictor(
                 order,
                 model.regressors(channel, q),
-                model.forget[q],
+                (model.along[q], model.down[q]),
                 model.ridge,
                 model.priors[channel][q],
             )
@@ -127,7 +127,7 @@ def walk(
             symbols = (yield Step(lanes, c, mixed, predictions, seen)).astype(np.int64)
 
             u = np.abs(errors[:4]).sum(0) >> 2
-            w = np.maximum(1, 2621440 // (24576 + u * u))
+            w = np.maximum(1, 1572864 // (24576 + u * u))
             for fit, d in zip(own.predictors, regressors, strict=True):
                 fit.update(lanes, d, symbols - m, w)
             error = 64 * symbols - p

@@ -16,6 +16,7 @@ constexpr int kFeatures = 48;
 constexpr int kOwn = 16;       // positions in the own channel
 constexpr int kEarlier = 9;    // positions in a channel coded before
 constexpr int kMaxTerms = kOwn + 2 * kEarlier;
+constexpr int kCell = 3;       // pixels of a row that share a fit
 constexpr int kLanes = 8;      // of the rANS message
 constexpr int kMaxLanes = 2048;  // pixels of one time
 constexpr int kMaxHidden = 192;
@@ -23,15 +24,19 @@ constexpr int kMaxComponents = 8;
 constexpr int kPad = 8;        // numbers to which the rows of a state are padded
 
 constexpr int padded(int n, int to) { return (n + to - 1) / to * to; }
+constexpr int kSpan = padded(kMaxTerms + 1, kPad) + 2 * kPad;  // regressors and target, and what vectors read beyond
 
 // Least-squares state of one channel and predictor: for each term j the entries (j, j) .. (j, N - 1) and the
 // right-hand side of j, padded with zeros.
 struct StateLayout {
-    int own = 0, earlier = 0, forget = 0;
+    int own = 0, earlier = 0;
+    int along = 0, down = 0;                // shifts by which F and G forget
     int terms = 0;                          // N
     std::array<int, kMaxTerms + 1> row{};   // where row j begins
     int size = 0;
     std::size_t offset = 0;                 // within the states of all channels and predictors
+    int span = 0;                           // N, padded: of the weights
+    std::size_t place = 0;                  // within the weights of all channels and predictors
 };
 
 // Integer tables of the format, computed once in Python (bbcodec/local/tables.py, distributions/tables.py).
@@ -46,20 +51,20 @@ struct Model {
     int hidden = 0, layers = 0, components = 0;
     int outputs = 0;         // 3 J
     int padded_outputs = 0;  // to 16
-    double ridge = 0, rate = 0;
+    float ridge = 0, rate = 0;
     StateLayout state[kChannels][kPredictors];
-    std::size_t state_size = 0;
+    std::size_t state_size = 0, weights_size = 0;
     std::vector<std::int32_t> prior;         // [state_size]
     std::vector<std::int16_t> first_w;       // [3][24][H][2]
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
     std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
     std::vector<std::int8_t> hidden_w4;      // [L][H / 4][H][4]
     std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
-    std::vector<double> out_w;               // [3][H + 48][padded_outputs]
-    std::vector<double> out_b;               // [3][padded_outputs]
+    std::vector<float> out_w;                // [3][H + 48][padded_outputs]
+    std::vector<float> out_b;                // [3][padded_outputs]
     Tables tables;
 
-    void lay_out(const int own[2], const int earlier[2], const int forget[2]);
+    void lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]);
 };
 
 struct Shape {

@@ -18,6 +18,7 @@ constexpr int kDx[kOwn] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 
 constexpr int kDy[kOwn] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2};
 // Which own position each of X1 .. X8 is (X0 is the pixel itself).
 constexpr int kEarlierAsOwn[kEarlier] = {-1, 0, 1, 2, 3, 4, 5, 7, 6};
+constexpr int kWeightUnit = 1572864;  // for a largest weight of 64
 constexpr int kCodingOrder[kChannels] = {1, 0, 2};
 
 // ---- the pass ---------------------------------------------------------------------------------------------------
@@ -28,7 +29,7 @@ struct Block {
     std::vector<std::uint8_t> sample[kChannels];
     std::vector<std::int16_t> error[kChannels];
     std::vector<std::int32_t> slow[kChannels];  // V by column
-    std::vector<std::int32_t> column;           // G: [width][state_size of the channels in use]
+    std::vector<std::int32_t> column;           // G: [cells of a row][state of the channels in use]
     const std::int32_t* side = nullptr;
     std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
@@ -36,6 +37,7 @@ struct Block {
 struct Lane {
     int block = 0, y = 0, x = 0;
     std::size_t slot = 0, pixel = 0;
+    int place = 0;                   // within its cell
     bool alone = false;              // no neighbour exists
     std::size_t near[kOwn];          // pixels of the own positions
     // Of the channel at hand:
@@ -50,31 +52,35 @@ class GroupPass final : public Pass {
   public:
     GroupPass(const Model& model, const std::vector<Shape>& shapes, int channels, const std::int32_t* const* side, int threads)
         : m_(model), channels_(channels), crew_(threads) {
-        std::size_t slots = 0, lanes = 0;
+        std::size_t slots = 0;
         used_ = m_.state[channels - 1][kPredictors - 1].offset + m_.state[channels - 1][kPredictors - 1].size;
         for (std::size_t i = 0; i < shapes.size(); ++i) {
             Block b;
             b.height = shapes[i].height, b.width = shapes[i].width;
-            // A row's state outlives the row until the row below, three pixels behind, is done with it.
-            b.slots = std::min(b.height, (b.width + 2) / 3 + 2);
+            b.slots = std::min(b.height, (b.width + 2) / 3);
             b.first_slot = slots;
-            slots += b.slots, lanes += std::min(b.height, (b.width + 2) / 3);
+            slots += b.slots;
             for (int c = 0; c < channels; ++c) {
                 b.sample[c].assign(b.pixels(), 0);
                 b.error[c].assign(b.pixels(), 0);
                 b.slow[c].assign(b.width, 0);
             }
-            b.column.assign(static_cast<std::size_t>(b.width) * used_, 0);
+            b.column.assign(static_cast<std::size_t>((b.width + kCell - 1) / kCell) * used_, 0);
             b.side = side ? side[i] : nullptr;
             end_ = std::max(end_, b.width + 3 * (b.height - 1));
             blocks_.push_back(std::move(b));
         }
         row_state_.assign(slots * used_, 0);
         row_slow_.assign(slots * channels, 0);
-        lanes_.resize(lanes);
+        weights_.assign(slots * m_.weights_size, 0);
+        cells_.resize(slots * channels * kPredictors);
+        lanes_.resize(slots);
         inputs_ = m_.hidden + kFeatures;
-        in_.assign((lanes + 1) * inputs_, 0);  // one more, of zeros, to pair with an odd last lane
-        for (int c = 0; c < channels; ++c) layer_[c] = LastLayer(m_, c);
+        in_.assign((slots + 1) * inputs_, 0);  // one more, of zeros, to pair with an odd last lane
+        for (int c = 0; c < channels; ++c) {
+            layer_[c] = LastLayer(m_, c);
+            for (int q = 0; q < kPredictors; ++q) remember_[c][q] = remember_for(m_.state[c][q]);
+        }
         sums_.resize(crew_.size());
         for (auto& s : sums_) s.resize(static_cast<std::size_t>(inputs_ + 1) * m_.padded_outputs);
         scratch_.resize(crew_.size());
@@ -137,10 +143,9 @@ class GroupPass final : public Pass {
 
   private:
     struct Scratch {
-        alignas(64) Double8 a[kMaxTerms * (kMaxTerms + 1) / 2 + 2 * kMaxTerms + kPad];  // rows from the diagonal on
+        Float16 a[kMaxTerms * (kMaxTerms + 3) / 2 + kPad], w[kMaxTerms];
         alignas(64) std::int32_t sums[kTogether][kSums];
-        std::int32_t terms[kTogether][kMaxTerms + 2 * kPad];
-        alignas(64) std::int32_t d[kMaxTerms + 2 * kPad], dw[kMaxTerms];
+        alignas(32) std::int32_t d[kSpan];
         // Of each lane, and one to spare:
         alignas(64) std::int32_t acc[kTogether + 1][kMaxHidden];
         alignas(64) std::int32_t s[kTogether][kMaxHidden];
@@ -170,7 +175,7 @@ class GroupPass final : public Pass {
         return true;
     }
 
-    // Calls f(worker, first lane, lanes) for all lanes, up to 8 at a time.
+    // Calls f(worker, first lane, lanes) for all lanes, up to 16 at a time.
     template <typename F>
     void spread(F f) {
         const auto part = [&](int worker, std::size_t first) { f(worker, first, std::min<std::size_t>(kTogether, count_ - first)); };
@@ -190,7 +195,7 @@ class GroupPass final : public Pass {
             const int last = std::min(b.height - 1, t / 3);
             for (int y = first; y <= last; ++y) {
                 Lane& lane = lanes_[count_++];
-                lane.block = static_cast<int>(n), lane.y = y, lane.x = t - 3 * y;
+                lane.block = static_cast<int>(n), lane.y = y, lane.x = t - 3 * y, lane.place = lane.x % kCell;
                 lane.slot = b.first_slot + y % b.slots;
                 lane.pixel = static_cast<std::size_t>(y) * b.width + lane.x;
                 locate(b, lane);
@@ -225,10 +230,14 @@ class GroupPass final : public Pass {
 
     // ---- prediction ----
 
-    // Lanes first .. first + count - 1, at most 8.
+    // Lanes first .. first + count - 1, at most 16.
     void predict(int c, std::size_t first, std::size_t count, Scratch& s) {
         for (std::size_t i = first; i < first + count; ++i) look_around(c, lanes_[i]);
-        for (int q = 0; q < kPredictors; ++q) least_squares(c, q, first, count, s);
+        for (int q = 0; q < kPredictors; ++q) {
+            const StateLayout& layout = m_.state[c][q];
+            if (lanes_[first].place == 0) fit(layout, first, count, s);  // all lanes of a time begin a cell together
+            for (std::size_t i = first; i < first + count; ++i) guess(c, q, lanes_[i], s.d);
+        }
         for (std::size_t i = first; i < first + count; ++i) {
             Lane& lane = lanes_[i];
             const Block& b = blocks_[lane.block];
@@ -250,71 +259,51 @@ class GroupPass final : public Pass {
         }
     }
 
-    static void regressors(int c, const StateLayout& layout, const Lane& lane, std::int32_t* d) {
+    // Solves for the weights of the lanes' cells.
+    void fit(const StateLayout& layout, std::size_t first, std::size_t count, Scratch& s) {
+        for (std::size_t l = 0; l < kTogether; ++l) {
+            if (l >= count) {
+                std::copy_n(s.sums[0], layout.size, s.sums[l]);
+                continue;
+            }
+            const Lane& lane = lanes_[first + l];
+            const std::int32_t *f = row_sums(lane, layout), *g = column_sums(lane, layout), *prior = &m_.prior[layout.offset];
+            for (int i = 0; i < layout.size; i += kPad) int8_at(s.sums[l] + i) = int8_at(g + i) + int8_at(f + i) + int8_at(prior + i);
+        }
+        Float16* row = s.a;
+        for (int j = 0; j < layout.terms; ++j) {
+            const int length = layout.terms - j + 1;
+            for (int i = 0; i < length; i += kPad) transpose(s.sums, layout.row[j] + i, row + i);  // what lies beyond is overwritten
+            row[0] += m_.ridge;
+            row += length;
+        }
+        solve(s.a, layout.terms, m_.ridge, s.w);
+        for (std::size_t l = 0; l < count; ++l) {
+            float* w = weights(lanes_[first + l], layout);
+            for (int k = 0; k < layout.terms; ++k) w[k] = s.w[k][l];
+        }
+    }
+
+    void guess(int c, int q, Lane& lane, std::int32_t* d) {
+        const StateLayout& layout = m_.state[c][q];
         int n = 0;
         for (int i = 0; i < layout.own; ++i) d[n++] = lane.own[i] - lane.middle;
         for (int k = 0; k < c; ++k)
             for (int i = 0; i < layout.earlier; ++i) d[n++] = lane.other[k][i] - lane.other_middle[k];
+        std::fill(d + n, d + layout.span, 0);
+        cell(lane, c, q).put(lane.place, d, layout.span);
+        float v = (predicted(weights(lane, layout), d, layout.span) + static_cast<float>(lane.middle)) * 64 + 0.5f;
+        if (!(v >= 0)) v = 0;
+        if (!(v <= 16320)) v = 16320;
+        lane.guess[q] = static_cast<int>(v);
     }
 
-    std::int32_t* column(const Lane& lane, const StateLayout& layout) {
-        return &blocks_[lane.block].column[static_cast<std::size_t>(lane.x) * used_ + layout.offset];
+    std::int32_t* row_sums(const Lane& lane, const StateLayout& layout) { return &row_state_[lane.slot * used_ + layout.offset]; }
+    std::int32_t* column_sums(const Lane& lane, const StateLayout& layout) {
+        return &blocks_[lane.block].column[static_cast<std::size_t>(lane.x / kCell) * used_ + layout.offset];
     }
-
-    // The column takes over what the row above knows (which is three pixels ahead); sums = G + F + prior.
-    template <int Shift>
-    void recall(const StateLayout& layout, const Lane& lane, const Lane& next, std::int32_t* sums) {
-        const Block& b = blocks_[lane.block];
-        const std::int32_t* prior = &m_.prior[layout.offset];
-        const std::int32_t* f = &row_state_[lane.slot * used_ + layout.offset];
-        const std::int32_t* above = &row_state_[(b.first_slot + (lane.y + b.slots - 1) % b.slots) * used_ + layout.offset];
-        std::int32_t* g = column(lane, layout);
-        const std::int32_t* soon = column(next, layout);
-        for (int i = 0; i < layout.size; i += kPad) {
-            if (i % 16 == 0) __builtin_prefetch(soon + i, 1);
-            Int8 entry = int8_at(g + i);
-            if (lane.y > 0) int8_at(g + i) = entry = decay<Shift>(entry + int8_at(above + i), layout.forget);
-            int8_at(sums + i) = entry + int8_at(f + i) + int8_at(prior + i);
-        }
-    }
-
-    // One element of a vector for each lane; lanes that are not there repeat the first.
-    // The row above must still be as its pixel x + 2 left it, or its last one.
-    void least_squares(int c, int q, std::size_t first, std::size_t count, Scratch& s) {
-        const StateLayout& layout = m_.state[c][q];
-        const int n = layout.terms, size = layout.size;
-        for (int l = 0; l < kTogether; ++l) {
-            const Lane& lane = lanes_[first + (static_cast<std::size_t>(l) < count ? l : 0)];
-            if (static_cast<std::size_t>(l) < count) {
-                const std::size_t next = std::min(first + l + 1, count_ - 1);
-                switch (layout.forget) {
-                    case 1: recall<5>(layout, lane, lanes_[next], s.sums[l]); break;
-                    case 2: recall<4>(layout, lane, lanes_[next], s.sums[l]); break;
-                    case 4: recall<3>(layout, lane, lanes_[next], s.sums[l]); break;
-                    default: recall<0>(layout, lane, lanes_[next], s.sums[l]); break;
-                }
-            } else {
-                std::copy_n(s.sums[0], size, s.sums[l]);
-            }
-            regressors(c, layout, lane, s.terms[l]);
-        }
-        Double8* row = s.a;
-        for (int j = 0; j < n; ++j) {
-            const int from = layout.row[j], length = n - j + 1;
-            for (int i = 0; i < length; i += kPad) transpose(s.sums, from + i, row + i);  // what lies beyond is overwritten
-            row[0] += m_.ridge;
-            for (int l = 0; l < kTogether; ++l) row[length][l] = s.terms[l][j];
-            row += length + 1;
-        }
-        const Double8 sum = eliminate(s.a, n, m_.ridge);
-        for (std::size_t l = 0; l < count; ++l) {
-            Lane& lane = lanes_[first + l];
-            double v = (sum[l] + lane.middle) * 64 + 0.5;
-            if (!(v >= 0)) v = 0;
-            if (!(v <= 16320)) v = 16320;
-            lane.guess[q] = static_cast<int>(v);
-        }
-    }
+    float* weights(const Lane& lane, const StateLayout& layout) { return &weights_[lane.slot * m_.weights_size + layout.place]; }
+    Cell& cell(const Lane& lane, int c, int q) { return cells_[(lane.slot * channels_ + c) * kPredictors + q]; }
 
     void features(int c, Lane& lane, const Block& b, std::int16_t* f) const {
         const Tables& t = m_.tables;
@@ -417,7 +406,7 @@ class GroupPass final : public Pass {
             for (auto& s : sums_) std::fill(s.begin(), s.end(), 0);
         spread([&](int worker, std::size_t first, std::size_t n) {
             for (std::size_t i = first; i < first + n; ++i) {
-                absorb(c, lanes_[i], scratch_[worker]);
+                absorb(c, lanes_[i]);
                 if (learn) learn_from(c, lanes_[i]);
             }
             if (learn) add_gradient(first, n, sums_[worker].data(), scratch_[worker]);
@@ -428,42 +417,25 @@ class GroupPass final : public Pass {
         layer_[c].learn(sums_[0].data());
     }
 
-    void absorb(int c, const Lane& lane, Scratch& s) {
+    void absorb(int c, const Lane& lane) {
         Block& b = blocks_[lane.block];
         const int x = b.sample[c][lane.pixel];
         int u = 0;
         for (int i = 0; i < 4; ++i) u += lane.alone ? 1280 : std::abs(b.error[c][lane.near[i]]);
         u >>= 2;
-        const int weight = std::max(1, 2621440 / (24576 + u * u));
+        const int weight = std::max(1, kWeightUnit / (24576 + u * u));
         const int error = 64 * x - lane.mean;
         b.error[c][lane.pixel] = static_cast<std::int16_t>(error);
         std::int32_t& h = row_slow_[lane.slot * channels_ + c];
         std::int32_t& v = b.slow[c][lane.x];
         h = h + std::abs(error) - (h >> 4);
         v = v + h - (v >> 3);
-        for (const StateLayout& layout : m_.state[c]) {
-            regressors(c, layout, lane, s.d);
-            s.d[layout.terms] = x - lane.middle;
-            std::fill_n(s.d + layout.terms + 1, kPad, 0);
-            switch (layout.forget) {
-                case 1: remember<5>(layout, lane, s.d, weight); break;
-                case 2: remember<4>(layout, lane, s.d, weight); break;
-                case 4: remember<3>(layout, lane, s.d, weight); break;
-                default: remember<0>(layout, lane, s.d, weight); break;
-            }
-        }
-    }
-
-    template <int Shift>
-    void remember(const StateLayout& layout, const Lane& lane, const std::int32_t* d, int weight) {
-        std::int32_t* f = &row_state_[lane.slot * used_ + layout.offset];
-        for (int j = 0; j < layout.terms; ++j) {
-            const std::int32_t w = d[j] * weight;
-            const int from = layout.row[j], size = layout.row[j + 1] - from;
-            for (int i = 0; i < size; i += kPad) {
-                Int8& entry = int8_at(f + from + i);
-                entry = decay<Shift>(entry + w * int8_at(d + j + i), layout.forget);
-            }
+        for (int q = 0; q < kPredictors; ++q) {
+            const StateLayout& layout = m_.state[c][q];
+            Cell& done = cell(lane, c, q);
+            done.put_target(lane.place, layout.terms, x - lane.middle, weight);
+            if (lane.place == kCell - 1 || lane.x == b.width - 1)
+                remember_[c][q](layout, done, row_sums(lane, layout), column_sums(lane, layout));
         }
     }
 
@@ -501,6 +473,9 @@ class GroupPass final : public Pass {
     std::vector<Block> blocks_;
     std::vector<Lane> lanes_;
     std::vector<std::int32_t> row_state_, row_slow_;
+    std::vector<float> weights_;  // of the cells at hand, by slot
+    std::vector<Cell> cells_;     // [slots][channels][predictors]
+    Remember remember_[kChannels][kPredictors];
     std::vector<std::int16_t> in_;
     LastLayer layer_[kChannels];
     std::vector<std::vector<std::int32_t>> sums_;

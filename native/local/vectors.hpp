@@ -5,15 +5,14 @@
 namespace bbcodec::local {
 namespace {
 
-// Eight numbers at once, as wide registers or several narrow ones.
+// Eight or sixteen numbers at once, as wide registers or several narrow ones.
 typedef std::int32_t Int8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef double Double8 __attribute__((vector_size(64), aligned(8), may_alias));
+typedef float Float8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float Float16 __attribute__((vector_size(64), may_alias));
 static_assert(kPad == 8);
 
 inline Int8& int8_at(std::int32_t* p) { return *reinterpret_cast<Int8*>(p); }
 inline const Int8& int8_at(const std::int32_t* p) { return *reinterpret_cast<const Int8*>(p); }
-inline Double8& double8_at(double* p) { return *reinterpret_cast<Double8*>(p); }
-inline const Double8& double8_at(const double* p) { return *reinterpret_cast<const Double8*>(p); }
 
 inline int quarter_log(int v) {
     const int b = 31 - __builtin_clz(static_cast<unsigned>(v));
@@ -25,11 +24,10 @@ inline int normed(int v, int r) {
 }
 inline int clamp8(int v) { return clamp(v, -127, 127); }
 
-// v - ((v l + 16) >> 5) without leaving 32 bits. `Shift` says that l = 2^(5 - Shift); 0 stands for any l.
+// v without its share of 2^-Shift, that rounded.
 template <int Shift>
-inline Int8 decay(Int8 v, std::int32_t l) {
-    if constexpr (Shift > 0) return v - ((v + (1 << Shift >> 1)) >> Shift);
-    return v - ((v >> 5) * l + (((v & 31) * l + 16) >> 5));
+inline Int8 decay(Int8 v) {
+    return v - ((v + (1 << Shift >> 1)) >> Shift);
 }
 
 }  // namespace
