@@ -80,8 +80,11 @@ def thumbnails(pictures: list[Picture], size: int) -> list[Picture]:
 def load(source: str, size: int | None = None) -> list[Picture]:
     """Pictures named by a command line: a folder, ``cifar10:FOLDER``, or ``file.npz[start:stop]``.
 
-    `size` makes thumbnails of them.
+    `size` makes thumbnails of them, and so does ``@SIZE`` behind the name.
     """
+    name, at, behind = source.rpartition("@")
+    if at and behind.isdigit():
+        source, size = name, int(behind)
     if source.startswith("cifar10:"):
         pictures = load_cifar10(Path(source.removeprefix("cifar10:")))
     elif ".npz" in source:

@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,27 +32,45 @@ from bbcodec.local.native import observe
 from . import data
 from .local import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads
 from .local_export import export, load_checkpoint
+from .local_prior import prior
 from .train import Stop
 
+Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
 
 
+def pictures(sources: list[str]) -> list[data.Picture]:
+    """Pictures of all sources."""
+    return [picture for source in sources for picture in data.load(source)]
+
+
+def observed(
+    images: list[data.Picture], config: HeadConfig, start: Prior, threads: int
+) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32]]]:
+    """Features [pixels, 3, 48] and facts [pixels, 3, 3] of every picture, from the codec itself."""
+    blank = Head(HeadConfig.from_dict(config.to_dict() | {"hidden": 64, "layers": 0, "precision": "1/32"}))
+    model = LocalModel.from_model(modelfile.load(export(blank, {}, prior=start)))
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(lambda picture: observe(picture, model), images)
+
+
 def samples(
-    pictures: list[data.Picture], config: HeadConfig, pixels: int, seed: int, threads: int
+    images: list[data.Picture], config: HeadConfig, start: Prior, pixels: int, seed: int, threads: int
 ) -> Samples:
     """What the head sees at random pixels of each picture: features and facts, channels first."""
-    blank = Head(HeadConfig.from_dict(config.to_dict() | {"hidden": 64, "layers": 0, "precision": "1/32"}))
-    model = LocalModel.from_model(modelfile.load(export(blank, {})))
-
-    def look(job: tuple[int, data.Picture]) -> Samples:
-        index, picture = job
-        features, facts = observe(picture, model)
+    parts = []
+    for index, (features, facts) in enumerate(observed(images, config, start, threads)):
         pick = np.random.default_rng([seed, index]).permutation(len(facts))[:pixels]
-        return features[pick].swapaxes(0, 1), facts[pick].swapaxes(0, 1)
-
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(look, enumerate(pictures)))
+        parts.append((features[pick].swapaxes(0, 1), facts[pick].swapaxes(0, 1)))
     return np.concatenate([f for f, _ in parts], 1), np.concatenate([f for _, f in parts], 1)
+
+
+def make_prior(images: list[data.Picture], config: HeadConfig, pixels: float, threads: int) -> Prior:
+    """The prior that counts for so many pixels; None for 0."""
+    if not pixels:
+        return None
+    predictions = [facts[..., 0].astype(np.int64) for _, facts in observed(images, config, None, threads)]
+    return prior(images, predictions, config, pixels)
 
 
 def cached(path: Path | None, name: str, make: Any) -> Samples:
@@ -95,11 +114,21 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument(
         "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"
     )
-    p.add_argument("--data", required=True, help="folder, cifar10:FOLDER or file.npz[a:b]")
-    p.add_argument("--valid", required=True, help="likewise")
+    p.add_argument("--ridge", type=int, default=64, help="of the least-squares fits")
     p.add_argument(
-        "--thumbnails", type=int, default=None, metavar="SIZE", help="train on thumbnails of this size"
+        "--prior",
+        type=float,
+        default=0.0,
+        metavar="PIXELS",
+        help="that the mean of the data counts for in every fit",
     )
+    p.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        help="folders, cifar10:FOLDER or file.npz[a:b]; each with @SIZE for thumbnails of that size",
+    )
+    p.add_argument("--valid", required=True, nargs="+", help="likewise")
     p.add_argument("--pixels", type=int, default=16384, help="pixels kept of each picture")
     p.add_argument("--cache", type=Path, default=None, help="folder for the samples")
     p.add_argument("--batch", type=int, default=1536, help="pixels a step")
@@ -126,12 +155,20 @@ def main(argv: list[str] | None = None) -> None:
     else:
         head = Head(
             HeadConfig(
-                hidden=args.hidden, layers=args.layers, components=args.components, precision=args.precision
+                hidden=args.hidden,
+                layers=args.layers,
+                components=args.components,
+                precision=args.precision,
+                ridge=args.ridge,
             )
         )
 
-    def load(source: str, pixels: int) -> Samples:
-        return samples(data.load(source, args.thumbnails), head.config, pixels, args.seed, args.threads)
+    start: Prior = state["prior"].numpy() if "prior" in state else None
+    if args.prior and not args.resume:
+        start = make_prior(pictures(args.data), head.config, args.prior, args.threads)
+
+    def load(sources: list[str], pixels: int) -> Samples:
+        return samples(pictures(sources), head.config, start, pixels, args.seed, args.threads)
 
     train = cached(args.cache, "train", lambda: load(args.data, args.pixels))
     valid = cached(args.cache, "valid", lambda: load(args.valid, 2048))
@@ -164,6 +201,8 @@ def main(argv: list[str] | None = None) -> None:
             "curve": curve,
             "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
         }
+        if start is not None:
+            payload["prior"] = torch.from_numpy(start)
         torch.save(payload, args.out / "checkpoint.tmp")
         (args.out / "checkpoint.tmp").replace(args.out / "checkpoint.pt")
 

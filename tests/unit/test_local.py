@@ -30,7 +30,8 @@ CONFIG: dict[str, Any] = {
     "components": 3,
     "own": [8, 4],
     "earlier": [5, 2],
-    "forget": [2, 5],
+    "along": [3, 2],
+    "down": [4, 2],
     "ridge": 64,
     "rate_q": 2097,
 }
@@ -169,7 +170,7 @@ def test_pop_undoes_push(shapes: list[tuple[int, int]], channels: int, rate: int
         {"components": 8, "hidden": 128},
         {"own": [16, 2], "earlier": [9, 0]},
         {"own": [14, 6], "earlier": [9, 5], "ridge": 1},
-        {"forget": [31, 3], "ridge": 1 << 20},
+        {"along": [1, 3], "down": [1, 4], "ridge": 1 << 20},
     ],
     ids=str,
 )
@@ -326,12 +327,12 @@ def test_what_was_decoded_before_never_depends_on_a_sample(
 # ------------------------------------------------------------------------------------------ least squares
 
 
-def decay(v: np.ndarray, rate: int) -> np.ndarray:
-    return v - ((v * rate + 16) >> 5)
+def decay(v: np.ndarray, shift: int) -> np.ndarray:
+    return v - ((v + 2 ** (shift - 1)) >> shift)
 
 
 def plain_predictions(image: np.ndarray, model: LocalModel, q: int, errors: np.ndarray) -> np.ndarray:
-    """Predictions [C, H, W] of predictor q as doubles, in levels: pixel by pixel in raster order, LAPACK."""
+    """Predictions [C, H, W] of predictor q as doubles, in levels: row by row, in raster order, LAPACK."""
     height, width, channels = image.shape
     planes = image[..., list(order_module.CHANNELS[channels])].astype(np.int64).transpose(2, 0, 1)
     result = np.zeros((channels, height, width))
@@ -341,12 +342,11 @@ def plain_predictions(image: np.ndarray, model: LocalModel, q: int, errors: np.n
         return int(plane[yy, xx]) if yy >= 0 else missing
 
     for c in range(channels):
-        n, rate = model.regressors(c, q), model.forget[q]
+        n = model.regressors(c, q)
         lower = np.tril_indices(n)
-        g = np.zeros((width, entries(n)), np.int64)
+        g = np.zeros(((width + 2) // 3, entries(n)), np.int64)
         for y in range(height):
-            f = np.zeros(entries(n), np.int64)
-            rows = []  # F after each pixel of this row
+            f, cell = np.zeros(entries(n), np.int64), np.zeros(entries(n), np.int64)
             for x in range(width):
                 own = [read(planes[c], y, x, s, 128) for s in OWN.tolist()]
                 m = (own[0] + own[1]) >> 1
@@ -354,18 +354,20 @@ def plain_predictions(image: np.ndarray, model: LocalModel, q: int, errors: np.n
                 for k in range(c):
                     other = [read(planes[k], y, x, s, 128) for s in EARLIER.tolist()]
                     d += [s - ((other[1] + other[2]) >> 1) for s in other[: model.earlier[q]]]
-                sums = g[x] + f + model.priors[c][q]
-                matrix = np.zeros((n, n))
-                matrix[lower] = sums[: len(lower[0])]
-                matrix = matrix + np.tril(matrix, -1).T + model.ridge * np.eye(n)
-                result[c, y, x] = np.linalg.solve(matrix, sums[len(lower[0]) :].astype(float)) @ d + m
+                if x % 3 == 0:
+                    sums = g[x // 3] + f + model.priors[c][q]
+                    matrix = np.zeros((n, n))
+                    matrix[lower] = sums[: len(lower[0])]
+                    matrix = matrix + np.tril(matrix, -1).T + model.ridge * np.eye(n)
+                    weights = np.linalg.solve(matrix, sums[len(lower[0]) :].astype(float))
+                result[c, y, x] = weights @ d + m
                 u = sum(abs(read(errors[c], y, x, s, 1280)) for s in OWN[:4].tolist()) >> 2
-                w = max(1, 2621440 // (24576 + u * u))
+                w = max(1, 1572864 // (24576 + u * u))
                 v, t = np.array(d), int(planes[c, y, x]) - m
-                f = decay(f + np.concatenate([(w * np.outer(v, v))[lower], t * w * v]), rate)
-                rows.append(f)
-            for x in range(width):
-                g[x] = decay(g[x] + rows[min(x + 2, width - 1)], rate)
+                cell = cell + np.concatenate([(w * np.outer(v, v))[lower], t * w * v])
+                if x % 3 == 2 or x == width - 1:
+                    f, cell = decay(f + cell, model.along[q]), 0 * cell
+                    g[x // 3] = decay(g[x // 3] + f, model.down[q])
     return result
 
 
@@ -387,7 +389,8 @@ def test_predictions_are_those_of_an_independent_fit(shape: tuple[int, int, int]
     errors = 64 * planes - ((found[0] + found[1]) >> 1)
     for q in range(2):
         expected = np.clip(64 * plain_predictions(image, model, q, errors), 0, 16320)
-        assert np.abs(found[q] - expected).max() < 0.5 + 1e-3
+        # Half a unit is rounded away; float32 may cost as much again.
+        assert np.abs(found[q] - expected).max() < 1
 
 
 def test_a_hopeless_fit_is_still_a_prediction() -> None:
@@ -493,20 +496,20 @@ def test_a_model_is_read_whole(model: LocalModel) -> None:
 def test_the_released_configuration_is_within_bounds() -> None:
     config = {"hidden": 128, "layers": 3, "own": [14, 6], "earlier": [9, 5]}
     assert local_model(**config).regressors(2, 0) == 32
-    assert largest_sum(2) < 1 << 31 <= largest_sum(1)
+    assert max(largest_sum(along, down) for along in (1, 2, 3) for down in (1, 2, 3, 4)) < 1 << 31
 
 
 @pytest.mark.parametrize("extreme", [255, -255])
 def test_sums_stay_within_the_bound(extreme: int) -> None:
     order = Order([(80, 80)])
-    fit = Predictor(order, 2, 2, 64, np.zeros(5, np.int32))
+    fit = Predictor(order, 2, (3, 4), 64, np.zeros(5, np.int32))
     for lanes in order.times():
         n = len(lanes.x)
         d, t = np.full((2, n), extreme), np.full(n, 255)
         fit.predict(lanes, d, np.zeros(n, np.int64))
-        fit.update(lanes, d, t, np.full(n, 106))
+        fit.update(lanes, d, t, np.full(n, 64))
     largest = np.abs(fit._g).max() + np.abs(fit._f).max()
-    assert 0.8 * float(largest_sum(2)) < largest < largest_sum(2)
+    assert 0.8 * float(largest_sum(3, 4)) < largest < largest_sum(3, 4)
 
 
 @pytest.mark.parametrize(
@@ -533,10 +536,11 @@ def test_sums_stay_within_the_bound(extreme: int) -> None:
         {"own": [9, 4]},
         {"earlier": [10, 2]},
         {"earlier": [5, -1]},
-        {"forget": [0, 5]},
-        {"forget": [1, 5]},
-        {"forget": [2, 32]},
-        {"forget": None},
+        {"along": [0, 2]},
+        {"along": [3, 4]},
+        {"down": [4, 0]},
+        {"down": [5, 2]},
+        {"down": None},
         {"ridge": 0},
         {"ridge": (1 << 20) + 1},
         {"ridge": 64.5},

@@ -378,7 +378,7 @@ def unsound(model: modelfile.Model) -> dict[str, bytes]:
         what: modelfile.dump("local", model.config, Graph({}, {}), content)
         for what, content in tensors.items()
     }
-    config = {**model.config, "forget": [1, 5]}
+    config = {**model.config, "along": [4, 2]}
     return files | {"config": modelfile.dump("local", config, Graph({}, {}), model.tensors)}
 
 
