@@ -29,7 +29,7 @@ class Predictor:
     regressors : N
     forget : shifts along a row and down a column.
     ridge : added to the diagonal; also the least pivot.
-    prior : int32 [N (N + 1) / 2 + N]
+    prior : what G is at first, int32 [N (N + 1) / 2 + N].
     """
 
     def __init__(
@@ -37,14 +37,13 @@ class Predictor:
     ):
         self.regressors, self.ridge = regressors, np.float32(ridge)
         self.along, self.down = forget
-        self.prior = prior.astype(np.int64)
         i, j = np.tril_indices(regressors)  # row by row: entry (i, j), j <= i
         self._i, self._j = i, j
         # Cells of the matrix [N, N + 1] that the entries go to: its upper triangle, and column N.
         stride = regressors + 1
         self._cells = np.concatenate([j * stride + i, np.arange(regressors) * stride + regressors])
         entries = len(self._cells)
-        self._g = np.zeros((order.columns, entries), np.int64)  # a cell's stand at its first column
+        self._g = np.tile(prior.astype(np.int64), (order.columns, 1))  # a cell's stand at its first column
         self._f = np.zeros((order.slots, entries), np.int64)
         self._q = np.zeros((order.slots, entries), np.int64)  # products of the cell at hand
         self._w = np.zeros((-(-regressors // _COLUMNS) * _COLUMNS, order.slots), np.float32)
@@ -96,7 +95,7 @@ class Predictor:
 
     def _fit(self, lanes: Lanes) -> None:
         """Weights of the lanes' cells."""
-        sums = self._g[lanes.column] + self._f[lanes.slot] + self.prior
+        sums = self._g[lanes.column] + self._f[lanes.slot]
         n = self.regressors
         a = np.zeros((n, n + 1, len(lanes.slot)), np.float32)
         a.reshape(n * (n + 1), -1)[self._cells] = sums.T

@@ -65,7 +65,8 @@ class GroupPass final : public Pass {
                 b.error[c].assign(b.pixels(), 0);
                 b.slow[c].assign(b.width, 0);
             }
-            b.column.assign(static_cast<std::size_t>((b.width + kCell - 1) / kCell) * used_, 0);
+            for (int cell = 0; cell < (b.width + kCell - 1) / kCell; ++cell)
+                b.column.insert(b.column.end(), m_.prior.begin(), m_.prior.begin() + used_);
             b.side = side ? side[i] : nullptr;
             end_ = std::max(end_, b.width + 3 * (b.height - 1));
             blocks_.push_back(std::move(b));
@@ -267,8 +268,8 @@ class GroupPass final : public Pass {
                 continue;
             }
             const Lane& lane = lanes_[first + l];
-            const std::int32_t *f = row_sums(lane, layout), *g = column_sums(lane, layout), *prior = &m_.prior[layout.offset];
-            for (int i = 0; i < layout.size; i += kPad) int8_at(s.sums[l] + i) = int8_at(g + i) + int8_at(f + i) + int8_at(prior + i);
+            const std::int32_t *f = row_sums(lane, layout), *g = column_sums(lane, layout);
+            for (int i = 0; i < layout.size; i += kPad) int8_at(s.sums[l] + i) = int8_at(g + i) + int8_at(f + i);
         }
         Float16* row = s.a;
         for (int j = 0; j < layout.terms; ++j) {

@@ -344,7 +344,7 @@ def plain_predictions(image: np.ndarray, model: LocalModel, q: int, errors: np.n
     for c in range(channels):
         n = model.regressors(c, q)
         lower = np.tril_indices(n)
-        g = np.zeros(((width + 2) // 3, entries(n)), np.int64)
+        g = np.tile(model.priors[c][q].astype(np.int64), ((width + 2) // 3, 1))
         for y in range(height):
             f, cell = np.zeros(entries(n), np.int64), np.zeros(entries(n), np.int64)
             for x in range(width):
@@ -355,7 +355,7 @@ def plain_predictions(image: np.ndarray, model: LocalModel, q: int, errors: np.n
                     other = [read(planes[k], y, x, s, 128) for s in EARLIER.tolist()]
                     d += [s - ((other[1] + other[2]) >> 1) for s in other[: model.earlier[q]]]
                 if x % 3 == 0:
-                    sums = g[x // 3] + f + model.priors[c][q]
+                    sums = g[x // 3] + f
                     matrix = np.zeros((n, n))
                     matrix[lower] = sums[: len(lower[0])]
                     matrix = matrix + np.tril(matrix, -1).T + model.ridge * np.eye(n)
