@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=1, help="CPU threads")
     p.add_argument("--device", default="cpu", help="cpu or cuda")
     p.add_argument("--resume", default=None, help="checkpoint.pt to go on from")
+    p.add_argument("--init", default=None, help="checkpoint.pt of another run, whose weights are the start")
     p.add_argument("--out", type=Path, required=True)
     return p.parse_args(argv)
 
@@ -152,6 +154,9 @@ def main(argv: list[str] | None = None) -> None:
     state: dict[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}
     if args.resume:
         head, state = load_checkpoint(args.resume)
+    elif args.init:
+        head, _ = load_checkpoint(args.init)
+        head.config = replace(head.config, ridge=args.ridge)
     else:
         head = Head(
             HeadConfig(

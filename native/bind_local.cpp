@@ -76,24 +76,12 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     copy_prior(m, prior);
     const std::size_t h = hidden, n_in = h + kFeatures, outs = m.outputs, wide = m.padded_outputs;
     expect(first_w, kChannels * kFeatures * h, "first_w");
-    m.first_w.resize(kChannels * kFeatures * h);
-    for (std::size_t c = 0; c < kChannels; ++c)
-        for (std::size_t f = 0; f < kFeatures; ++f)
-            for (std::size_t o = 0; o < h; ++o)
-                m.first_w[((c * kFeatures / 2 + f / 2) * h + o) * 2 + f % 2] = first_w.data()[(c * kFeatures + f) * h + o];
     m.first_m.resize(kChannels * h), m.first_b.resize(kChannels * h);
     copy(first_m, m.first_m, kChannels * h, "first_m");
     copy(first_b, m.first_b, kChannels * h, "first_b");
     const std::size_t l = layers;
     expect(signs, l * h * h, "signs");
-    m.hidden_w.resize(l * h * h), m.hidden_w4.resize(l * h * h);
-    for (std::size_t n = 0; n < l; ++n)
-        for (std::size_t o = 0; o < h; ++o)
-            for (std::size_t i = 0; i < h; ++i) {
-                const std::int8_t sign = signs.data()[(n * h + o) * h + i];
-                m.hidden_w[n * h * h + (i / 2 * h + o) * 2 + i % 2] = sign;
-                m.hidden_w4[n * h * h + (i / 4 * h + o) * 4 + i % 4] = sign;
-            }
+    m.pack(first_w.data(), signs.data());
     m.hidden_m.resize(l * h), m.hidden_b.resize(l * h);
     copy(hidden_m, m.hidden_m, l * h, "hidden_m");
     copy(hidden_b, m.hidden_b, l * h, "hidden_b");

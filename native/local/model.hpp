@@ -56,7 +56,10 @@ struct Model {
     std::size_t state_size = 0, weights_size = 0;
     std::vector<std::int32_t> prior;         // [state_size]
     std::vector<std::int16_t> first_w;       // [3][24][H][2]
+    std::vector<std::int8_t> first_w4;       // [3][12][H][4]
+    std::vector<std::int32_t> first_excess;  // [3][H], 128 times the sum of an output's weights
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
+    std::vector<std::int32_t> no_side;       // [H], zeros
     std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
     std::vector<std::int8_t> hidden_w4;      // [L][H / 4][H][4]
     std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
@@ -65,6 +68,8 @@ struct Model {
     Tables tables;
 
     void lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]);
+    // Takes first_w, int8 [3][48][H], and hidden_w, int8 [L][H][H] of +-1, outputs before inputs.
+    void pack(const std::int8_t* first, const std::int8_t* signs);
 };
 
 struct Shape {

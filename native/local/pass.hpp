@@ -337,65 +337,108 @@ class GroupPass final : public Pass {
         }
     }
 
+    // From s.f, the features of the lanes, to their mixtures. Lanes that are not there repeat the first.
     void network(int c, std::size_t first, std::size_t count, Scratch& s) {
-        const int hidden = m_.hidden, outputs = m_.padded_outputs;
-        const std::int16_t* first_w = &m_.first_w[static_cast<std::size_t>(c) * kFeatures * hidden];
-        const std::int32_t* scale = &m_.first_m[static_cast<std::size_t>(c) * hidden];
-        const std::int32_t* bias = &m_.first_b[static_cast<std::size_t>(c) * hidden];
+        const int hidden = m_.hidden;
+        const std::size_t at = static_cast<std::size_t>(c) * hidden;
+        first_layer(c, count, s);
         for (std::size_t l = 0; l < count; ++l) {
+            const std::int32_t *acc = s.acc[l], *scale = &m_.first_m[at], *bias = &m_.first_b[at];
             const Lane& lane = lanes_[first + l];
             const std::int32_t* side = blocks_[lane.block].side;
-            std::int32_t *acc = s.acc[l], *stream = s.s[l];
-            dot_pairs(s.f[l], kFeatures / 2, first_w, hidden, acc);
-            for (int h = 0; h < hidden; ++h) stream[h] = (acc[h] * scale[h] + bias[h] + 8192) >> 14;
-            if (side)
-                for (int h = 0; h < hidden; ++h) stream[h] += side[lane.pixel * hidden + h];
-            for (int h = 0; h < hidden; ++h) stream[h] = clamp(stream[h], -32767, 32767);
+            side = side ? side + lane.pixel * hidden : m_.no_side.data();
+            for (int h = 0; h < hidden; ++h) advance(((acc[h] * scale[h] + bias[h] + 8192) >> 14) + side[h], s.s[l][h], s.act[l][h]);
         }
         for (int n = 0; n < m_.layers; ++n) {
-            for (std::size_t l = 0; l < count; ++l)
-                for (int h = 0; h < hidden; ++h) s.act[l][h] = static_cast<std::uint8_t>(clamp((s.s[l][h] + 8) >> 4, 0, 255));
             hidden_layer(n, count, s);
-            scale = &m_.hidden_m[static_cast<std::size_t>(n) * hidden];
-            bias = &m_.hidden_b[static_cast<std::size_t>(n) * hidden];
+            const std::size_t from = static_cast<std::size_t>(n) * hidden;
             for (std::size_t l = 0; l < count; ++l) {
-                std::int32_t *acc = s.acc[l], *stream = s.s[l];
+                const std::int32_t *acc = s.acc[l], *scale = &m_.hidden_m[from], *bias = &m_.hidden_b[from];
                 for (int h = 0; h < hidden; ++h)
-                    stream[h] = clamp(stream[h] + ((acc[h] * scale[h] + bias[h] + 2048) >> 12), -32767, 32767);
+                    advance(s.s[l][h] + ((acc[h] * scale[h] + bias[h] + 2048) >> 12), s.s[l][h], s.act[l][h]);
             }
         }
-        const LastLayer& layer = layer_[c];
         for (std::size_t l = 0; l < count; ++l) {
             std::int16_t* in = &in_[(first + l) * inputs_];
-            for (int h = 0; h < hidden; ++h) in[h] = static_cast<std::int16_t>(clamp((s.s[l][h] + 8) >> 4, 0, 255));
+            for (int h = 0; h < hidden; ++h) in[h] = s.act[l][h];
             std::copy(s.f[l], s.f[l] + kFeatures, in + hidden);
-            std::int32_t* acc = s.acc[l];
-            dot_pairs(in, inputs_ / 2, layer.weights(), outputs, acc);
-            for (int k = 0; k < m_.outputs; ++k) acc[k] = (acc[k] + layer.bias()[k] + 512) >> 10;
-            Lane& lane = lanes_[first + l];
-            make_mixture(m_, lane.mean, acc, lane.mix);
+        }
+        last_layer(c, first, count, s);
+    }
+
+    // The stream's new value, and what the next layer sees of it.
+    static void advance(std::int32_t v, std::int32_t& stream, std::uint8_t& activation) {
+        stream = v < -32767 ? -32767 : v > 32767 ? 32767 : v;
+        const std::int32_t a = (stream + 8) >> 4;
+        activation = static_cast<std::uint8_t>(a < 0 ? 0 : a > 255 ? 255 : a);
+    }
+
+    // Calls f(lanes' sums, index of each of L lanes) for all lanes, L at a time; those beyond repeat the first and go to waste.
+    template <int L, typename F>
+    static void in_parts(std::size_t count, Scratch& s, F f) {
+        for (std::size_t first = 0; first < count; first += L) {
+            std::int32_t* acc[L];
+            std::size_t from[L];
+            for (std::size_t l = 0; l < L; ++l) {
+                const bool there = first + l < count;
+                from[l] = there ? first + l : first;
+                acc[l] = s.acc[there ? first + l : static_cast<std::size_t>(kTogether)];
+            }
+            f(acc, from);
         }
     }
 
-    // acc = signs times activations, some lanes at a time, so that weights are read once for them.
+    void first_layer(int c, std::size_t count, Scratch& s) const {
+        const int hidden = m_.hidden;
+        const std::int16_t* w = &m_.first_w[static_cast<std::size_t>(c) * kFeatures * hidden];
+#if BBCODEC_LOCAL_TARGET == 2
+        if (vnni_) {
+            for (std::size_t l = 0; l < count; ++l)
+                for (int i = 0; i < kFeatures; ++i) s.act[l][i] = static_cast<std::uint8_t>(s.f[l][i] + 128);
+            const std::int8_t* quads = &m_.first_w4[static_cast<std::size_t>(c) * kFeatures * hidden];
+            const std::int32_t* excess = &m_.first_excess[static_cast<std::size_t>(c) * hidden];
+            in_parts<4>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
+                const std::uint8_t* a[4] = {s.act[from[0]], s.act[from[1]], s.act[from[2]], s.act[from[3]]};
+                dot_quads_vnni<4>(a, kFeatures, quads, hidden, acc);
+            });
+            for (std::size_t l = 0; l < count; ++l)
+                for (int h = 0; h < hidden; ++h) s.acc[l][h] -= excess[h];
+            return;
+        }
+#endif
+        in_parts<kPairLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
+            const std::int16_t* x[kPairLanes];
+            for (int l = 0; l < kPairLanes; ++l) x[l] = s.f[from[l]];
+            dot_pairs(x, kFeatures / 2, w, hidden, acc);
+        });
+    }
+
+    // Signs times activations.
     void hidden_layer(int n, std::size_t count, Scratch& s) const {
         const int hidden = m_.hidden;
         const std::size_t at = static_cast<std::size_t>(n) * hidden * hidden;
-        for (std::size_t first = 0; first < count; first += kSignLanes) {
+        in_parts<kSignLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
             const std::uint8_t* a[kSignLanes];
-            std::int32_t* acc[kSignLanes];
-            for (std::size_t l = 0; l < kSignLanes; ++l) {
-                const bool there = first + l < count;
-                a[l] = s.act[there ? first + l : first];
-                acc[l] = s.acc[there ? first + l : static_cast<std::size_t>(kTogether)];
-            }
+            for (int l = 0; l < kSignLanes; ++l) a[l] = s.act[from[l]];
 #if BBCODEC_LOCAL_TARGET == 2
-            if (vnni_) {
-                dot_signs_vnni<kSignLanes>(a, hidden, &m_.hidden_w4[at], hidden, acc);
-                continue;
-            }
+            if (vnni_) return dot_quads_vnni<kSignLanes>(a, hidden, &m_.hidden_w4[at], hidden, acc);
 #endif
             dot_signs<kSignLanes>(a, hidden, &m_.hidden_w[at], hidden, acc);
+        });
+    }
+
+    void last_layer(int c, std::size_t first, std::size_t count, Scratch& s) {
+        const LastLayer& layer = layer_[c];
+        in_parts<kPairLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
+            const std::int16_t* x[kPairLanes];
+            for (int l = 0; l < kPairLanes; ++l) x[l] = &in_[(first + from[l]) * inputs_];
+            dot_pairs(x, inputs_ / 2, layer.weights(), m_.padded_outputs, acc);
+        });
+        for (std::size_t l = 0; l < count; ++l) {
+            std::int32_t* out = s.acc[l];
+            for (int k = 0; k < m_.outputs; ++k) out[k] = (out[k] + layer.bias()[k] + 512) >> 10;
+            Lane& lane = lanes_[first + l];
+            make_mixture(m_, lane.mean, out, lane.mix);
         }
     }
 

@@ -29,35 +29,45 @@ inline Wide dot8(Wide a, Wide b) { return _mm256_maddubs_epi16(a, b); }
 
 #if BBCODEC_LOCAL_TARGET > 0
 constexpr int kWide = sizeof(Wide);
+constexpr int kPairLanes = 4;
 
-// Outputs o of dot_pairs, V vectors of them.
-template <int V>
-inline void dot_pairs_part(const std::int16_t* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* acc) {
-    Wide sum[V];
-    for (Wide& s : sum) s = all32(0);
+// Outputs o of dot_pairs, V vectors of them, for L lanes.
+template <int L, int V>
+inline void dot_pairs_part(const std::int16_t* const* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* const* acc,
+                           int at) {
+    Wide sum[L][V];
+    for (auto& lane : sum)
+        for (Wide& s : lane) s = all32(0);
+    w += 2 * at;
     for (int p = 0; p < pairs; ++p, w += 2 * outputs) {
-        std::int32_t both;
-        std::memcpy(&both, x + 2 * p, 4);
-        const Wide v = all32(both);
-        for (int i = 0; i < V; ++i) sum[i] = add32(sum[i], dot16(v, load(w + i * kWide / 2)));
+        Wide weights[V];
+        for (int i = 0; i < V; ++i) weights[i] = load(w + i * kWide / 2);
+        for (int l = 0; l < L; ++l) {
+            std::int32_t both;
+            std::memcpy(&both, x[l] + 2 * p, 4);
+            const Wide v = all32(both);
+            for (int i = 0; i < V; ++i) sum[l][i] = add32(sum[l][i], dot16(v, weights[i]));
+        }
     }
-    for (int i = 0; i < V; ++i) store(acc + i * kWide / 4, sum[i]);
+    for (int l = 0; l < L; ++l)
+        for (int i = 0; i < V; ++i) store(acc[l] + at + i * kWide / 4, sum[l][i]);
 }
+#else
+constexpr int kPairLanes = 1;
 #endif
 
-// acc[o] = sum over pairs of x[2p] w[p][o][0] + x[2p+1] w[p][o][1]; outputs is a multiple of 16.
-inline void dot_pairs(const std::int16_t* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* acc) {
+// acc[l][o] = sum over pairs of x[l][2p] w[p][o][0] + x[l][2p+1] w[p][o][1] for kPairLanes lanes; outputs is a multiple of 16.
+inline void dot_pairs(const std::int16_t* const* x, int pairs, const std::int16_t* w, int outputs, std::int32_t* const* acc) {
 #if BBCODEC_LOCAL_TARGET > 0
     int o = 0;
-    constexpr int kEach = kWide / 4;
-    for (; o + 8 * kEach <= outputs; o += 8 * kEach) dot_pairs_part<8>(x, pairs, w + 2 * o, outputs, acc + o);
-    for (; o < outputs; o += 16) dot_pairs_part<16 / kEach>(x, pairs, w + 2 * o, outputs, acc + o);
+    for (; o + kWide <= outputs; o += kWide) dot_pairs_part<kPairLanes, 4>(x, pairs, w, outputs, acc, o);
+    for (; o < outputs; o += 16) dot_pairs_part<kPairLanes, 64 / kWide>(x, pairs, w, outputs, acc, o);
 #else
-    std::fill(acc, acc + outputs, 0);
+    std::fill(acc[0], acc[0] + outputs, 0);
     for (int p = 0; p < pairs; ++p) {
-        const std::int32_t a = x[2 * p], b = x[2 * p + 1];
+        const std::int32_t a = x[0][2 * p], b = x[0][2 * p + 1];
         const std::int16_t* row = w + static_cast<std::size_t>(p) * outputs * 2;
-        for (int o = 0; o < outputs; ++o) acc[o] += a * row[2 * o] + b * row[2 * o + 1];
+        for (int o = 0; o < outputs; ++o) acc[0][o] += a * row[2 * o] + b * row[2 * o + 1];
     }
 #endif
 }
@@ -112,9 +122,9 @@ inline void dot_signs(const std::uint8_t* const* a, int n, const std::int8_t* w,
 #endif
 
 #if BBCODEC_LOCAL_TARGET == 2
-// As dot_signs, with weights w[i / 4][o][i % 4].
+// As dot_signs, with any weights w[i / 4][o][i % 4].
 template <int L>
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) inline void dot_signs_vnni(
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))) inline void dot_quads_vnni(
     const std::uint8_t* const* a, int n, const std::int8_t* w, int outputs, std::int32_t* const* acc) {
     for (int o = 0; o < outputs; o += 64) {
         __m512i sum[L][4];

@@ -19,9 +19,8 @@ inline int quarter_log(int v) {
     return 4 * b + ((v >> (b - 2)) & 3);
 }
 inline int clamp(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
-inline int normed(int v, int r) {
-    return clamp(static_cast<int>((static_cast<std::int64_t>(v) * r + 8192) >> 14), -127, 127);
-}
+// |v| is at most 2^14 and r below 2^16.
+inline int normed(int v, int r) { return clamp((v * r + 8192) >> 14, -127, 127); }
 inline int clamp8(int v) { return clamp(v, -127, 127); }
 
 // v without its share of 2^-Shift, that rounded.
