@@ -40,7 +40,7 @@ def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str,
         key: value
         for key, value in c.to_dict().items()
         if key in ("hidden", "layers", "components", "own", "earlier", "along", "down", "ridge")
-    } | {"rate_q": round(rate * 2**20)}
+    } | {"rate_q": round(rate * 2**20), "latents": 0, "encoder": 0}
     negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
     words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
 

@@ -58,7 +58,7 @@ void copy_prior(Model& m, const Array<std::int32_t>& prior) {
 void init(Model* self, int hidden, int layers, int components, std::vector<int> own, std::vector<int> earlier,
           std::vector<int> along, std::vector<int> down, int ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
           Array<std::int32_t> first_b, Array<std::int8_t> signs, Array<std::int32_t> hidden_m, Array<std::int32_t> hidden_b,
-          Array<std::int32_t> out_w, Array<std::int32_t> out_b, Array<std::int32_t> prior, nb::dict tables) {
+          Array<std::int32_t> out_w, Array<std::int32_t> out_b, Array<std::int32_t> prior, Array<std::int32_t> positions, bool latents, nb::dict tables) {
     using namespace bbcodec::local;
     auto owner = std::make_unique<Model>();
     Model& m = *owner;
@@ -74,6 +74,11 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     m.ridge = static_cast<float>(ridge), m.rate = static_cast<float>(rate_q) * (1.0f / (1 << 20));
     m.lay_out(own.data(), earlier.data(), along.data(), down.data());
     copy_prior(m, prior);
+    m.latents = latents;
+    if (positions.size()) {
+        m.positions.resize(3 * bbcodec::local::kNear * static_cast<std::size_t>(hidden));
+        copy(positions, m.positions, m.positions.size(), "positions");
+    }
     const std::size_t h = hidden, n_in = h + kFeatures, outs = m.outputs, wide = m.padded_outputs;
     expect(first_w, kChannels * kFeatures * h, "first_w");
     m.first_m.resize(kChannels * h), m.first_b.resize(kChannels * h);
@@ -130,7 +135,7 @@ struct Request {
             samples += pixels * channels;
             lanes += std::min(height, (width + 2) / 3);
             if (!sides.empty()) {
-                expect(sides[i], pixels * model.hidden, "side");
+                expect(sides[i], model.hidden, "side");
                 side.push_back(sides[i].data());
             }
         }
@@ -146,15 +151,21 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> to_numpy(std::unique_ptr<T[]> data, std::
     return nb::ndarray<nb::numpy, T, nb::ndim<1>>(raw, {n}, owner);
 }
 
-nb::tuple plan(const Model& model, std::vector<Array<std::uint8_t>> blocks, std::vector<std::pair<int, int>> sizes,
-               int channels, std::vector<Array<std::int32_t>> sides, int threads, std::string target) {
-    const Request request(model, sizes, channels, sides);
+std::vector<const std::uint8_t*> pixels_of(const std::vector<Array<std::uint8_t>>& blocks,
+                                           const std::vector<std::pair<int, int>>& sizes, int channels) {
     std::vector<const std::uint8_t*> data;
     if (blocks.size() != sizes.size()) throw nb::value_error("blocks do not match");
     for (std::size_t i = 0; i < blocks.size(); ++i) {
         expect(blocks[i], static_cast<std::size_t>(sizes[i].first) * sizes[i].second * channels, "block");
         data.push_back(blocks[i].data());
     }
+    return data;
+}
+
+nb::tuple plan(const Model& model, std::vector<Array<std::uint8_t>> blocks, std::vector<std::pair<int, int>> sizes,
+               int channels, std::vector<Array<std::int32_t>> sides, int threads, std::string target) {
+    const Request request(model, sizes, channels, sides);
+    const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
     std::unique_ptr<std::uint32_t[]> start(new std::uint32_t[request.samples]), freq(new std::uint32_t[request.samples]);
     {
         nb::gil_scoped_release release;
@@ -176,6 +187,26 @@ nb::tuple observe(const Model& model, Array<std::uint8_t> block, int height, int
     return nb::make_tuple(to_numpy(std::move(features), n * bbcodec::local::kFeatures), to_numpy(std::move(facts), n * 3));
 }
 
+nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>> statistics_of(const Pass& pass, const Model& model) {
+    const std::vector<std::int64_t> sums = model.latents ? pass.statistics() : std::vector<std::int64_t>();
+    std::unique_ptr<std::int64_t[]> copy(new std::int64_t[sums.size()]);
+    std::copy(sums.begin(), sums.end(), copy.get());
+    return to_numpy(std::move(copy), sums.size());
+}
+
+nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>> survey(const Model& model, std::vector<Array<std::uint8_t>> blocks,
+                                                         std::vector<std::pair<int, int>> sizes, int channels, int threads,
+                                                         std::string target) {
+    const Request request(model, sizes, channels, {});
+    const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
+    const std::unique_ptr<Pass> pass = make(model, request.shapes, channels, nullptr, threads, target);
+    {
+        nb::gil_scoped_release release;
+        pass->survey(data.data());
+    }
+    return statistics_of(*pass, model);
+}
+
 nb::tuple decode(const Model& model, Array<std::uint64_t> head, Array<std::uint32_t> words,
                  std::vector<std::pair<int, int>> sizes, int channels, std::vector<Array<std::int32_t>> sides, int threads,
                  std::string target) {
@@ -191,13 +222,14 @@ nb::tuple decode(const Model& model, Array<std::uint64_t> head, Array<std::uint3
         at += static_cast<std::size_t>(height) * width * channels;
     }
     std::ptrdiff_t used = 0;
+    const std::unique_ptr<Pass> pass = make(model, request.shapes, channels, request.sides(), threads, target);
     {
         nb::gil_scoped_release release;
-        used = make(model, request.shapes, channels, request.sides(), threads, target)
-                   ->decode(data.data(), lanes.get(), words.data(), words.size());
+        used = pass->decode(data.data(), lanes.get(), words.data(), words.size());
     }
     return nb::make_tuple(to_numpy(std::move(samples), request.samples),
-                          to_numpy(std::move(lanes), static_cast<std::size_t>(bbcodec::local::kLanes)), used);
+                          to_numpy(std::move(lanes), static_cast<std::size_t>(bbcodec::local::kLanes)), used,
+                          statistics_of(*pass, model));
 }
 
 }  // namespace
@@ -206,12 +238,14 @@ void bind_local(nb::module_& m) {
     nb::class_<Model>(m, "LocalModel")
         .def("__init__", &init, "hidden"_a, "layers"_a, "components"_a, "own"_a, "earlier"_a, "along"_a, "down"_a, "ridge"_a, "rate_q"_a,
              "first_w"_a, "first_m"_a, "first_b"_a, "signs"_a, "hidden_m"_a, "hidden_b"_a, "out_w"_a, "out_b"_a, "prior"_a,
-             "tables"_a);
+             "positions"_a, "latents"_a, "tables"_a);
     m.def("local_plan", &plan, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a, "target"_a,
           "(start, freq) of all samples of a group, uint32, in decoding order.");
     m.def("local_observe", &observe, "model"_a, "block"_a, "height"_a, "width"_a, "channels"_a, "target"_a,
           "(features, facts) of every sample of a block, for training.");
+    m.def("local_survey", &survey, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a, "target"_a,
+          "Statistics of a group's blocks, for models with latents.");
     m.def("local_decode", &decode, "model"_a, "head"_a, "words"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a, "target"_a,
-          "(samples of all blocks, head, words taken or -1) of a group.");
+          "(samples of all blocks, head, words taken or -1, statistics) of a group.");
     m.def("has_wide_vectors", &bbcodec::has_wide_vectors, "Whether AVX-512 F, BW, VL and DQ are there.");
 }

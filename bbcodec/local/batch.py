@@ -11,12 +11,14 @@ bytes  field
 32     id of the model
 1      channels of every picture, 1 or 3
 ...    varint: number of runs; for each run of pictures of one size, varints: pictures, height, width
+...    varint: groups at the end that are coded without latents; 0 if the model has none
 4 n    the message of all groups, folded to one lane
 4      CRC-32 of all before it
 ====== =====================================================================
 
 Pictures are coded in groups (docs/local.md): as many neighbours together as have at most `GROUP_LANES` lanes,
-at least one. Groups are pushed in reverse, so that they are decoded in order.
+at least one. Groups are pushed in reverse, so that they are decoded in order. With a model that has latents,
+the last groups (the first to be pushed) do without: their bits are what the others' latents are popped from.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ from typing import Final
 import numpy as np
 
 from bbcodec import ans
-from bbcodec.codecs import flatten, unflatten
+from bbcodec.codecs import Codec, flatten, unflatten
 from bbcodec.container import Limits, Reader, varint
-from bbcodec.errors import FormatError, LimitError, ModelError
+from bbcodec.errors import FormatError, LimitError, MessageUnderflow, ModelError
 from bbcodec.local.codec import group_codec
+from bbcodec.local.latents import latent_codec
 from bbcodec.local.model import LocalModel
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
@@ -91,15 +94,22 @@ def encode(images: Sequence[Pixels], model: Model, *, threads: int = 1, backend:
     if not images:
         raise ValueError("a batch needs at least one picture")
     shapes = [(image.shape[0], image.shape[1]) for image in images]
-    message = ans.base_message(LANES)
-    for part in reversed(groups(shapes)):
-        blocks = [np.ascontiguousarray(image) for image in images[part]]
-        codec = group_codec(shapes[part], channels, local, backend, threads=threads)
-        (message,) = codec.push(message, blocks)
+    parts = groups(shapes)
+    plain = 1 if _with_latents(local, channels) else 0
+    while True:
+        message = ans.base_message(LANES)
+        try:
+            for index, part in reversed(list(enumerate(parts))):
+                blocks = [np.ascontiguousarray(image) for image in images[part]]
+                codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
+                (message,) = codec.push(message, blocks)
+            break
+        except MessageUnderflow:  # too few bits yet for the latents
+            plain += 1
     runs = [(shape, len(list(same))) for shape, same in groupby(shapes)]
     sizes = b"".join(varint(count) + varint(h) + varint(w) for (h, w), count in runs)
     head = MAGIC + bytes([VERSION]) + bytes.fromhex(model.id) + bytes([channels])
-    body = head + varint(len(runs)) + sizes + flatten(message).astype("<u4").tobytes()
+    body = head + varint(len(runs)) + sizes + varint(plain) + flatten(message).astype("<u4").tobytes()
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -144,16 +154,33 @@ def decode(
         if pixels > allowed:
             raise LimitError(f"batch: more than {allowed} pixels")
         shapes += [(height, width)] * count
+    plain = reader.varint("groups without latents")
     rest = reader.take(reader.left, "message")
     if not shapes or len(rest) < 8 or len(rest) % 4:
         raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(rest)} bytes")
     message = unflatten(np.frombuffer(rest, "<u4").astype(np.uint32), LANES)
     local = LocalModel.from_model(model)
+    if not _with_latents(local, channels) and plain:
+        raise FormatError("batch: latents without a model that has them")
     images: list[Pixels] = []
-    for part in groups(shapes):
-        codec = group_codec(shapes[part], channels, local, backend, threads=threads)
+    parts = groups(shapes)
+    for index, part in enumerate(parts):
+        codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
         message, blocks = codec.pop(message)
         images += blocks
     if not ans.message_equal(message, ans.base_message(LANES)):
         raise FormatError("batch: the message does not end where it began, it is damaged")
     return images
+
+
+def _with_latents(model: LocalModel, channels: int) -> bool:
+    return model.latents is not None and channels == 3
+
+
+def _codec(
+    model: LocalModel, shapes: list[Shape], channels: int, latents: bool, backend: str | None, threads: int
+) -> Codec:
+    """Codec of a group."""
+    if latents and _with_latents(model, channels):
+        return latent_codec(shapes, model, backend, threads)
+    return group_codec(shapes, channels, model, backend, threads=threads)

@@ -9,7 +9,7 @@ pushed in reverse. The words are those of `bbcodec.distributions.LogisticMixture
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -28,6 +28,7 @@ _MODULES: Final = {"native": "native"}  # any other backend: the reference
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]
 Side = Sequence[NDArray[Any]] | None
+Statistics = NDArray[np.int64]
 
 
 class Implementation(Protocol):
@@ -48,8 +49,12 @@ class Implementation(Protocol):
         model: LocalModel,
         side: Side = None,
         threads: int = 1,
-    ) -> tuple[list[Pixels], Head, int]:
-        """Blocks, head, and how many words were taken from the front."""
+    ) -> tuple[list[Pixels], Head, int, Statistics | None]:
+        """Blocks, head, how many words were taken from the front, statistics of a model with latents."""
+        ...
+
+    def survey(self, blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+        """Statistics of every block, int64 [blocks, 441]."""
         ...
 
 
@@ -66,6 +71,7 @@ def group_codec(
     backend: str | None = None,
     side: Side = None,
     threads: int = 1,
+    found: Callable[[Statistics | None], None] | None = None,
 ) -> Codec:
     """Codec of a group of blocks over a message head of 8 lanes.
 
@@ -75,7 +81,8 @@ def group_codec(
     channels : 1 (gray) or 3 (RGB).
     model : LocalModel
     backend : see `bbcodec.engine.select`; the words do not depend on it.
-    side : side information of every block, int16 or int32 [height, width, H], or None.
+    side : side information of every block, integers [H], or None.
+    found : told the statistics of the blocks that were popped.
     threads : that share the lanes of a time; the words do not depend on it.
 
     Returns
@@ -116,7 +123,11 @@ def group_codec(
         # At most one word a sample.
         tail = tail_gather(tail, sum(h * w for h, w in order.shapes) * channels)
         words, rest = tail if tail else (np.empty(0, np.uint32), ())
-        blocks, lanes, used = compute.decode(head, words, order.shapes, channels, model, side, threads)
+        blocks, lanes, used, statistics = compute.decode(
+            head, words, order.shapes, channels, model, side, threads
+        )
+        if found:
+            found(statistics)
         return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
 
     return Codec(push, pop)

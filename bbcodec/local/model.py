@@ -27,6 +27,10 @@ MAX_PRIOR: Final = 1 << 24
 MAX_FIRST_M: Final = 2400  # 48 * 128 * 127 * 2400 + 2^28 + 2^13 < 2^31
 MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
 MAX_BIAS: Final = 1 << 28
+MAX_POSITION: Final = 1 << 15
+NEAR: Final = 9  # rows and columns that the map of positions tells apart
+MOMENTS: Final = 3  # of errors, in the statistics of a block
+STATISTICS: Final = 3 * MOMENTS * (FEATURES + 1)
 MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
 
 _PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
@@ -36,7 +40,32 @@ _NUMBERS: Final = {
     "components": (1, 8),
     "ridge": (1, 1 << 20),
     "rate_q": (0, 1 << 16),
+    "latents": (0, 64),
+    "encoder": (0, 256),
 }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LatentTensors:
+    """What a model with K latents of a block has besides; D is the width of its encoder. See docs/local.md.
+
+    Attributes
+    ----------
+    mean, scale : int32 [441], what an encoder takes from the statistics, and multiplies them by.
+    encoder_w, encoder_b : int32 [441, D] and [D]
+    posterior_w, posterior_b : int32 [441 + D, 2 K] and [2 K]
+    prior : int32 [2 K], means in 1/64 step, then log2 scales in 1/128.
+    side_w : int32 [K, H]
+    """
+
+    mean: NDArray[np.int32]
+    scale: NDArray[np.int32]
+    encoder_w: NDArray[np.int32]
+    encoder_b: NDArray[np.int32]
+    posterior_w: NDArray[np.int32]
+    posterior_b: NDArray[np.int32]
+    prior: NDArray[np.int32]
+    side_w: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,6 +86,9 @@ class LocalModel:
     out_w : int32 [3, H + 48, 3 J], in 2^-20.
     out_b : int32 [3, 3 J], in 2^-20.
     priors : of every channel and predictor, int32 [`entries` of its size].
+    positions : int32 [3, 9, H], or None: added to the first stream, by row from the top, by column from the
+        left, and by column from the right.
+    latents : or None.
     """
 
     hidden: int
@@ -77,6 +109,8 @@ class LocalModel:
     out_w: NDArray[np.int32]
     out_b: NDArray[np.int32]
     priors: tuple[tuple[NDArray[np.int32], ...], ...]
+    positions: NDArray[np.int32] | None
+    latents: LatentTensors | None
 
     def regressors(self, channel: int, predictor: int) -> int:
         """N of a predictor of a channel (in coding order)."""
@@ -119,6 +153,10 @@ class LocalModel:
             prior = take("prior", np.int32, (total,), -MAX_PRIOR, MAX_PRIOR)
         else:
             prior = _read_only(np.zeros(total, np.int32))
+        positions = None
+        if "positions" in model.tensors:
+            positions = take("positions", np.int32, (3, NEAR, h), -MAX_POSITION, MAX_POSITION)
+        k, d = numbers.pop("latents"), numbers.pop("encoder")
         parts = iter(np.split(prior, np.cumsum([n for row in sizes for n in row])[:-1]))
         return cls(
             **numbers,
@@ -132,6 +170,8 @@ class LocalModel:
             out_w=out_w,
             out_b=out_b,
             priors=tuple(tuple(next(parts) for _ in row) for row in sizes),
+            positions=positions,
+            latents=_latents(take, h, k, d) if k else None,
         )
 
 
@@ -172,6 +212,20 @@ class _Tensors:
         if least < lo or most > hi:
             raise ModelError(f"model: tensor {name!r} is in {least}..{most}, expected {lo}..{hi}")
         return tensor
+
+
+def _latents(take: _Tensors, h: int, k: int, d: int) -> LatentTensors:
+    n, weight = STATISTICS, 1 << 20
+    return LatentTensors(
+        mean=take("statistics_mean", np.int32, (n,), -(1 << 24), 1 << 24),
+        scale=take("statistics_scale", np.int32, (n,), 0, 1 << 24),
+        encoder_w=take("encoder_w", np.int32, (n, d), -weight, weight),
+        encoder_b=take("encoder_b", np.int32, (d,), -MAX_BIAS, MAX_BIAS),
+        posterior_w=take("posterior_w", np.int32, (n + d, 2 * k), -weight, weight),
+        posterior_b=take("posterior_b", np.int32, (2 * k,), -MAX_BIAS, MAX_BIAS),
+        prior=take("latent_prior", np.int32, (2 * k,), -(1 << 15), 1 << 15),
+        side_w=take("side_w", np.int32, (k, h), -weight, weight),
+    )
 
 
 def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

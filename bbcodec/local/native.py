@@ -23,6 +23,7 @@ from bbcodec.local.reference import SIDE_LIMIT
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]
 Side = Sequence[NDArray[Any]] | None
+Statistics = NDArray[np.int64]
 
 
 def plan(
@@ -44,9 +45,9 @@ def decode(
     model: LocalModel,
     side: Side = None,
     threads: int = 1,
-) -> tuple[list[Pixels], Head, int]:
-    """Blocks, head, and how many words were taken; as in `bbcodec.local.reference`."""
-    samples, lanes, used = _native.local_decode(
+) -> tuple[list[Pixels], Head, int, Statistics | None]:
+    """Blocks, head, how many words were taken, statistics; as in `bbcodec.local.reference`."""
+    samples, lanes, used, sums = _native.local_decode(
         _model(model),
         np.ascontiguousarray(head),
         np.ascontiguousarray(words),
@@ -63,7 +64,15 @@ def decode(
         size = height * width * channels
         blocks.append(samples[at : at + size].reshape(height, width, channels))
         at += size
-    return blocks, lanes, int(used)
+    return blocks, lanes, int(used), sums.reshape(len(shapes), -1) if model.latents else None
+
+
+def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+    """Statistics of every block; as in `bbcodec.local.reference`."""
+    sizes = [(block.shape[0], block.shape[1]) for block in blocks]
+    cut = [np.ascontiguousarray(block) for block in blocks]
+    sums: Statistics = _native.local_survey(_model(model), cut, sizes, blocks[0].shape[2], threads, _target())
+    return sums.reshape(len(blocks), -1)
 
 
 def observe(block: Pixels, model: LocalModel) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
@@ -127,6 +136,8 @@ def _model(model: LocalModel) -> Any:
         model.out_w,
         model.out_b,
         np.concatenate([prior for row in model.priors for prior in row]),
+        model.positions if model.positions is not None else np.empty(0, np.int32),
+        model.latents is not None,
         {name: np.asarray(values, np.int32) for name, values in table.items()}
         | {
             "sigmoid": np.asarray(logistic.sigmoid_table()),

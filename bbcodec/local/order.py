@@ -37,6 +37,7 @@ class Lanes:
     Attributes
     ----------
     time : t
+    block : [n], index of the block.
     x, y, width : [n], position in the block, and the block's columns.
     pixel : [n], flat pixel.
     column : [n], column of the group: all blocks side by side.
@@ -46,6 +47,7 @@ class Lanes:
     """
 
     time: int
+    block: Indices
     x: Indices
     y: Indices
     width: Indices
@@ -114,6 +116,7 @@ class Order:
             start = self._first_pixel[block]
             yield Lanes(
                 time=t,
+                block=block,
                 x=x,
                 y=y,
                 width=width,

@@ -19,14 +19,16 @@ from bbcodec.distributions import LogisticMixture, tables
 from bbcodec.local.features import Activity, Earlier, error_scale, features
 from bbcodec.local.learning import LastLayer
 from bbcodec.local.least_squares import Predictor
-from bbcodec.local.model import PREDICTORS, LocalModel
+from bbcodec.local.model import FEATURES, MOMENTS, NEAR, PREDICTORS, LocalModel
 from bbcodec.local.network import Mixture, Network, mixture
 from bbcodec.local.order import CHANNELS, LANES, Lanes, Order
+from bbcodec.local.tables import r1_table
 
 Integers = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]
 Side = Sequence[NDArray[Any]] | None
+Statistics = NDArray[np.int64]
 
 SYMBOLS = 256
 SIDE_LIMIT = 1 << 18  # sums of the first layer are within 2^17: all beyond this saturates the stream alike
@@ -40,6 +42,7 @@ class Step(NamedTuple):
     lanes : the n pixels.
     channel : in coding order.
     mixture : distribution of the n samples.
+    spread : [n], ``ks``.
     predictions : [2, n], ``P_0`` and ``P_1`` in 1/64 of a level.
     features : [n, 48]
     """
@@ -47,6 +50,7 @@ class Step(NamedTuple):
     lanes: Lanes
     channel: int
     mixture: Mixture
+    spread: Integers
     predictions: Integers
     features: Integers
 
@@ -81,7 +85,7 @@ def walk(
     shapes : (height, width) of every block.
     channels : 1 or 3
     model : LocalModel
-    side : of every block int16 or int32 [height, width, H], or None.
+    side : of every block int32 [H], or None.
 
     Raises
     ------
@@ -92,11 +96,11 @@ def walk(
         raise ValueError(f"a block has 1 or 3 channels, got {channels}")
     order = Order(shapes)
     network = Network(model)
-    inside = _flat_side(order, model, side)
+    inside = _Side(order, model, side)
     state = [_Channel(order, model, c) for c in range(channels)]
     for lanes in order.times():
         first = (lanes.x == 0) & (lanes.y == 0)
-        beside = None if inside is None else inside[lanes.pixel].astype(np.int64)
+        beside = inside(lanes)
         for c, own in enumerate(state):
             samples, errors = own.samples[lanes.own], own.errors[lanes.own[:6]]
             earlier = [other.samples[lanes.earlier] for other in state[:c]]
@@ -124,7 +128,7 @@ def walk(
             inputs = network(c, seen, beside)
             mixed = mixture(own.layer.outputs(inputs), p, ks)
 
-            symbols = (yield Step(lanes, c, mixed, predictions, seen)).astype(np.int64)
+            symbols = (yield Step(lanes, c, mixed, ks, predictions, seen)).astype(np.int64)
 
             u = np.abs(errors[:4]).sum(0) >> 2
             w = np.maximum(1, 1572864 // (24576 + u * u))
@@ -176,7 +180,7 @@ def decode(
     model: LocalModel,
     side: Side = None,
     threads: int = 1,
-) -> tuple[list[Pixels], Head, int]:
+) -> tuple[list[Pixels], Head, int, Statistics | None]:
     """Pop a group.
 
     Parameters
@@ -191,6 +195,7 @@ def decode(
     blocks : uint8 [height, width, C] each
     head : uint64 [8]
     used : words taken from the front.
+    statistics : as `survey` gives them, or None if the model has no latents.
 
     Raises
     ------
@@ -201,17 +206,55 @@ def decode(
         raise ValueError(f"expected a head of {LANES} lanes, got shape {head.shape}")
     message: Message = (head, (words, ()) if len(words) else ())
     planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
+    sums = Sums(len(shapes)) if model.latents else None
     samples = walk(shapes, channels, model, side)
     step = next(samples)
     while True:
         message, symbols = LogisticMixture(*step.mixture, SYMBOLS, "numpy").pop(message)
         planes[step.channel, step.lanes.pixel] = symbols
+        if sums:
+            sums.add(step, symbols)
         try:
             step = samples.send(symbols)
         except StopIteration:
             break
     head, tail = message
-    return to_blocks(planes, shapes), head, len(words) - (len(tail[0]) if tail else 0)
+    used = len(words) - (len(tail[0]) if tail else 0)
+    return to_blocks(planes, shapes), head, used, sums.value() if sums else None
+
+
+def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+    """Statistics of every block (docs/local.md, "Latents"): int64 [blocks, 441]."""
+    planes = to_planes(blocks)
+    sums = Sums(len(blocks))
+    samples = walk([block.shape[:2] for block in blocks], len(planes), model)
+    step = next(samples)
+    while True:
+        symbols = planes[step.channel, step.lanes.pixel]
+        sums.add(step, symbols)
+        try:
+            step = samples.send(symbols)
+        except StopIteration:
+            return sums.value()
+
+
+class Sums:
+    """Sums of moments of the errors times features, by block and channel."""
+
+    def __init__(self, blocks: int):
+        self._sums = np.zeros((blocks, 3, MOMENTS, 1 + FEATURES), np.int64)
+
+    def add(self, step: Step, symbols: Integers) -> None:
+        """Take in the samples [n] of a time and channel."""
+        error = 64 * symbols - (step.predictions.sum(0) >> 1)
+        n = np.clip((error * r1_table()[step.spread] + (1 << 13)) >> 14, -72, 72)
+        moments = np.stack([n, np.abs(n), 24 * (np.abs(n) <= 7)], axis=1)
+        terms = np.concatenate([np.full((len(n), 1), 32), step.features], axis=1)
+        np.add.at(self._sums[:, step.channel], step.lanes.block, moments[:, :, None] * terms[:, None])
+
+    def value(self) -> Statistics:
+        """int64 [blocks, 441]"""
+        return self._sums.reshape(len(self._sums), -1)
 
 
 def to_planes(blocks: Sequence[Pixels]) -> Integers:
@@ -241,15 +284,25 @@ def to_blocks(planes: Integers, shapes: Shapes) -> list[Pixels]:
     return [part.reshape(*shape, -1) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
 
-def _flat_side(order: Order, model: LocalModel, side: Side) -> NDArray[Any] | None:
-    """Side information [pixels, H], or None."""
-    if side is None:
-        return None
-    expected = [(*shape, model.hidden) for shape in order.shapes]
-    if [part.shape for part in side] != expected or any(p.dtype not in (np.int16, np.int32) for p in side):
-        raise ValueError(f"side information is int16 or int32 of shapes {expected!r:.120}")
-    flat = np.concatenate([part.reshape(-1, model.hidden) for part in side])
-    return np.clip(flat.astype(np.int32), -SIDE_LIMIT, SIDE_LIMIT)
+class _Side:
+    """Side information: what is said of a pixel's block, and of its place in it."""
+
+    def __init__(self, order: Order, model: LocalModel, side: Side):
+        self._positions = model.positions
+        self._blocks: Integers | None = None
+        if side is not None:
+            if [part.shape for part in side] != [(model.hidden,)] * len(order.shapes):
+                raise ValueError(f"side information is one vector of {model.hidden} integers for each block")
+            self._blocks = np.clip(np.stack(side).astype(np.int64), -SIDE_LIMIT, SIDE_LIMIT)
+
+    def __call__(self, lanes: Lanes) -> Integers | None:
+        """[n, H], or None"""
+        parts: list[Integers] = [] if self._blocks is None else [self._blocks[lanes.block]]
+        if self._positions is not None:
+            from_borders = (lanes.y, lanes.x, lanes.width - 1 - lanes.x)
+            for table, n in zip(self._positions.astype(np.int64), from_borders, strict=True):
+                parts.append(table[np.minimum(n, NEAR - 1)])
+        return np.sum(parts, axis=0, dtype=np.int64) if parts else None
 
 
 def _cdf(mixed: Mixture, k: Integers) -> Integers:

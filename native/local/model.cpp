@@ -36,7 +36,6 @@ void Model::pack(const std::int8_t* first, const std::int8_t* signs) {
                 first_w4[((c * n / 4 + f / 4) * h + o) * 4 + f % 4] = w;
                 first_excess[c * h + o] += 128 * w;
             }
-    no_side.assign(h, 0);
     hidden_w.resize(layers * h * h), hidden_w4.resize(layers * h * h);
     for (std::size_t l = 0; l < static_cast<std::size_t>(layers); ++l)
         for (std::size_t o = 0; o < h; ++o)

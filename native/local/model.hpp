@@ -21,6 +21,9 @@ constexpr int kLanes = 8;      // of the rANS message
 constexpr int kMaxLanes = 2048;  // pixels of one time
 constexpr int kMaxHidden = 192;
 constexpr int kMaxComponents = 8;
+constexpr int kNear = 9;       // rows and columns that the map of positions tells apart
+constexpr int kMoments = 3;    // of errors, in the statistics of a block
+constexpr int kStatistics = kChannels * kMoments * (kFeatures + 1);
 constexpr int kPad = 8;        // numbers to which the rows of a state are padded
 
 constexpr int padded(int n, int to) { return (n + to - 1) / to * to; }
@@ -59,7 +62,8 @@ struct Model {
     std::vector<std::int8_t> first_w4;       // [3][12][H][4]
     std::vector<std::int32_t> first_excess;  // [3][H], 128 times the sum of an output's weights
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
-    std::vector<std::int32_t> no_side;       // [H], zeros
+    std::vector<std::int32_t> positions;     // [3][9][H]: rows from the top, columns from the left and from the right; or none
+    bool latents = false;                    // statistics are wanted
     std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
     std::vector<std::int8_t> hidden_w4;      // [L][H / 4][H][4]
     std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
@@ -85,12 +89,16 @@ class Pass {
     // For training, of one block: int8 features [pixels][channels][48], and (p, ks, sample) [pixels][channels][3], pixels in
     // raster order, channels in coding order.
     virtual void observe(const std::uint8_t* block, std::int8_t* features, std::int32_t* facts) = 0;
+    // Statistics of blocks without coding them.
+    virtual void survey(const std::uint8_t* const* blocks) = 0;
+    // After plan, decode or survey, if the model has latents: [blocks][channel][moment][1 + 48].
+    virtual std::vector<std::int64_t> statistics() const = 0;
     // Pops all samples; returns the number of words taken, or -1 where they do not suffice.
     virtual std::ptrdiff_t decode(std::uint8_t* const* blocks, std::uint64_t* head, const std::uint32_t* words,
                                   std::size_t n_words) = 0;
 };
 
-// side: for each block int32 [height][width][H], or null.
+// side: for each block int32 [H], or null.
 using MakePass = Pass* (*)(const Model&, const std::vector<Shape>&, int channels, const std::int32_t* const* side,
                            int threads);
 Pass* make_pass_portable(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);

@@ -30,7 +30,7 @@ struct Block {
     std::vector<std::int16_t> error[kChannels];
     std::vector<std::int32_t> slow[kChannels];  // V by column
     std::vector<std::int32_t> column;           // G: [cells of a row][state of the channels in use]
-    const std::int32_t* side = nullptr;
+    const std::int32_t* side = nullptr;         // [H], or none
     std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
 };
 
@@ -85,6 +85,9 @@ class GroupPass final : public Pass {
         sums_.resize(crew_.size());
         for (auto& s : sums_) s.resize(static_cast<std::size_t>(inputs_ + 1) * m_.padded_outputs);
         scratch_.resize(crew_.size());
+        sided_ = side || !m_.positions.empty();
+        side_.assign(sided_ ? slots * m_.hidden : static_cast<std::size_t>(m_.hidden), 0);
+        if (m_.latents) statistics_.assign(crew_.size(), std::vector<std::int64_t>(blocks_.size() * kStatistics));
     }
 
     void plan(const std::uint8_t* const* blocks, std::uint32_t* start, std::uint32_t* freq) override {
@@ -101,12 +104,26 @@ class GroupPass final : public Pass {
         });
     }
 
+    void survey(const std::uint8_t* const* blocks) override {
+        take(blocks);
+        blind_ = true;
+        walk([](int) { return true; });
+    }
+
+    std::vector<std::int64_t> statistics() const override {
+        std::vector<std::int64_t> sum = statistics_.at(0);
+        for (std::size_t n = 1; n < statistics_.size(); ++n)
+            for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += statistics_[n][i];
+        return sum;
+    }
+
     void observe(const std::uint8_t* block, std::int8_t* features, std::int32_t* facts) override {
         take(&block);
+        blind_ = true;
         walk([&](int c) {
             for (std::size_t i = 0; i < count_; ++i) {
                 const Lane& lane = lanes_[i];
-                const std::int16_t* f = &in_[i * inputs_ + m_.hidden];
+                const std::int16_t* f = features_of(i);
                 std::copy(f, f + kFeatures, features + (lane.pixel * channels_ + c) * kFeatures);
                 std::int32_t* fact = facts + (lane.pixel * channels_ + c) * 3;
                 fact[0] = lane.mean, fact[1] = lane.mix.spread, fact[2] = blocks_[0].sample[c][lane.pixel];
@@ -244,7 +261,11 @@ class GroupPass final : public Pass {
             const Block& b = blocks_[lane.block];
             lane.mean = (lane.guess[0] + lane.guess[1]) >> 1;
             features(c, lane, b, s.f[i - first]);
+            std::copy(s.f[i - first], s.f[i - first] + kFeatures, features_of(i));
         }
+        if (blind_) return;
+        if (c == 0 && sided_)
+            for (std::size_t i = first; i < first + count; ++i) place(i);
         network(c, first, count, s);
     }
 
@@ -337,6 +358,26 @@ class GroupPass final : public Pass {
         }
     }
 
+    std::int16_t* features_of(std::size_t lane) { return &in_[lane * inputs_ + m_.hidden]; }
+
+    // Side information of a lane: what is said of its block, and of its place in it.
+    void place(std::size_t i) {
+        const Lane& lane = lanes_[i];
+        const Block& b = blocks_[lane.block];
+        const int hidden = m_.hidden;
+        std::int32_t* side = &side_[i * hidden];
+        if (b.side)
+            std::copy(b.side, b.side + hidden, side);
+        else
+            std::fill(side, side + hidden, 0);
+        if (m_.positions.empty()) return;
+        const int near[3] = {lane.y, lane.x, b.width - 1 - lane.x};
+        for (int n = 0; n < 3; ++n) {
+            const std::int32_t* add = &m_.positions[(static_cast<std::size_t>(n) * kNear + std::min(near[n], kNear - 1)) * hidden];
+            for (int h = 0; h < hidden; ++h) side[h] += add[h];
+        }
+    }
+
     // From s.f, the features of the lanes, to their mixtures. Lanes that are not there repeat the first.
     void network(int c, std::size_t first, std::size_t count, Scratch& s) {
         const int hidden = m_.hidden;
@@ -344,9 +385,7 @@ class GroupPass final : public Pass {
         first_layer(c, count, s);
         for (std::size_t l = 0; l < count; ++l) {
             const std::int32_t *acc = s.acc[l], *scale = &m_.first_m[at], *bias = &m_.first_b[at];
-            const Lane& lane = lanes_[first + l];
-            const std::int32_t* side = blocks_[lane.block].side;
-            side = side ? side + lane.pixel * hidden : m_.no_side.data();
+            const std::int32_t* side = &side_[sided_ ? (first + l) * hidden : 0];
             for (int h = 0; h < hidden; ++h) advance(((acc[h] * scale[h] + bias[h] + 8192) >> 14) + side[h], s.s[l][h], s.act[l][h]);
         }
         for (int n = 0; n < m_.layers; ++n) {
@@ -361,7 +400,6 @@ class GroupPass final : public Pass {
         for (std::size_t l = 0; l < count; ++l) {
             std::int16_t* in = &in_[(first + l) * inputs_];
             for (int h = 0; h < hidden; ++h) in[h] = s.act[l][h];
-            std::copy(s.f[l], s.f[l] + kFeatures, in + hidden);
         }
         last_layer(c, first, count, s);
     }
@@ -445,12 +483,13 @@ class GroupPass final : public Pass {
     // ---- update ----
 
     void update(int c) {
-        const bool learn = m_.rate != 0;
+        const bool learn = m_.rate != 0 && !blind_;
         if (learn)
             for (auto& s : sums_) std::fill(s.begin(), s.end(), 0);
         spread([&](int worker, std::size_t first, std::size_t n) {
             for (std::size_t i = first; i < first + n; ++i) {
                 absorb(c, lanes_[i]);
+                if (m_.latents) count(c, i, &statistics_[worker][lanes_[i].block * kStatistics]);
                 if (learn) learn_from(c, lanes_[i]);
             }
             if (learn) add_gradient(first, n, sums_[worker].data(), scratch_[worker]);
@@ -480,6 +519,21 @@ class GroupPass final : public Pass {
             done.put_target(lane.place, layout.terms, x - lane.middle, weight);
             if (lane.place == kCell - 1 || lane.x == b.width - 1)
                 remember_[c][q](layout, done, row_sums(lane, layout), column_sums(lane, layout));
+        }
+    }
+
+    // Adds the lane's sample to the statistics of its block.
+    void count(int c, std::size_t i, std::int64_t* sums) {
+        const Lane& lane = lanes_[i];
+        const int error = blocks_[lane.block].error[c][lane.pixel];
+        const int n = clamp((error * m_.tables.r1[lane.mix.spread] + 8192) >> 14, -72, 72);
+        const int moment[kMoments] = {n, std::abs(n), std::abs(n) <= 7 ? 24 : 0};
+        const std::int16_t* f = features_of(i);
+        sums += static_cast<std::size_t>(c) * kMoments * (kFeatures + 1);
+        for (const int m : moment) {
+            *sums++ += m * 32;
+            for (int k = 0; k < kFeatures; ++k) sums[k] += m * f[k];
+            sums += kFeatures;
         }
     }
 
@@ -521,6 +575,9 @@ class GroupPass final : public Pass {
     std::vector<Cell> cells_;     // [slots][channels][predictors]
     Remember remember_[kChannels][kPredictors];
     std::vector<std::int16_t> in_;
+    bool sided_ = false, blind_ = false;  // blind: without the network
+    std::vector<std::int32_t> side_;      // [lanes][H], or [H] zeros
+    std::vector<std::vector<std::int64_t>> statistics_;
     LastLayer layer_[kChannels];
     std::vector<std::vector<std::int32_t>> sums_;
     std::vector<Scratch> scratch_;
