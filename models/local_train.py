@@ -56,7 +56,12 @@ def observed(
 
 
 def samples(
-    images: list[data.Picture], config: HeadConfig, start: Prior, pixels: int, seed: int, threads: int
+    images: list[data.Picture],
+    config: HeadConfig,
+    pixels: int,
+    seed: int,
+    threads: int,
+    start: Prior = None,
 ) -> Samples:
     """What the head sees at random pixels of each picture: features and facts, channels first."""
     parts = []
@@ -173,7 +178,7 @@ def main(argv: list[str] | None = None) -> None:
         start = make_prior(pictures(args.data), head.config, args.prior, args.threads)
 
     def load(sources: list[str], pixels: int) -> Samples:
-        return samples(pictures(sources), head.config, start, pixels, args.seed, args.threads)
+        return samples(pictures(sources), head.config, pixels, args.seed, args.threads, start)
 
     train = cached(args.cache, "train", lambda: load(args.data, args.pixels))
     valid = cached(args.cache, "valid", lambda: load(args.valid, 2048))
