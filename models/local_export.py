@@ -19,6 +19,9 @@ from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 
 from .local import FEATURES, SCALE_OFFSET, Head, HeadConfig
+from .local_latents import PictureLatents
+from .local_latents import integers as latents_integers
+from .local_latents import load as load_latents
 
 _FIRST_M_MAX = 2400
 RATE = 0.0008  # of the last layer's learning while coding
@@ -72,10 +75,17 @@ def load_checkpoint(path: str | Path) -> tuple[Head, dict[str, Any]]:
 
 
 def export(
-    model: Head, notes: dict[str, Any], rate: float = RATE, prior: NDArray[np.int32] | None = None
+    model: Head,
+    notes: dict[str, Any],
+    rate: float = RATE,
+    prior: NDArray[np.int32] | None = None,
+    latents: PictureLatents | None = None,
 ) -> bytes:
     """The model file; `prior` are the sums that every fit starts from, see docs/local.md."""
     config, tensors = integers(model, rate)
+    if latents is not None:
+        more, its_tensors = latents_integers(latents)
+        config, tensors = config | more, tensors | its_tensors
     if prior is not None:
         tensors["prior"] = prior.astype(np.int32)
     return modelfile.dump("local", config, Graph({}, {}), tensors, notes=notes)
@@ -96,7 +106,8 @@ def main(argv: list[str] | None = None) -> None:
         "arguments": state["arguments"],
         "curve": state["curve"][-1:],
     }
-    data = export(head, notes, args.rate, prior)
+    latents = load_latents(state) if "latents" in state else None
+    data = export(head, notes, args.rate, prior, latents)
     args.out.write_bytes(data)
     print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
 

@@ -173,3 +173,13 @@ def integers(model: PictureLatents) -> tuple[dict[str, int], dict[str, NDArray[A
     }
     assert tensors["posterior_w"].shape == (STATISTICS + model.encoder, 2 * k)
     return {"latents": k, "encoder": model.encoder}, tensors
+
+
+def load(state: dict[str, Any]) -> PictureLatents:
+    """The latents of a checkpoint."""
+    tensors, config = state["latents"], state["latents_config"]
+    hidden = tensors["side"].shape[1]
+    kept = [tensors[name] for name in ("mean", "scale", "whiten")]
+    model = PictureLatents(config["latents"], config["encoder"], hidden, *kept, control=config["control"])
+    model.load_state_dict(tensors)
+    return model
