@@ -63,12 +63,17 @@ class Source:
         return torch.from_numpy(f).float() / FEATURE_UNIT, torch.from_numpy(m)
 
 
+def evenly(pictures: list[data.Picture], limit: int) -> list[data.Picture]:
+    """Up to `limit` of them."""
+    return pictures[:: max(1, len(pictures) // limit)][:limit]
+
+
 def look(name: str, config: HeadConfig, start: Prior, limit: int, threads: int) -> Source:
     """Up to `limit` pictures of a source, evenly chosen."""
     pictures = data.load(name)
     if len({p.shape for p in pictures}) != 1:
         raise ValueError(f"{name}: pictures of several sizes; make thumbnails of them with @SIZE")
-    pictures = pictures[:: max(1, len(pictures) // limit)][:limit]
+    pictures = evenly(pictures, limit)
     features, facts, sums = [], [], []
     for f, m in observed(pictures, config, start, threads):
         sums.append(statistics(f, m))
@@ -165,7 +170,7 @@ def main(argv: list[str] | None = None) -> None:
     head, _ = load_checkpoint(args.init)
     head.config = replace(head.config, ridge=args.ridge)
     spread = spreads()
-    some = [p for name in args.data for p in data.load(name)[:: max(1, len(data.load(name)) // 300)]]
+    some = [picture for name in args.data for picture in evenly(data.load(name), 300)]
     start = make_prior(some, head.config, args.prior, args.threads)
     train = [look(name, head.config, start, args.limit, args.threads) for name in args.data]
     held = [look(name, head.config, start, args.limit, args.threads) for name in args.valid]
