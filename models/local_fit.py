@@ -13,7 +13,7 @@ a fast one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bbcodec.errors import FormatError
 from bbcodec.local import blocks
-from bbcodec.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, VIEWS, Delta, Fitted, turn
+from bbcodec.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, Delta, Fitted, turn
 from bbcodec.local.model import LocalModel
 from bbcodec.local.native import observe, plan
 from bbcodec.modelfile import Model
@@ -36,14 +37,19 @@ from .local import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign
 CODED = 100_000.0
 LEARNED = 33_000.0
 
-SEARCH = 0.4  # share of the time for turns and numbers
-WHOLE = 1 << 18  # pixels up to which a picture is always taken whole
-CROP = 384  # pixels of a side, of larger ones
+SEARCH, SEARCH_LARGE = 0.9, 0.5  # share of the time for turns and numbers; of large pictures
+LARGE = 1 << 20  # pixels of those
+LEARNABLE = 300_000  # pixels, below which changes of the network do not pay
+STAGES = (0.35, 0.25, 0.4)  # shares of that for all turns, for the best of them, and for the numbers
+FINALISTS = 3  # turns
+CROP = 320  # pixels of a side, where a picture is not tried whole
+LEAST = 1 << 16  # pixels of a trial
 
 BATCH = 1536  # pixels a step
 RATE = 0.05  # units a step
-PRICE = 4.0  # bits for a unit of change
+PRICE = 20.0  # bits for a unit of change
 SELECT = 0.6  # share of the steps that pay it
+LEAST_STEPS = 50
 CONFIDENCE = 4.0  # units that a sign has to move before it flips
 SHIFTS = {
     SIGNS: 0,
@@ -60,28 +66,24 @@ SPEEDS = {"out_w": 0.3, "out_b": 0.3}  # of learning, where not 1
 Stop = Callable[[], bool]
 
 
-class Interrupted(Exception):
-    """The caller asked to stop."""
-
-
 class Budget:
-    """Nominal seconds, and the steps that a progress callback sees."""
+    """Nominal seconds, what a progress callback sees of them, and whether the caller wants no more."""
 
     def __init__(self, seconds: float, progress: Progress | None, stop: Stop | None):
-        self.total, self.spent, self._progress, self._stop = seconds, 0.0, progress, stop
+        self.total, self.spent, self.stopped = seconds, 0.0, False
+        self._progress, self._stop = progress, stop
 
     def spend(self, seconds: float) -> None:
-        """Count work that was done; `Interrupted` if the caller does not want more."""
+        """Count work that was done."""
         self.spent += seconds
         if self._progress is not None:
-            self._progress(
-                min(round(10 * self.spent), round(10 * self.total)), max(1, round(10 * self.total))
-            )
-        if self._stop is not None and self._stop():
-            raise Interrupted
+            total = math.ceil(10 * self.total)
+            self._progress(min(round(10 * self.spent), total), total)
+        self.stopped = self.stopped or (self._stop is not None and self._stop())
 
     @property
     def left(self) -> float:
+        """Seconds that are not spent."""
         return self.total - self.spent
 
 
@@ -96,30 +98,35 @@ class Trials:
 
     def __init__(self, parts: Sequence[Pixels], pixels: int, model: Model, budget: Budget):
         self.parts, self.model, self.budget = parts, model, budget
-        self.size = sum(part.shape[0] * part.shape[1] for part in parts)
-        self.factor = pixels / self.size
+        size = sum(part.shape[0] * part.shape[1] for part in parts)
+        self.factor = pixels / size
+        self.seconds = size * parts[0].shape[2] / 3 / CODED  # nominal time of one trial
         self._known: dict[bytes, float] = {}
 
-    def seconds(self) -> float:
-        """Nominal time of one trial."""
-        return self.size * self.parts[0].shape[2] / 3 / CODED
-
     def bits(self, fitted: Fitted) -> float:
-        """Bits of the picture and of the fit, as far as the parts tell."""
+        """Bits of the picture and of the fit, as far as the parts tell; infinite for what is no model."""
         key = fitted.pack()
         if key not in self._known:
-            model = LocalModel.from_model(fitted.apply(self.model))
+            try:
+                model = LocalModel.from_model(fitted.apply(self.model))
+            except FormatError:
+                return math.inf
             total = 0.0
             for part in self.parts:
                 _, freq = plan([turn(part, fitted.view)], model)
                 total += float((20 - np.log2(freq)).sum())
             self._known[key] = total * self.factor + 8 * len(key)
-            self.budget.spend(self.seconds())
+            self.budget.spend(self.seconds)
         return self._known[key]
 
-    def best(self, candidates: Sequence[Fitted]) -> Fitted:
-        """The candidate of fewest bits, the first of equals."""
-        return min(candidates, key=self.bits)
+    def ranked(self, candidates: Sequence[Fitted]) -> list[Fitted]:
+        """The candidates that there was time for, by their bits; at least one."""
+        tried = []
+        for candidate in candidates:
+            if not self.budget.stopped or not tried:
+                tried.append(candidate)
+                self.bits(candidate)
+        return sorted(tried, key=self.bits)
 
 
 def fit(
@@ -148,93 +155,115 @@ def fit(
         It may change nothing at all.
     """
     budget = Budget(seconds, progress, stop)
-    best = Fitted()
-    try:
-        with _one_thread():
-            for best in _search(image, model, budget):
-                pass
-            best = _learn(image, model, best, budget, seed)
-    except Interrupted:
-        pass
-    return best
+    with _one_thread():
+        best = _numbers(image, model, _turned(image, model, budget), budget)
+        return best if budget.stopped else _learn(image, model, best, budget, seed)
 
 
 def crops(image: Pixels, pixels: float) -> list[Pixels]:
-    """The blocks of a picture, or crops of `CROP` squared spread over it, of about so many pixels in all."""
+    """The blocks of a picture if it has at most so many pixels, or else crops spread over it."""
     height, width = image.shape[:2]
-    if height * width <= max(pixels, WHOLE):
+    pixels = max(pixels, LEAST)
+    if height * width <= 1.5 * pixels:
         return [np.ascontiguousarray(image[place]) for place in blocks.cut(height, width)]
     h, w = min(height, CROP), min(width, CROP)
-    count = max(1, pixels / (h * w))
-    down = max(1, min(height // h, round(math.sqrt(count * height / width * w / h))))
+    count = pixels / (h * w)
+    down = max(1, min(height // h, round(math.sqrt(count * height * w / (width * h)))))
     across = max(1, min(width // w, round(count / down)))
-    rows = [round((height - h) * (i + 0.5) / down) for i in range(down)]
-    columns = [round((width - w) * (i + 0.5) / across) for i in range(across)]
+    rows = [int((height - h) * (i + 0.5) / down) for i in range(down)]
+    columns = [int((width - w) * (i + 0.5) / across) for i in range(across)]
     return [np.ascontiguousarray(image[y : y + h, x : x + w]) for y in rows for x in columns]
 
 
-def _search(image: Pixels, model: Model, budget: Budget) -> Iterator[Fitted]:
-    """Turns and numbers: better and better ones."""
-    pixels, channels = image.shape[0] * image.shape[1], image.shape[2]
-    allowed = SEARCH * budget.total * CODED * 3 / channels
-    turns = [Fitted(view=v) for v in range(VIEWS if channels == 3 else SWAP_CHANNELS)]
-    best = Fitted()
-    trials = Trials(crops(image, allowed / (len(turns) + 8)), pixels, model, budget)
-    config = model.config
-    best = trials.best(turns)
-    yield best
-
-    def tried(key: str, values: Sequence[Any]) -> Fitted:
-        options = [best]
-        for value in values:
-            changed = replace(best, config={**best.config, key: value})
-            options += [changed] if _sound(changed, model) else []
-        return trials.best(options)
-
-    slow, fast = config["forget"]
-    best = tried("forget", [[slow, f] for f in (fast - 2, fast + 2)])
-    yield best
-    slow, fast = best.config.get("forget", config["forget"])
-    best = tried("forget", [[slow, fast + (2 if fast > config["forget"][1] else -1)], [slow + 1, fast]])
-    yield best
-    best = tried("rate_q", [config["rate_q"] * 5 // 8, config["rate_q"] * 3 // 2])
-    yield best
-    yield tried("ridge", [max(1, config["ridge"] // 4), config["ridge"] * 4])
+def _search_seconds(image: Pixels, budget: Budget) -> float:
+    return budget.total * (SEARCH_LARGE if image.shape[0] * image.shape[1] > LARGE else SEARCH)
 
 
-def _sound(fitted: Fitted, model: Model) -> bool:
-    from bbcodec.errors import FormatError
+def _trials(image: Pixels, model: Model, budget: Budget, seconds: float, count: int) -> Trials:
+    """Trials of which so many take about so long."""
+    parts = crops(image, seconds / count * CODED * 3 / image.shape[2])
+    return Trials(parts, image.shape[0] * image.shape[1], model, budget)
 
-    try:
-        fitted.apply(model)
-    except (FormatError, ValueError):
-        return False
-    return True
+
+def _turned(image: Pixels, model: Model, budget: Budget) -> Fitted:
+    """The best turn: all on a small part of the picture, the best of them on more."""
+    first, second, _ = (share * _search_seconds(image, budget) for share in STAGES)
+    turns = [Fitted(view=view) for view in range(SWAP_CHANNELS)]
+    ranked = _trials(image, model, budget, first, len(turns)).ranked(turns)
+    finalists = [Fitted(), *(f for f in ranked[:FINALISTS] if f.view)]
+    trials = _trials(image, model, budget, second, len(finalists) + 1)
+    best = trials.ranked(finalists)[0]
+    if image.shape[2] == 3:
+        best = trials.ranked([best, Fitted(view=best.view | SWAP_CHANNELS)])[0]
+    return best
+
+
+def _numbers(image: Pixels, model: Model, best: Fitted, budget: Budget) -> Fitted:
+    """The best numbers, by steps from those of the model as long as there is time."""
+    seconds = STAGES[2] * _search_seconds(image, budget)
+    trials = _trials(image, model, budget, seconds, 12)
+    end = budget.spent + seconds
+    waiting = list(_STEPS)
+    while waiting and budget.spent + trials.seconds < end and not budget.stopped:
+        key, step = waiting.pop(0)
+        value = step(best.config.get(key, model.config[key]))
+        changed = replace(best, config={**best.config, key: value})
+        if value is not None and trials.ranked([best, changed])[0] is changed:
+            best = changed
+            waiting.insert(0, (key, step))
+    return best
+
+
+def _paced(predictor: int, more: int) -> Callable[[list[int]], list[int] | None]:
+    """A step of one predictor's rate of forgetting."""
+
+    def step(rates: list[int]) -> list[int] | None:
+        if predictor >= len(rates):
+            return None
+        changed = list(rates)
+        changed[predictor] += more * (1 if rates[predictor] < 5 else 2)
+        return changed if 1 <= changed[predictor] <= 31 else None
+
+    return step
+
+
+_STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("forget", _paced(1, 1)),
+    ("forget", _paced(1, -1)),
+    ("rate_q", lambda rate: rate * 5 // 8),
+    ("rate_q", lambda rate: rate * 3 // 2),
+    ("forget", _paced(0, 1)),
+    ("forget", _paced(0, -1)),
+    ("ridge", lambda ridge: ridge * 4),
+    ("ridge", lambda ridge: max(1, ridge // 4)),
+)
 
 
 def _learn(image: Pixels, model: Model, start: Fitted, budget: Budget, seed: int) -> Fitted:
     """Changes of the network."""
     pixels, channels = image.shape[0] * image.shape[1], image.shape[2]
+    if pixels < LEARNABLE:
+        return start
     parts = crops(image, budget.left / 4 * CODED * 3 / channels)
     whole = sum(part.shape[0] * part.shape[1] for part in parts) == pixels
-    judged = parts if whole or len(parts) < 4 else parts[::4]
-    learned = parts if judged is parts else [part for i, part in enumerate(parts) if i % 4]
-    trials = Trials(judged, pixels, model, budget)
+    apart = not whole and len(parts) >= 4  # then what is learned is judged by what was not learned from
+    trials = Trials(parts[::4] if apart else parts, pixels, model, budget)
+    learned = [part for i, part in enumerate(parts) if i % 4] if apart else parts
+    size = sum(part.shape[0] * part.shape[1] for part in learned)
+    seconds = budget.left - 2 * trials.seconds - size * channels / 3 / CODED
+    steps = int(seconds * LEARNED * 3 / channels / BATCH)
+    if steps < LEAST_STEPS:
+        return start
     local = LocalModel.from_model(start.apply(model))
     seen = []
     for part in learned:
         seen.append(observe(turn(part, start.view), local))
         budget.spend(part.shape[0] * part.shape[1] * channels / 3 / CODED)
-    samples = tuple(np.ascontiguousarray(np.concatenate(of).swapaxes(0, 1)) for of in zip(*seen, strict=True))
-    time = budget.left - 3 * trials.seconds()
-    steps = int(time * LEARNED * 3 / channels / BATCH)
-    if steps < 20:
-        return start
+    features, facts = (np.concatenate(of).swapaxes(0, 1) for of in zip(*seen, strict=True))
     head = FitHead(local)
-    head.learn(samples, steps, pixels * channels, budget, seed)
-    deltas = head.deltas(model)
-    coarse = {name: delta for name, delta in deltas.items() if name not in ("out_w", SIGNS)}
-    return trials.best([start, replace(start, deltas=deltas), replace(start, deltas=coarse)])
+    head.learn(features, facts, steps, pixels * channels, budget, seed)
+    changed = replace(start, deltas=head.deltas())
+    return min(start, changed, key=trials.bits)
 
 
 class FitHead:
@@ -290,9 +319,23 @@ class FitHead:
         out_b = self.out_b + c["out_b"] * 2.0 ** (SHIFTS["out_b"] - 20)
         return torch.baddbmm(out_b[:channels], last, out_w[:channels])
 
-    def learn(self, samples: Any, steps: int, count: int, budget: Budget, seed: int) -> None:
-        """Take so many steps; `count` is the number of samples of the whole picture."""
-        features, facts = samples
+    def learn(
+        self,
+        features: NDArray[np.int8],
+        facts: NDArray[np.int32],
+        steps: int,
+        count: int,
+        budget: Budget,
+        seed: int,
+    ) -> None:
+        """Take so many steps.
+
+        Parameters
+        ----------
+        features : [C, pixels, 48]
+        facts : [C, pixels, 3], as of `bbcodec.local.native.observe`.
+        count : samples of the whole picture.
+        """
         pixels, spread = features.shape[1], spreads()
         rng = np.random.default_rng(seed)
         order, at = rng.permutation(pixels), 0
@@ -303,6 +346,8 @@ class FitHead:
         for change in self.changes.values():
             change.requires_grad_(True)
         for step in range(steps):
+            if budget.stopped:
+                break
             rate = RATE * min(1.0, (step + 1) / 30) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
             if step == int(SELECT * steps):
                 kept = {name: (change.detach() != 0).float() for name, change in self.changes.items()}
@@ -326,8 +371,8 @@ class FitHead:
                         change.copy_(change.sign() * torch.relu(change.abs() - pace * (PRICE / count)))
             budget.spend(batch * len(features) / 3 / LEARNED)
 
-    def deltas(self, model: Model) -> dict[str, Delta]:
-        """What is left of the changes, rounded; within what the tensors can hold."""
+    def deltas(self) -> dict[str, Delta]:
+        """What is left of the changes, rounded."""
         found = {}
         for name, change in self.changes.items():
             value = change.detach().double().numpy()
@@ -340,27 +385,11 @@ class FitHead:
             positions = np.flatnonzero(flat)
             if len(positions):
                 found[name] = Delta(SHIFTS[name], positions, flat[positions])
-        return _within(found, model)
+        return found
 
 
 def _activated(x: Tensor) -> Tensor:
     return _Rounded.apply(torch.relu(x).clamp(max=ACTIVATION_LIMIT))
-
-
-def _within(deltas: Mapping[str, Delta], model: Model) -> dict[str, Delta]:
-    """Drop changes that would leave int8: of `SHARED` first, then of ``first_w``."""
-    weights = model.tensors["first_w"].astype(np.int64)
-    rows = weights.reshape(len(weights), -1)
-    kept = dict(deltas)
-    for name, target in ((SHARED, rows), ("first_w", rows.reshape(1, -1))):
-        delta = kept.get(name)
-        if delta is None:
-            continue
-        changed = target[:, delta.positions] + (delta.values << delta.shift)
-        fits = ((changed >= -128) & (changed <= 127)).all(0)
-        kept[name] = Delta(delta.shift, delta.positions[fits], delta.values[fits])
-        target[:, kept[name].positions] += kept[name].values << delta.shift
-    return {name: delta for name, delta in kept.items() if len(delta.positions)}
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class Fitted:
     ----------
     view : how the picture is turned before it is coded, of `MIRROR_COLUMNS`, `MIRROR_ROWS`, `TRANSPOSE` and
         `SWAP_CHANNELS`.
-    config : new values of the model's ``rate_q`` (int), ``forget`` (list of two), ``ridge`` (int).
+    config : new values of the model's ``rate_q`` (int), ``forget`` (list), ``ridge`` (int).
     deltas : changes of tensors, by name.
     """
 
@@ -84,7 +84,7 @@ class Fitted:
         for key in _KNOBS:
             if key in self.config:
                 value = self.config[key]
-                out.append(bytes(value) if isinstance(value, list) else varint(value))
+                out.append(bytes([len(value), *value]) if isinstance(value, list) else varint(value))
         for number, name in enumerate(TENSORS):
             delta = self.deltas.get(name)
             if delta is not None and len(delta.positions):
@@ -142,7 +142,7 @@ def unpack(payload: Buffer, offset: int = 0) -> Fitted:
     config: dict[str, Any] = {}
     for i, key in enumerate(_KNOBS):
         if flags >> i & 1:
-            config[key] = list(reader.take(2, key)) if key == "forget" else reader.varint(key)
+            config[key] = list(reader.take(reader.u8(key), key)) if key == "forget" else reader.varint(key)
     deltas: dict[str, Delta] = {}
     last = -1
     while reader.left:
@@ -179,7 +179,7 @@ def _mirrored(image: NDArray[Any], view: int) -> NDArray[Any]:
 
 
 def _changed(tensor: NDArray[Any], delta: Delta, name: str) -> NDArray[Any]:
-    """The tensor with a delta; values wrap nowhere: they are checked against its type."""
+    """The tensor with a delta; sums are clamped to the range of its type."""
     size = {SIGNS: 64 * tensor.size, SHARED: tensor.size // len(tensor)}.get(name, tensor.size)
     if len(delta.positions) and int(delta.positions[-1]) >= size:
         raise FormatError(f"section FITT: position {delta.positions[-1]} in tensor {name!r} of {size}")
@@ -191,9 +191,7 @@ def _changed(tensor: NDArray[Any], delta: Delta, name: str) -> NDArray[Any]:
     wide = tensor.astype(np.int64).reshape(-1, size)
     wide[:, delta.positions] += delta.values << delta.shift
     info = np.iinfo(tensor.dtype)
-    if wide.min() < info.min or wide.max() > info.max:
-        raise FormatError(f"section FITT: a value of tensor {name!r} leaves {tensor.dtype}")
-    return _frozen(wide.astype(tensor.dtype).reshape(tensor.shape))
+    return _frozen(wide.clip(info.min, info.max).astype(tensor.dtype).reshape(tensor.shape))
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
