@@ -61,6 +61,9 @@ SHIFTS = {
     "out_w": 15,
     "out_b": 16,
 }
+# The last layer learns along, so that the others fit what it comes to while coding; its own changes are not
+# worth their bytes, as it learns them then anyway.
+UNSENT = ("out_w", "out_b")
 SPEEDS = {"out_w": 0.3, "out_b": 0.3}  # of learning, where not 1
 
 Stop = Callable[[], bool]
@@ -190,6 +193,8 @@ def _turned(image: Pixels, model: Model, budget: Budget) -> Fitted:
     first, second, _ = (share * _search_seconds(image, budget) for share in STAGES)
     turns = [Fitted(view=view) for view in range(SWAP_CHANNELS)]
     ranked = _trials(image, model, budget, first, len(turns)).ranked(turns)
+    if budget.stopped:
+        return ranked[0]
     finalists = [Fitted(), *(f for f in ranked[:FINALISTS] if f.view)]
     trials = _trials(image, model, budget, second, len(finalists) + 1)
     best = trials.ranked(finalists)[0]
@@ -375,6 +380,8 @@ class FitHead:
         """What is left of the changes, rounded."""
         found = {}
         for name, change in self.changes.items():
+            if name in UNSENT:
+                continue
             value = change.detach().double().numpy()
             if name == SIGNS:
                 flipped = (self.signs.numpy() >= 0) != (self.signs.numpy() + value >= 0)
