@@ -20,7 +20,7 @@ from bbcodec import classic, container, planes
 from bbcodec import metadata as meta
 from bbcodec.container import Buffer, Header, Limits
 from bbcodec.contents import chains_of, mode_of, palette_of, parts_of
-from bbcodec.encoder import Encoder, Progress
+from bbcodec.encoder import Encoder, Fitting, Progress, Stop
 from bbcodec.errors import BBCodecError, FormatError, OptionError
 from bbcodec.metadata import Metadata
 from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, model_for
@@ -46,6 +46,9 @@ def compress(
     backend: str | None = None,
     verify: bool = True,
     progress: Progress | None = None,
+    fit: float | None = None,
+    seed: int = 0,
+    stop: Stop | None = None,
 ) -> bytes:
     """Compress a picture losslessly into the bytes of a ``.bb`` file.
 
@@ -74,7 +77,17 @@ def compress(
     verify : bool
         Decode the result and compare every pixel before returning it.
     progress : callable, optional
-        Called with (tiles done, tiles in all) by the learned method.
+        Called with (tiles done, tiles in all) by the learned method; before, with (work done, work in all)
+        of a fit.
+    fit : float, optional
+        Seconds (of one core of 2.5 GHz) to fit a model of the family `local` to this picture with; what is
+        found is put into the result if that makes it smaller. Needs the extra ``train``. The result depends
+        on the seconds and the seed, not on the clock.
+    seed : int
+        Of the fit.
+    stop : context manager, optional
+        Entered while fitting. It gives a callable that is asked now and then; once that returns true, what
+        was found so far is taken.
 
     Returns
     -------
@@ -109,6 +122,11 @@ def compress(
     if method == "learned" and picture.mode in _NOT_LEARNED:
         raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
     encoder = Encoder(picture, mode, model, embed_model, _threads(threads), backend, progress)
+    if fit is not None:
+        if method == "classic":
+            raise OptionError("method 'classic' has no model to fit")
+        encoder.fitting = Fitting(fit, seed, stop)
+        encoder.fitting.fitter(encoder.model_at_hand())  # an error comes before the work
     if method == "learned":
         sections = encoder.learned()
     elif method == "auto" and picture.mode in ("RGB", "RGBA"):
@@ -213,6 +231,7 @@ def decompress_picture(
                 threads=_threads(threads),
                 backend=backend,
                 progress=progress,
+                **_fitted(parsed),
             )
         if len(parts) == 1:
             pixels = samples.reshape(mode.shape(height, width))
@@ -231,6 +250,12 @@ def decompress_picture(
             f"decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
         )
     return picture
+
+
+def _fitted(parsed: container.Container) -> dict[str, Any]:
+    """The option of the learned coder for a file that changes its model."""
+    section = parsed.one(container.FITTED)
+    return {} if section is None else {"fitted": section}
 
 
 def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:

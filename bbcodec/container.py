@@ -37,9 +37,10 @@ _FLAGS = 0x01
 
 PALETTE = "PLTE"
 MODEL = "MODL"
+FITTED = "FITT"
 CHAINS = "CHNS"
 CLASSIC = "CLSC"
-CRITICAL = frozenset({PALETTE, MODEL, CHAINS, CLASSIC})
+CRITICAL = frozenset({PALETTE, MODEL, FITTED, CHAINS, CLASSIC})
 END = b"\0"
 """The end marker, where the type of another section would begin. It is no letter, so that a damaged one is
 not taken for a section; nothing stands behind it, so that a damaged type is not taken for the end."""

@@ -42,6 +42,8 @@ class Info:
     model_embedded : bool
     learned : dict or None
         Chains, tiles, latents, and the initial bits not got back, as the learned coder reports them.
+    fit : dict or None
+        Bytes of the section that changes the model for this picture, and what it changes.
     metadata : dict
         Sizes in bytes of ICC, EXIF, XMP; DPI, text and colour key themselves.
     digest : str
@@ -62,6 +64,7 @@ class Info:
     model_id: str | None
     model_embedded: bool
     learned: dict[str, Any] | None
+    fit: dict[str, Any] | None
     metadata: dict[str, Any]
     digest: str
 
@@ -127,6 +130,7 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
         model_id=model_id_of(stored) if stored else None,
         model_embedded=stored is not None and len(stored.payload) > MODEL_ID_SIZE,
         learned=_inspect(parsed, chains) if chains else None,
+        fit=_fit(parsed),
         metadata={key: value for key, value in kept.items() if value not in (None, ())},
         digest=header.digest.hex(),
     )
@@ -162,6 +166,8 @@ def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
             )
         seen |= mask
         out.append((section, mask))
+    if parsed.one(container.FITTED) and not parsed.one(container.CHAINS):
+        raise FormatError(f"file: section {container.FITTED} without section {container.CHAINS}")
     if seen != planes.every(mode):
         raise FormatError(
             f"file: sections hold the planes {seen:#x}, mode {mode.name} has {planes.every(mode):#x}"
@@ -188,6 +194,16 @@ def chains_of(section: Section) -> list[memoryview]:
     chains = [reader.take(size, f"chain {i}") for i, size in enumerate(sizes)]
     reader.finish()
     return chains
+
+
+def _fit(parsed: Container) -> dict[str, Any] | None:
+    """What a fit changes, as far as it tells without the model."""
+    section = parsed.one(container.FITTED)
+    if section is None:
+        return None
+    from bbcodec.local.fitted import unpack
+
+    return {"bytes": section.size, **unpack(section.payload, section.offset).summary()}
 
 
 def _inspect(parsed: Container, section: Section) -> dict[str, Any]:

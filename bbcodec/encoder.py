@@ -6,13 +6,21 @@ The container around the sections, and the check of the result, are `bbcodec.api
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bbcodec import classic, container, planes
 from bbcodec.choose import choose
 from bbcodec.container import Section, varint
+from bbcodec.errors import OptionError
 from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, load, model_bytes
 from bbcodec.palettes import pack_palette, paint
 from bbcodec.pictures import Mode, Palette, Picture
@@ -20,9 +28,10 @@ from bbcodec.pictures import Mode, Palette, Picture
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["Encoder", "Progress"]
+__all__ = ["Encoder", "Fitting", "Progress", "Stop"]
 
 Progress: TypeAlias = Callable[[int, int], None]
+Stop: TypeAlias = AbstractContextManager[Callable[[], bool]]
 
 # A learned result above this part of the extrapolated WebP size is "poor": the classic method is tried after
 # all.
@@ -33,6 +42,46 @@ _POOR_QUICK = 0.8
 # Bytes of colours from which the palette (at most 1 KiB) is not coded as their order: it does not weigh, and
 # looking for the colours of a large picture takes time.
 _ORDERED = 2**17
+# Bytes around the payload of a section: type, length and CRC-32, and what others' lengths may grow by.
+_AROUND = 12
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a model is to be fitted to a picture: nominal seconds, a seed, and what asks to stop."""
+
+    seconds: float
+    seed: int = 0
+    stop: Stop | None = None
+
+    def fitter(self, model: Model) -> ModuleType:
+        """Return the module that fits.
+
+        Raises
+        ------
+        OptionError
+            The time or the model does not do, or something that fitting needs is not installed.
+        """
+        if not 0 < self.seconds < math.inf:
+            raise OptionError(f"fit is {self.seconds} seconds, expected more than 0")
+        if model.family != "local":
+            raise OptionError(f"a model of the family {model.family!r} cannot be fitted, only one of 'local'")
+        try:
+            importlib.import_module("torch")
+        except ModuleNotFoundError:
+            raise OptionError("fitting needs PyTorch: pip install 'bbcodec[train]'") from None
+        from bbcodec.engine import select
+
+        if "native" not in select.available():
+            raise OptionError("fitting needs the C++ module, which is not built here")
+        return importlib.import_module("bbcodec.models.local_fit")
+
+    def section(self, image: NDArray[np.uint8], model: Model, progress: Progress | None) -> Section | None:
+        """Fit the model to samples [H, W, C]; None if nothing was found that pays."""
+        fitter = self.fitter(model)
+        with self.stop or nullcontext() as stop:
+            found = fitter.fit(image, model, self.seconds, seed=self.seed, progress=progress, stop=stop)
+        return None if found.trivial else Section(container.FITTED, found.pack())
 
 
 @dataclass
@@ -47,6 +96,7 @@ class Encoder:
     backend: str | None
     progress: Progress | None
     loaded: Model | None = None
+    fitting: Fitting | None = None
 
     def classic(self, mask: int = 0) -> list[Section]:
         """Code the planes of a mask (all by default) with the classic method."""
@@ -80,22 +130,35 @@ class Encoder:
         """Code the colour samples (their high bytes) with the model, the rest with the classic method."""
         from bbcodec import learned
 
-        model = self._model()
+        model = self.model_at_hand()
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
         coded = learned.encode(
             colours, model, threads=self.threads, backend=self.backend, progress=self.progress
         )
+        changes: list[Section] = []
+        if self.fitting is not None and (fitted := self.fitting.section(colours, model, self.progress)):
+            again = learned.encode(
+                colours,
+                model,
+                threads=self.threads,
+                backend=self.backend,
+                progress=self.progress,
+                fitted=fitted,
+            )
+            if _total(again.chains) + len(fitted.payload) + _AROUND < _total(coded.chains):
+                coded, changes = again, [fitted]
         stored = bytes.fromhex(model.id) + (model_bytes(self.model, model) if self.embed_model else b"")
         lengths = b"".join(varint(len(chain)) for chain in coded.chains)
         payload = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths + b"".join(coded.chains)
-        sections = [Section(container.MODEL, stored), Section(container.CHAINS, payload)]
+        sections = [Section(container.MODEL, stored), *changes, Section(container.CHAINS, payload)]
         every = planes.every(self.mode)
         for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):
             if mask & every:
                 sections += self.classic(mask & every)
         return sections
 
-    def _model(self) -> Model:
+    def model_at_hand(self) -> Model:
+        """Return the model, loaded when it is first needed."""
         self.loaded = self.loaded or load(self.model)
         return self.loaded
 
@@ -104,10 +167,10 @@ class Encoder:
         from bbcodec import learned
 
         if self.model != DEFAULT_MODEL:
-            self._model()  # a wrong name is an error, whatever the picture
+            self.model_at_hand()  # a wrong name is an error, whatever the picture
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
         choice = choose(
-            colours, lambda crop: learned.estimate_bits(crop, self._model(), backend=self.backend)
+            colours, lambda crop: learned.estimate_bits(crop, self.model_at_hand(), backend=self.backend)
         )
         if not choice.learned:
             return self.classic()
@@ -120,6 +183,10 @@ class Encoder:
         ):
             found = min(self.classic(), found, key=_size)
         return found
+
+
+def _total(chains: Sequence[bytes]) -> int:
+    return sum(map(len, chains))
 
 
 def _size(sections: list[Section]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+from bbcodec.container import Section
 from bbcodec.modelfile import Model
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress
 
@@ -64,6 +65,7 @@ def encode(
     threads: int = 0,
     backend: str | None = None,
     progress: Progress | None = None,
+    fitted: Section | None = None,
 ) -> EncodedPixels:
     """Encode pixels.
 
@@ -74,11 +76,17 @@ def encode(
     threads : 0 for one per CPU. The bytes do not depend on it.
     backend : see `bbcodec.engine.select`; the bytes do not depend on it.
     progress : called with (parts done, parts) from worker threads.
+    fitted : section that changes the model and turns the picture, or None.
 
     Returns
     -------
     EncodedPixels
     """
+    if fitted is not None:
+        from bbcodec.local import fitted as fits
+
+        change = fits.unpack(fitted.payload, fitted.offset)
+        image, model = fits.turn(image, change.view), change.apply(model)
     return _coder(model).encode(image, model, threads=threads, backend=backend, progress=progress)
 
 
@@ -92,17 +100,26 @@ def decode(
     threads: int = 0,
     backend: str | None = None,
     progress: Progress | None = None,
+    fitted: Section | None = None,
 ) -> Pixels:
     """Decode what `encode` made: uint8 [height, width, channels].
 
     Raises
     ------
     FormatError
-        The number of payloads does not fit the size, or one is not sound.
+        The number of payloads does not fit the size, or a payload or the section of the fit is not sound.
     """
-    return _coder(model).decode(
+    view = 0
+    if fitted is not None:
+        from bbcodec.local import fitted as fits
+
+        change = fits.unpack(fitted.payload, fitted.offset)
+        model, view = change.apply(model), change.view
+        height, width = fits.turned_size(height, width, view)
+    image = _coder(model).decode(
         chains, height, width, channels, model, threads=threads, backend=backend, progress=progress
     )
+    return fits.turn_back(image, view) if view else image
 
 
 def inspect(

@@ -234,7 +234,7 @@ def overview(sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]]) -> str:
     return markdown(heads, [[label, *(rates.get((name, label), "") for name in sets)] for label in labels])
 
 
-def conditions(profiles: list[str], wanted: list[str]) -> list[str]:
+def conditions(profiles: list[str], wanted: list[str], fit: float | None) -> list[str]:
     """Return what was run, with versions, settings and model ids, a line each."""
     lines = [f"bbcodec {version('bbcodec')}, {THREADS} thread; NumPy {np.__version__}, {machine()}"]
     for profile in profiles:
@@ -242,6 +242,8 @@ def conditions(profiles: list[str], wanted: list[str]) -> list[str]:
         lines.append(f"bbcodec {profile}: method=learned, model {model.id} ({model.nbytes:,} bytes)")
     if profiles:
         lines.append("bbcodec as shipped: all options at their defaults")
+    if fit is not None:
+        lines.append(f"bbcodec as shipped, fit {fit:g} s: fit={fit:g} (seconds of one core of 2.5 GHz)")
     lines += [f"{peer.title}: {peer.settings}; {peer.library}" for peer in peers(wanted)[0]]
     return lines
 
@@ -332,7 +334,7 @@ def main() -> None:
             sets[name] = (pictures, records(pictures, rows + peer_rows(pictures, wanted, cache)))
     finally:
         cache.save()
-    lines = conditions(profiles, wanted)
+    lines = conditions(profiles, wanted, fit)
     print(report(sets, lines, skipped, options.limit))
     if options.json is not None:
         content = {

@@ -3,15 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import signal
 import time
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, compressed_name, open_output, plan, remove_source
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+
+if TYPE_CHECKING:
+    from bbcodec.contents import Info
 
 __all__ = ["compress"]
 
@@ -33,6 +40,16 @@ def compress(
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Put the model into the file, which then decodes anywhere.")
     ] = False,
+    fit: Annotated[
+        float | None,
+        typer.Option(
+            "--fit",
+            metavar="SECONDS",
+            help="Fit the model to each image for so long (on one core of 2.5 GHz; needs PyTorch), and store "
+            "what it changes where that makes the file smaller. Ctrl-C ends the fit, not the program.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the fit.")] = 0,
     verify: Annotated[
         bool,
         typer.Option(
@@ -60,6 +77,8 @@ def compress(
         refuse("--rm and --no-verify exclude each other")
     if method == "classic" and (model is not None or embed_model):
         refuse("--method classic uses no model")
+    if fit is not None:
+        _check_fit(fit, method, model)
     reporter = Reporter(quiet, verbose)
     jobs = plan(
         inputs,
@@ -90,6 +109,9 @@ def compress(
                 backend=backend,
                 verify=verify,
                 progress=progress,
+                fit=fit,
+                seed=seed,
+                stop=_stopping(reporter),
                 **choice,
             )
             file.write(data)
@@ -97,7 +119,8 @@ def compress(
             remove_source(job, data)
         seconds = time.perf_counter() - started
         bits = 8 * len(data) / picture.pixels.size
-        how = contents.info(data).method
+        report = contents.info(data)
+        how = report.method
         record = {
             "input": job.source,
             "output": job.target,
@@ -110,6 +133,8 @@ def compress(
             "bits_per_dim": bits,
             "seconds": seconds,
         }
+        if fit is not None:
+            record["fit_bytes"] = report.fit["bytes"] if report.fit else 0
         what = f"{len(source)} -> {len(data)} bytes, {bits:.3f} bits/dim, {how}"
         if job.target == STREAM:
             reporter.detail(f"{shown(job.source)}: {what}")
@@ -117,6 +142,51 @@ def compress(
             reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
         checked = ", verified" if verify else ""
         reporter.detail(f"  {picture.width} x {picture.height} {picture.mode}, {seconds:.2f} s{checked}")
+        if fit is not None:
+            reporter.detail(f"  {_fitted(report)}")
         return record
 
     reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
+
+
+def _check_fit(seconds: float, method: str, model: str | None) -> None:
+    """Refuse what cannot be fitted; what is wrong with the model file itself is each image's error."""
+    from bbcodec.encoder import Fitting
+    from bbcodec.errors import BBCodecError, OptionError
+    from bbcodec.models_at_hand import DEFAULT_MODEL, load
+
+    if method == "classic":
+        refuse("--method classic has no model to fit")
+    try:
+        Fitting(seconds).fitter(load(model or DEFAULT_MODEL))
+    except OptionError as error:
+        refuse(f"--fit: {error}")
+    except (BBCodecError, OSError):
+        pass
+
+
+def _fitted(report: Info) -> str:
+    """Return what came of a fit."""
+    if report.fit is not None:
+        return f"fitted: {report.fit['bytes']} bytes of changes"
+    return "not fitted: " + ("nothing that pays was found" if report.learned else "no model codes this image")
+
+
+@contextlib.contextmanager
+def _stopping(reporter: Reporter) -> Iterator[Callable[[], bool]]:
+    """While the block runs, the first interrupt asks a fit to stop; the next one is what it ever was."""
+    asked = False
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+        reporter.note("fitting stops; going on with what was found")
+
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -75,6 +75,8 @@ def _lines(report: Info, model: str | None) -> list[str]:
             rows += [(f"{label} {number}", _pairs(item)) for number, item in enumerate(value)]
         else:
             rows.append((label, _pairs(value) if isinstance(value, dict) else _plain(value)))
+    if report.fit is not None:
+        rows.append(("fitted", _pairs(report.fit)))
     for key, value in report.metadata.items():
         rows.append(
             (key.replace("_", " "), f"{value} bytes" if key in ("icc", "exif", "xmp") else _plain(value))

@@ -10,6 +10,7 @@
 `network`             the 1-bit network, and the mixture from its outputs
 `learning`            the last layer, which goes on learning
 `reference`           all of it in decoding order, in NumPy: the meaning of the format
+`fitted`              what a file changes in its model, and how its picture is turned
 `codec`               the codec of a group of blocks, and the choice between implementations
 ====================  =========================================================================
 """
