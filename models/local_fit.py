@@ -219,26 +219,26 @@ def _numbers(image: Pixels, model: Model, best: Fitted, budget: Budget) -> Fitte
     return best
 
 
-def _paced(predictor: int, more: int) -> Callable[[list[int]], list[int] | None]:
-    """A step of one predictor's rate of forgetting."""
+def _paced(predictor: int, more: int, most: int) -> Callable[[list[int]], list[int] | None]:
+    """A step of the shift by which one predictor forgets, which is at most `most`."""
 
-    def step(rates: list[int]) -> list[int] | None:
-        if predictor >= len(rates):
-            return None
-        changed = list(rates)
-        changed[predictor] += more * (1 if rates[predictor] < 5 else 2)
-        return changed if 1 <= changed[predictor] <= 31 else None
+    def step(shifts: list[int]) -> list[int] | None:
+        changed = list(shifts)
+        changed[predictor] += more
+        return changed if 1 <= changed[predictor] <= most else None
 
     return step
 
 
 _STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
-    ("forget", _paced(1, 1)),
-    ("forget", _paced(1, -1)),
+    ("down", _paced(1, 1, 4)),
+    ("down", _paced(1, -1, 4)),
     ("rate_q", lambda rate: rate * 5 // 8),
     ("rate_q", lambda rate: rate * 3 // 2),
-    ("forget", _paced(0, 1)),
-    ("forget", _paced(0, -1)),
+    ("along", _paced(1, 1, 3)),
+    ("along", _paced(1, -1, 3)),
+    ("down", _paced(0, -1, 4)),
+    ("along", _paced(0, -1, 3)),
     ("ridge", lambda ridge: ridge * 4),
     ("ridge", lambda ridge: max(1, ridge // 4)),
 )

@@ -33,7 +33,8 @@ SHARED: Final = "first_w of all channels"
 TENSORS: Final = (SIGNS, SHARED, "first_w", "first_b", "hidden_m", "hidden_b", "out_w", "out_b")
 """Tensors that a fit may change, by their numbers in the file; `SHARED` is added to ``first_w`` of each."""
 
-_KNOBS: Final = ("rate_q", "forget", "ridge")
+_KNOBS: Final = ("rate_q", "along", "down", "ridge")
+_LISTS: Final = ("along", "down")
 _MAX_SHIFT: Final = 24
 _MAX_RICE: Final = 15
 _MAX_VALUE: Final = 1 << 24
@@ -61,7 +62,7 @@ class Fitted:
     ----------
     view : how the picture is turned before it is coded, of `MIRROR_COLUMNS`, `MIRROR_ROWS`, `TRANSPOSE` and
         `SWAP_CHANNELS`.
-    config : new values of the model's ``rate_q`` (int), ``forget`` (list), ``ridge`` (int).
+    config : new values of the model's ``rate_q`` (int), ``along`` and ``down`` (lists), ``ridge`` (int).
     deltas : changes of tensors, by name.
     """
 
@@ -78,7 +79,7 @@ class Fitted:
         """Return the payload of the section.
 
         >>> Fitted(view=3, config={"ridge": 300}).pack().hex()
-        '0304ac02'
+        '0308ac02'
         """
         out = [bytes([self.view, sum(1 << i for i, key in enumerate(_KNOBS) if key in self.config)])]
         for key in _KNOBS:
@@ -142,7 +143,7 @@ def unpack(payload: Buffer, offset: int = 0) -> Fitted:
     config: dict[str, Any] = {}
     for i, key in enumerate(_KNOBS):
         if flags >> i & 1:
-            config[key] = list(reader.take(reader.u8(key), key)) if key == "forget" else reader.varint(key)
+            config[key] = list(reader.take(reader.u8(key), key)) if key in _LISTS else reader.varint(key)
     deltas: dict[str, Delta] = {}
     last = -1
     while reader.left:

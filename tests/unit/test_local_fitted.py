@@ -38,7 +38,7 @@ def full(model: modelfile.Model) -> Fitted:
     """A fit that changes everything that can be changed."""
     size = model.tensors[SIGNS].size * 64
     deltas = {name: delta(2, {0: 1, 7: -3, 8: 1}) for name in TENSORS[1:]}
-    config = {"rate_q": 300, "forget": [2, 9], "ridge": 70000}
+    config = {"rate_q": 300, "along": [2, 1], "down": [3, 1], "ridge": 70000}
     return Fitted(13, config, {SIGNS: delta(0, {0: 1, 70: 1, size - 1: 1}), **deltas})
 
 
@@ -61,7 +61,7 @@ def test_pack_and_unpack(seed: int) -> None:
         )
         if rng.random() < 0.8:
             deltas[name] = Delta(number and 3, positions, np.ones_like(values) if number == 0 else values)
-    fit = Fitted(seed, {"forget": [3, 4]} if seed else {}, deltas)
+    fit = Fitted(seed, {"along": [3, 1]} if seed else {}, deltas)
     assert same(fitted.unpack(fit.pack()), fit)
     assert fitted.unpack(fit.pack()).pack() == fit.pack()
     assert not fit.trivial
@@ -83,7 +83,7 @@ def test_what_is_changed(model: modelfile.Model) -> None:
     changed = full(model).apply(model)
     local = LocalModel.from_model(changed)
     before = LocalModel.from_model(model)
-    assert (local.rate_q, local.forget, local.ridge) == (300, (2, 9), 70000)
+    assert (local.rate_q, local.along, local.down, local.ridge) == (300, (2, 1), (3, 1), 70000)
     assert [tuple(p) for p in np.argwhere(local.signs != before.signs)] == [
         (0, 0, 0),
         (0, 0, 70),
@@ -115,7 +115,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
     report = bbcodec.info(data)
     assert report.fit is not None
     assert report.fit["bytes"] == len(section.payload) + 9
-    assert report.fit["forget"] == [2, 9]
+    assert report.fit["down"] == [3, 1]
     # Without the section, the chain is another message.
     with pytest.raises(FormatError):
         bbcodec.decompress(container.write(plain.header, [stored, Section(container.CHAINS, chains)]))
@@ -129,7 +129,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
         (b"", "view"),
         (b"\x10\0", "view 16"),
         (b"\0\x08", "flags 8"),
-        (b"\0\x02\x05\1\2", "forget needs 5"),
+        (b"\0\x02\x05\1\2", "along needs 5"),
         (b"\0\0\x08", "tensor 8"),
         (b"\0\0\1\2\0\0", "0 changes"),
         (b"\0\0\1\x19\0\1\0", "shift 25"),
@@ -151,8 +151,8 @@ def test_unsound_sections(payload: bytes, text: str) -> None:
 @pytest.mark.parametrize(
     ("fit", "text"),
     [
-        (Fitted(config={"forget": [0, 5]}), "forget"),
-        (Fitted(config={"forget": [2, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5]}), "forget"),
+        (Fitted(config={"along": [0, 2]}), "along"),
+        (Fitted(config={"down": [2, 2, 2, 2]}), "down"),
         (Fitted(config={"rate_q": 1 << 40}), "rate_q"),
         (Fitted(config={"ridge": 0}), "ridge"),
         (Fitted(deltas={SIGNS: delta(0, {3 * 128 * 128: 1})}), "position 49152"),
