@@ -29,6 +29,7 @@ class HeadConfig:
     hidden, layers, components : width, hidden layers, logistics of the mixture.
     precision : weights/activations of the hidden layers: ``32/32``, ``1/32`` or ``1/1``; exported is
         ``1/32``, whose activations are 8 bits wide.
+    bases : of the hidden weights, each with signs and gains of its own; exported is one.
     own, earlier, along, down, ridge : of the least-squares predictors, see docs/local.md.
     """
 
@@ -36,6 +37,7 @@ class HeadConfig:
     layers: int = 3
     components: int = 3
     precision: str = "1/32"
+    bases: int = 1
     own: tuple[int, int] = (14, 6)
     earlier: tuple[int, int] = (9, 5)
     along: tuple[int, int] = (3, 2)
@@ -94,20 +96,21 @@ class Head(nn.Module):
     """Features [3, n, 48] (in units of 1) to mixture parameters [3, n, 3 J].
 
     The first and the last layer are each channel's own and real; the hidden layers are shared, residual, and
-    have the weights ``sign(v)`` times a gain per output.
+    have the weights ``sign(v)`` times a gain per output, added up over the bases.
     """
 
     def __init__(self, config: HeadConfig):
         super().__init__()
         self.config = config
-        h, layers, j = config.hidden, config.layers, config.components
+        h, layers, j, bases = config.hidden, config.layers, config.components, config.bases
         binary = config.precision != "32/32"
         self.w0 = nn.Parameter(torch.randn(3, FEATURES, h) / math.sqrt(FEATURES))
         self.b0 = nn.Parameter(torch.full((3, 1, h), 0.3))
-        self.v = nn.Parameter(
-            (torch.rand(layers, h, h) * 2 - 1) * 0.3 if binary else torch.randn(layers, h, h)
-        )
-        self.g = nn.Parameter(torch.full((layers, h), 0.5))
+        shape = (layers, bases * h, h)  # the bases one below the other
+        self.v = nn.Parameter((torch.rand(shape) * 2 - 1) * 0.3 if binary else torch.randn(shape))
+        # Later bases begin smaller: the first carries the sign, the others refine it.
+        gains = [torch.full((layers, h), 0.5 ** (1 + basis)) for basis in range(bases)]
+        self.g = nn.Parameter(torch.cat(gains, 1))
         self.b = nn.Parameter(torch.zeros(layers, h))
         self.wo = nn.Parameter(torch.randn(3, h, 3 * j) * 0.02)
         start = torch.zeros(3, 1, 3 * j)
@@ -124,6 +127,13 @@ class Head(nn.Module):
             return x
         return _Rounded.apply(x.clamp(max=ACTIVATION_LIMIT))  # type: ignore[no-any-return,no-untyped-call]
 
+    def weights(self) -> Tensor:
+        """Weights of the hidden layers, inputs before outputs: [L, H, H]."""
+        c = self.config
+        v = self.v if c.precision == "32/32" else _Sign.apply(self.v)  # type: ignore[no-untyped-call]
+        gains = self.g.view(c.layers, c.bases, 1, c.hidden) / math.sqrt(c.hidden)
+        return (v.view(c.layers, c.bases, c.hidden, c.hidden) * gains).sum(1)
+
     def trunk(self, features: Tensor, side: Tensor | None = None) -> Tensor:
         """Inputs of the last layer: [3, n, H]; `side` [n, H] is added to the first stream."""
         x = torch.baddbmm(self.b0, features, self.w0)
@@ -131,9 +141,8 @@ class Head(nn.Module):
             x = x + side
         n = x.shape[1]
         x = x.reshape(3 * n, -1)
-        for v, g, b in zip(self.v, self.g, self.b, strict=True):
-            w = v if self.config.precision == "32/32" else _Sign.apply(v)  # type: ignore[no-untyped-call]
-            x = x + (self.activate(x) @ w) * (g / math.sqrt(self.config.hidden)) + b
+        for w, b in zip(self.weights(), self.b, strict=True):
+            x = x + self.activate(x) @ w + b
         x = torch.relu(x).clamp(max=ACTIVATION_LIMIT) if self.config.precision == "1/1" else self.activate(x)
         return x.reshape(3, n, -1)
 

@@ -30,8 +30,11 @@ RATE = 0.0008  # of the last layer's learning while coding
 def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Configuration and tensors of the integer network (docs/local.md)."""
     c = model.config
-    if c.precision != "1/32":
-        raise ValueError(f"only 1/32 heads have an integer form, this one is {c.precision}")
+    if c.precision != "1/32" or c.bases != 1:
+        raise ValueError(
+            "only 1/32 heads with one weight basis have an integer form, "
+            f"this one is {c.precision} with {c.bases}"
+        )
     p = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
     largest = np.maximum(np.abs(p["w0"]).max(1, keepdims=True), 0.05)
     step = np.maximum(127 / largest, math.ceil(8 * 2**14 / _FIRST_M_MAX))  # integers for a weight of 1

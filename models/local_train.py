@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from .train import Stop
 
 Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
+FRESH: Mapping[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}  # the state of a run that begins
 
 
 def pictures(sources: list[str]) -> list[data.Picture]:
@@ -49,7 +50,7 @@ def observed(
     images: list[data.Picture], config: HeadConfig, start: Prior, threads: int
 ) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32]]]:
     """Features [pixels, 3, 48] and facts [pixels, 3, 3] of every picture, from the codec itself."""
-    blank = Head(HeadConfig.from_dict(config.to_dict() | {"hidden": 64, "layers": 0, "precision": "1/32"}))
+    blank = Head(replace(config, hidden=64, layers=0, precision="1/32", bases=1))
     model = LocalModel.from_model(modelfile.load(export(blank, {}, prior=start)))
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda picture: observe(picture, model), images)
@@ -87,7 +88,9 @@ def cached(path: Path | None, name: str, make: Any) -> Samples:
     if not file.exists():
         path.mkdir(parents=True, exist_ok=True)
         features, facts = make()
-        np.savez(file, features=features, facts=facts)
+        part = path / f"{name}.part.npz"
+        np.savez(part, features=features, facts=facts)
+        part.replace(file)  # it appears whole or not at all
     with np.load(file) as stored:
         return stored["features"], stored["facts"]
 
@@ -107,6 +110,86 @@ def evaluate(head: Head, part: Samples, spread: torch.Tensor, batch: int = 4096)
         f, m = tensors((part[0][:, i : i + batch], part[1][:, i : i + batch]))
         total += bits(head(f), m, spread).double().sum(1)
     return [float(t) / n for t in total]
+
+
+def fit(
+    head: Head,
+    train: Samples,
+    valid: Samples,
+    *,
+    minutes: float = math.inf,
+    steps: float = math.inf,
+    lr: float = 3e-3,
+    batch: int = 1536,
+    seed: int = 0,
+    device: str = "cpu",
+    validate_every: float = 3.0,
+    state: Mapping[str, Any] = FRESH,
+    save: Callable[[dict[str, Any]], None] = lambda state: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train a head in place, on random pixels of `train`.
+
+    Parameters
+    ----------
+    head, train, valid : the head, and the samples that it learns from and is measured on.
+    minutes, steps : the budget, that of all runs of `state`; the learning rate follows a cosine over it.
+    lr, batch, seed, device : largest learning rate, pixels a step, of the pixels' choice, cpu or cuda.
+    validate_every : minutes from one validation to the next.
+    state : what an earlier run gave back, to go on from it.
+    save : called with the state at every validation.
+    stopped : asked before every step whether to end.
+
+    Returns
+    -------
+    dict
+        ``seconds``, ``steps``, ``curve`` of [minutes, steps, bits/dim of `valid`], ``optimizer``.
+    """
+    head.to(device).train()
+    spread = spreads().to(device)
+    optimizer = torch.optim.Adam(head.parameters(), lr=lr, betas=(0.9, 0.99))
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    taken, spent, curve = int(state["steps"]), float(state["seconds"]), list(state["curve"])
+    rng = np.random.default_rng(seed + taken)
+    count = train[0].shape[1]
+    print(f"{sum(p.numel() for p in head.parameters()):,} parameters, {3 * count:,} samples", flush=True)
+    print(json.dumps(head.config.to_dict()), flush=True)
+    assert train[0].shape[2] == FEATURES
+    begun, last, running = time.monotonic(), time.monotonic(), 0.0
+
+    def validated() -> dict[str, Any]:
+        channels = evaluate(head, valid, spread)
+        curve.append([round(elapsed / 60, 2), taken, round(sum(channels) / 3, 4)])
+        shown = " ".join(f"{c:.3f}" for c in channels)
+        line = f"{elapsed / 60:7.1f} min  step {taken:7d}  train {running:.4f}"
+        print(f"{line}  valid {sum(channels) / 3:.4f} bpd  [{shown}]", flush=True)
+        now = {"optimizer": optimizer.state_dict(), "seconds": elapsed, "steps": taken, "curve": curve}
+        save(now)
+        return now
+
+    while True:
+        elapsed = spent + time.monotonic() - begun
+        done = min(1.0, max(elapsed / (minutes * 60), taken / steps))
+        if done >= 1 or stopped():
+            return validated()
+        rate = (0.495 * (1 + math.cos(math.pi * done)) + 0.01) * min(1.0, (taken + 1) / 100)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * rate
+        pick = np.sort(rng.integers(0, count, batch))
+        f, m = tensors((train[0][:, pick], train[1][:, pick]))
+        loss = bits(head(f.to(device)), m.to(device), spread).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        head.clip_weights()
+        cost = float(loss.detach())
+        running = cost if running == 0 else 0.99 * running + 0.01 * cost
+        taken += 1
+        if time.monotonic() - last > validate_every * 60:
+            validated()
+            last = time.monotonic()
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -156,7 +239,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    state: dict[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}
+    state = FRESH
     if args.resume:
         head, state = load_checkpoint(args.resume)
     elif args.init:
@@ -182,63 +265,35 @@ def main(argv: list[str] | None = None) -> None:
 
     train = cached(args.cache, "train", lambda: load(args.data, args.pixels))
     valid = cached(args.cache, "valid", lambda: load(args.valid, 2048))
-    head.to(args.device).train()
-    spread = spreads().to(args.device)
-    optimizer = torch.optim.Adam(head.parameters(), lr=args.lr, betas=(0.9, 0.99))
-    if "optimizer" in state:
-        optimizer.load_state_dict(state["optimizer"])
-    steps, spent, curve = int(state["steps"]), float(state["seconds"]), list(state["curve"])
-    rng = np.random.default_rng(args.seed + steps)
-    count = train[0].shape[1]
-    print(f"{sum(p.numel() for p in head.parameters()):,} parameters, {3 * count:,} samples", flush=True)
-    print(json.dumps(head.config.to_dict()), flush=True)
-    assert train[0].shape[2] == FEATURES
+    stop = Stop()
 
-    stop, begun, last, running = Stop(), time.monotonic(), time.monotonic(), 0.0
-
-    def checkpoint() -> None:
-        channels = evaluate(head, valid, spread)
-        curve.append([round(elapsed / 60, 2), steps, round(sum(channels) / 3, 4)])
-        shown = " ".join(f"{c:.3f}" for c in channels)
-        line = f"{elapsed / 60:7.1f} min  step {steps:7d}  train {running:.4f}"
-        print(f"{line}  valid {sum(channels) / 3:.4f} bpd  [{shown}]", flush=True)
+    def save(state: dict[str, Any]) -> None:
+        arguments = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
         payload = {
             "config": head.config.to_dict(),
             "model": head.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "seconds": elapsed,
-            "steps": steps,
-            "curve": curve,
-            "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+            **state,
+            "arguments": arguments,
         }
         if start is not None:
             payload["prior"] = torch.from_numpy(start)
         torch.save(payload, args.out / "checkpoint.tmp")
         (args.out / "checkpoint.tmp").replace(args.out / "checkpoint.pt")
 
-    while True:
-        elapsed = spent + time.monotonic() - begun
-        done = min(1.0, elapsed / (args.minutes * 60))
-        if done >= 1 or stop.asked:
-            break
-        rate = (0.495 * (1 + math.cos(math.pi * done)) + 0.01) * min(1.0, (steps + 1) / 100)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * rate
-        pick = np.sort(rng.integers(0, count, args.batch))
-        f, m = tensors((train[0][:, pick], train[1][:, pick]))
-        loss = bits(head(f.to(args.device)), m.to(args.device), spread).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimizer.step()
-        head.clip_weights()
-        cost = float(loss.detach())
-        running = cost if running == 0 else 0.99 * running + 0.01 * cost
-        steps += 1
-        if time.monotonic() - last > args.validate_every * 60:
-            checkpoint()
-            last = time.monotonic()
-    checkpoint()
+    fit(
+        head,
+        train,
+        valid,
+        minutes=args.minutes,
+        lr=args.lr,
+        batch=args.batch,
+        seed=args.seed,
+        device=args.device,
+        validate_every=args.validate_every,
+        state=state,
+        save=save,
+        stopped=lambda: stop.asked,
+    )
 
 
 if __name__ == "__main__":

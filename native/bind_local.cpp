@@ -56,7 +56,7 @@ void copy_prior(Model& m, const Array<std::int32_t>& prior) {
 }
 
 void init(Model* self, int hidden, int layers, int components, std::vector<int> own, std::vector<int> earlier,
-          std::vector<int> along, std::vector<int> down, int ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
+          std::vector<int> along, std::vector<int> down, std::int64_t ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
           Array<std::int32_t> first_b, Array<std::int8_t> signs, Array<std::int32_t> hidden_m, Array<std::int32_t> hidden_b,
           Array<std::int32_t> out_w, Array<std::int32_t> out_b, Array<std::int32_t> prior, Array<std::int32_t> positions, bool latents, nb::dict tables) {
     using namespace bbcodec::local;

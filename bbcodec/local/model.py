@@ -24,6 +24,7 @@ PREDICTORS: Final = 2
 CELL: Final = 3  # pixels of a row that share a fit
 MAX_WEIGHT: Final = 1572864 // 24576  # of a pixel in a fit
 MAX_PRIOR: Final = 1 << 24
+MAX_RIDGE: Final = 1 << 40  # with it the weights of a fit all but vanish
 MAX_FIRST_M: Final = 2400  # 48 * 128 * 127 * 2400 + 2^28 + 2^13 < 2^31
 MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
 MAX_BIAS: Final = 1 << 28
@@ -38,7 +39,7 @@ _NUMBERS: Final = {
     "hidden": (64, 192),
     "layers": (0, 8),
     "components": (1, 8),
-    "ridge": (1, 1 << 20),
+    "ridge": (1, MAX_RIDGE),
     "rate_q": (0, 1 << 16),
     "latents": (0, 64),
     "encoder": (0, 256),

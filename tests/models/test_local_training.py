@@ -118,10 +118,38 @@ def test_samples_are_pixels_of_their_pictures() -> None:
     assert np.array_equal(facts, again[1])
 
 
-@pytest.mark.parametrize("precision", ["1/32", "32/32", "1/1"])
-def test_every_precision_takes_a_step(precision: str) -> None:
+def test_the_trunk_is_its_layers_and_old_checkpoints_have_one_basis() -> None:
+    head = shaken(replace(SMALL, bases=2))
+    assert HeadConfig.from_dict({k: v for k, v in SMALL.to_dict().items() if k != "bases"}) == SMALL
+    assert head.v.shape == (2, 128, 64)
+    first, second = (head.v >= 0).float().mul(2).sub(1).split(64, 1)
+    gains = head.g.split(64, 1)
+    expected = (first * gains[0][:, None] + second * gains[1][:, None]) / 8
+    assert torch.allclose(head.weights(), expected, atol=1e-6)
+    fresh = Head(replace(SMALL, bases=2)).g
+    assert (fresh[:, 64:] < fresh[:, :64]).all()
+
+
+def test_two_bases_learn() -> None:
     torch.manual_seed(0)
-    head = Head(HeadConfig(hidden=64, layers=2, precision=precision))
+    head = Head(HeadConfig(hidden=64, layers=1, bases=2))
+    part = local_train.samples([photo(24, 26)], SMALL, 400, 0, 1)
+    before = np.mean(local_train.evaluate(head, part, spreads()))
+    signs = head.v.detach() >= 0
+    state = local_train.fit(head, part, part, steps=60, batch=64)
+    assert state["steps"] == state["curve"][-1][1] == 60
+    assert state["curve"][-1][2] < before - 0.05
+    changed = (head.v.detach() >= 0) != signs
+    assert changed[:, :64].any()
+    assert changed[:, 64:].any()
+
+
+@pytest.mark.parametrize(
+    ("precision", "bases"), [("1/32", 1), ("32/32", 1), ("1/1", 1), ("1/32", 2), ("1/1", 2)]
+)
+def test_every_precision_takes_a_step(precision: str, bases: int) -> None:
+    torch.manual_seed(0)
+    head = Head(HeadConfig(hidden=64, layers=2, precision=precision, bases=bases))
     f, m = local_train.tensors(local_train.samples([photo(12, 14)], SMALL, 100, 0, 1))
     before = head.v.detach().clone()
     optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
@@ -142,10 +170,10 @@ def test_every_precision_takes_a_step(precision: str) -> None:
 # ------------------------------------------------------------------------------------------------- export
 
 
-@pytest.mark.parametrize("precision", ["32/32", "1/1"])
-def test_heads_without_an_integer_form_are_refused(precision: str) -> None:
-    with pytest.raises(ValueError, match=precision):
-        export(Head(HeadConfig(hidden=64, layers=1, precision=precision)), {})
+@pytest.mark.parametrize(("precision", "bases"), [("32/32", 1), ("1/1", 1), ("1/32", 2), ("1/32", 3)])
+def test_heads_without_an_integer_form_are_refused(precision: str, bases: int) -> None:
+    with pytest.raises(ValueError, match=f"{precision} with {bases}"):
+        export(Head(HeadConfig(hidden=64, layers=1, precision=precision, bases=bases)), {})
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_pop_undoes_push(shapes: list[tuple[int, int]], channels: int, rate: int
         {"components": 8, "hidden": 128},
         {"own": [16, 2], "earlier": [9, 0]},
         {"own": [14, 6], "earlier": [9, 5], "ridge": 1},
-        {"along": [1, 3], "down": [1, 4], "ridge": 1 << 20},
+        {"along": [1, 3], "down": [1, 4], "ridge": 1 << 40},
     ],
     ids=str,
 )

@@ -68,7 +68,7 @@ def test_a_model_is_read_whole(model: LocalModel) -> None:
         {"down": [5, 2]},
         {"down": None},
         {"ridge": 0},
-        {"ridge": (1 << 20) + 1},
+        {"ridge": (1 << 40) + 1},
         {"ridge": 64.5},
         {"rate_q": -1},
         {"rate_q": (1 << 16) + 1},

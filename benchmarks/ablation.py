@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each part of the family `local` pays: the profile `photo` with one part changed at a time.
+
+    python benchmarks/ablation.py --minutes 30 --cache heads --json ablation.json > docs/results/ablation.md
+    python benchmarks/ablation.py --count 2 --size 64           a trial: the released model alone
+    python benchmarks/ablation.py --steps 50 --limit 3 --count 1 --size 64        a trial of the training too
+
+Three groups of rows, each compared with its own first row. Released models, coded: whole files of `--count`
+crops. Heads trained alike, which differ in one thing (`--minutes` or `--steps`): bits/dim on random pixels of
+pictures that they did not see, the last layer not learning. Those of them that have an integer form, coded.
+`--cache` keeps samples and trained heads, also when a run is stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from rates import machine, markdown
+from rates_peers import Pixels
+
+import bbcodec
+from bbcodec import modelfile
+from bbcodec.engine.graph import Graph
+from bbcodec.errors import BBCodecError
+from bbcodec.local.model import MAX_RIDGE, LocalModel
+from bbcodec.modelfile import Model
+
+if TYPE_CHECKING:
+    from ablation_heads import Course, Trained
+
+THREADS = 1
+PREDICTOR = ("own", "earlier", "along", "down")  # what a model tells of its two predictors
+
+
+@dataclass
+class Row:
+    """One row. `rate`: bits/dim, None where nothing was measured; `facts`: further figures for JSON."""
+
+    title: str
+    rate: float | None
+    note: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Table:
+    """Rows that are compared with the first of them."""
+
+    title: str
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row) -> None:
+        """Take a row, and report it on stderr."""
+        self.rows.append(row)
+        rate = "nothing measured" if row.rate is None else f"{row.rate:.4f} bits/dim"
+        print(f"{self.title}: {row.title}: {rate}", file=sys.stderr, flush=True)
+
+    def difference(self, row: Row) -> float | None:
+        """Rate of a row to that of the first, less 1."""
+        first = self.rows[0].rate
+        return None if row.rate is None or first is None or row is self.rows[0] else row.rate / first - 1
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+def chosen(folder: Path, count: int, size: int, seed: int) -> dict[str, Pixels]:
+    """The middle, at most `size` x `size`, of `count` pictures of a folder: RGB8, by file name."""
+    paths = sorted(p for p in folder.iterdir() if p.suffix in (".png", ".webp", ".jpg", ".ppm"))
+    if not paths:
+        raise SystemExit(f"{folder}: no pictures")
+    picks = np.random.default_rng(seed).permutation(len(paths))[:count]
+    crops = {}
+    for path in (paths[i] for i in sorted(picks)):
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        top, left = (max(0, n - size) // 2 for n in pixels.shape[:2])
+        crops[path.name] = np.ascontiguousarray(pixels[top : top + size, left : left + size])
+    return crops
+
+
+def coded(
+    title: str, images: Sequence[Pixels], model: Model, note: str = "", verify: bool = False, **choice: Any
+) -> Row:
+    """The row of whole files under a model, every byte counted; `verify` decodes and compares them too."""
+    sizes, tiles, first = [], 0, 0
+    for image in images:
+        data = bbcodec.compress(image, method="learned", model=model, threads=THREADS, verify=False, **choice)
+        if verify and not np.array_equal(bbcodec.decompress(data, model=model, threads=THREADS), image):
+            raise BBCodecError(f"{title}: the round trip differs")
+        sizes.append(len(data))
+        learned = bbcodec.info(data).learned or {}
+        tiles, first = tiles + learned.get("tiles", 0), first + learned.get("causal_tiles", 0)
+    if tiles:
+        note += f"; {first} of {tiles} tiles are coded without latents, to pay for the first"
+    rate = 8 * sum(sizes) / sum(image.size for image in images)
+    return Row(title, rate, note, {"bytes_of_files": sizes, "model": model.id})
+
+
+# --------------------------------------------------------------------------------------------- changed models
+
+
+def changed(model: Model, tensors: dict[str, Any] | None = None, **config: Any) -> Model:
+    """The model with some values of its configuration, and some tensors, replaced."""
+    content = modelfile.dump(
+        model.family, {**model.config, **config}, Graph({}, {}), {**model.tensors, **(tensors or {})}
+    )
+    return modelfile.load(content)
+
+
+def one_predictor(model: Model, q: int) -> Model:
+    """The model with predictor q in both places: it counts twice, and the two never differ."""
+    tensors = {}
+    if "prior" in model.tensors:
+        priors = LocalModel.from_model(model).priors
+        tensors["prior"] = np.concatenate([row[q] for row in priors for _ in row])
+    return changed(model, tensors, **{key: [model.config[key][q]] * 2 for key in PREDICTOR})
+
+
+def named(model: str) -> str:
+    """A released name as it is; of a path the file's name alone."""
+    return Path(model).name
+
+
+def predictor(model: Model, q: int) -> str:
+    """A predictor in words."""
+    own, earlier = model.config["own"][q], model.config["earlier"][q]
+    return f"{own} own positions and {earlier} of each earlier channel, for both"
+
+
+def coded_rows(images: Sequence[Pixels], name: str, fit: float | None) -> Iterator[Row]:
+    """Released models, and the local one with a part taken out."""
+    model = modelfile.load_named(name)
+    yield coded(f"`{named(name)}`", images, model, "round trip verified", verify=True)
+    yield coded(
+        "no adaptation", images, changed(model, rate_q=0), "the last layer does not learn while coding"
+    )
+    yield coded("first predictor alone", images, one_predictor(model, 0), predictor(model, 0))
+    yield coded("second predictor alone", images, one_predictor(model, 1), predictor(model, 1))
+    yield coded(
+        "no least squares",
+        images,
+        changed(model, ridge=MAX_RIDGE),
+        "prediction (W + N) / 2; the head was not trained for it",
+    )
+    yield coded(
+        "no autoregression: `rvae`", images, modelfile.load_named("rvae"), "another network, latents alone"
+    )
+    yield from latent_rows(images, name)
+    if fit is not None:
+        yield fitted(images, model, fit)
+
+
+def latent_rows(images: Sequence[Pixels], name: str) -> Iterator[Row]:
+    """Rows of a local model with latents and without. None is released yet: this is the place for them."""
+    yield Row("no latents", None, f"`{named(name)}` has none: its rows are all without latents")
+
+
+def fitted(images: Sequence[Pixels], model: Model, seconds: float) -> Row:
+    """The row of models fitted to each picture; the first row is the one without a fit."""
+    title = f"fitted to each picture, {seconds:g} s"
+    if "fit" not in inspect.signature(bbcodec.compress).parameters:
+        return Row(title, None, "this version has no `compress(fit=...)`")
+    return coded(title, images, model, "the first row has no fit", fit=seconds)
+
+
+# --------------------------------------------------------------------------------------------------- training
+
+
+def trained_row(trained: Trained) -> Row:
+    """The static rate of a head."""
+    note = f"{trained.parameters:,} parameters, {trained.hidden_bytes:,} bytes of hidden weights"
+    facts = {
+        "parameters": trained.parameters,
+        "hidden_bytes": trained.hidden_bytes,
+        "steps": trained.steps,
+        "minutes": round(trained.seconds / 60, 2),
+    }
+    return Row(trained.variant.title, trained.rate, note, facts)
+
+
+def trained_tables(course: Course, images: Sequence[Pixels], options: argparse.Namespace) -> list[Table]:
+    """Heads trained alike: at random pixels, and coding the crops where they can."""
+    from ablation_heads import train_all, variants
+    from bbcodec.models.local_export import export
+
+    static = Table("Heads trained alike, not learning, on random pixels of other pictures")
+    coding = Table("The same heads where they have an integer form, learning while they code")
+    for trained in train_all(variants(), course, options.cache, options.threads):
+        static.add(trained_row(trained))
+        if images and trained.variant.exported:
+            model = modelfile.load(export(trained.head, {}))
+            coding.add(coded(trained.variant.title, images, model, f"{model.nbytes:,} bytes of model"))
+    return [static, coding] if coding.rows else [static]
+
+
+# ----------------------------------------------------------------------------------------------------- report
+
+
+def one_table(tables: Sequence[Table]) -> str:
+    """All groups in one Markdown table."""
+    lines = []
+    for table in tables:
+        lines.append([f"**{table.title}**", "", "", ""])
+        for row in table.rows:
+            difference = table.difference(row)
+            rate = "–" if row.rate is None else f"{row.rate:.4f}"
+            lines.append([row.title, rate, "" if difference is None else f"{difference:+.2%}", row.note])
+    return markdown(["row", "bits/dim", "to the first of the group", "note"], lines)
+
+
+def conditions(options: argparse.Namespace, crops: dict[str, Pixels], course: Course | None) -> list[str]:
+    """What was run, a line each."""
+    model = modelfile.load_named(options.model)
+    lines = [f"bbcodec {version('bbcodec')}, NumPy {np.__version__}, {machine()}"]
+    lines.append(f"`{named(options.model)}`: model {model.id} ({model.nbytes:,} bytes)")
+    if crops:
+        samples = sum(image.size for image in crops.values())
+        lines.append(
+            f"coded: {len(crops)} pictures of `{options.pictures}` (seed {options.seed}), their middle "
+            f"{options.size} × {options.size} at most, {samples:,} samples: {', '.join(crops)}"
+        )
+    if course is not None:
+        import torch
+        from ablation_heads import VALID_PIXELS
+
+        limit = "" if course.limit is None else f", the first {course.limit} pictures of each alone"
+        budget = f"{course.steps:,} steps" if course.steps is not None else f"{course.minutes:g} minutes"
+        lines.append(
+            f"trained with PyTorch {torch.__version__} and {options.threads} thread(s): {budget} (the "
+            f"others take the steps of the first) of {course.batch:,} pixels of three samples, learning rate "
+            f"{course.lr:g} on a cosine, seed {course.seed}"
+        )
+        lines.append(
+            f"samples: {course.pixels:,} pixels of each picture of {quoted(course.train)}; measured on "
+            f"{VALID_PIXELS:,} pixels of each of {quoted(course.valid)}{limit}"
+        )
+    return lines
+
+
+def quoted(sources: Sequence[str]) -> str:
+    """Sources in words."""
+    return ", ".join(f"`{source}`" for source in sources)
+
+
+def report(options: argparse.Namespace, lines: list[str], tables: Sequence[Table]) -> str:
+    """The whole text."""
+    parts = ["# What each part pays", "", f"`{command(options)}`", ""]
+    parts += [f"- {line}" for line in lines]
+    rows = [row for table in tables for row in table.rows if "steps" in row.facts]
+    steps = [f"{row.facts['steps']:,} ({row.facts['minutes']:g} min)" for row in rows]
+    if steps:
+        parts.append(f"- steps of the heads, in the order of their rows: {', '.join(steps)}")
+    parts += [
+        "",
+        "Each group is compared with its own first row; more bits are worse. Files count whole. The groups",
+        "do not compare with each other: a released model was trained longer than the heads here, and random",
+        "pixels are not whole files.",
+        "",
+        one_table(tables),
+    ]
+    return "\n".join(parts)
+
+
+def command(options: argparse.Namespace) -> str:
+    """The command, of its options those that decide figures and are not at their defaults."""
+    default, words = vars(parser().parse_args([])), ["python benchmarks/ablation.py"]
+    for name, value in vars(options).items():
+        if value != default[name] and name not in ("data", "cache", "json", "threads"):
+            value = named(value) if name == "model" else value
+            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return " ".join(words)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    data = Path(__file__).resolve().parents[2] / "shared/data"
+    p.add_argument("--data", type=Path, default=data, help="where the pictures are [%(default)s]")
+    p.add_argument("--pictures", default="photos/valid", help="folder to code pictures of [%(default)s]")
+    p.add_argument("--count", type=int, default=12, help="how many of them; 0 codes none [%(default)s]")
+    p.add_argument("--size", type=int, default=384, help="of the largest crop [%(default)s]")
+    p.add_argument("--model", default="photo", help="released name or .bbm path [%(default)s]")
+    p.add_argument("--fit", type=float, metavar="SECONDS", help="a row with compress(fit=SECONDS)")
+    budget = p.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--minutes", type=float, help="train the first head so long, the others as many steps"
+    )
+    budget.add_argument("--steps", type=int, help="train every head so many steps")
+    p.add_argument("--train", nargs="+", default=["photos/train"], help="as in local_train [%(default)s]")
+    p.add_argument("--valid", nargs="+", default=["photos/valid"], help="likewise [%(default)s]")
+    p.add_argument("--limit", type=int, metavar="N", help="the first N pictures of either alone: a trial")
+    p.add_argument("--pixels", type=int, default=4096, help="kept of each training picture [%(default)s]")
+    p.add_argument("--batch", type=int, default=1536, help="pixels a step [%(default)s]")
+    p.add_argument("--lr", type=float, default=3e-3, help="largest learning rate [%(default)s]")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=1, help="of the training")
+    p.add_argument(
+        "--cache", type=Path, metavar="FOLDER", help="samples and trained heads, kept between runs"
+    )
+    p.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
+    return p
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line, and refuse what makes no sense."""
+    p = parser()
+    options = p.parse_args(argv)
+    for name in ("size", "limit", "pixels", "batch", "threads", "steps", "minutes", "fit"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            p.error(f"--{name} must be above 0")
+    if options.count < 0 or (options.count == 0 and options.minutes is options.steps is None):
+        p.error("nothing to do: neither --count nor --minutes nor --steps")
+    return options
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure, then print everything as Markdown."""
+    options = arguments(argv)
+    crops, course, tables = {}, None, []
+    if options.count:
+        crops = chosen(options.data / options.pictures, options.count, options.size, options.seed)
+    images = list(crops.values())
+    if images:
+        tables.append(Table("Whole files of released models"))
+        for row in coded_rows(images, options.model, options.fit):
+            tables[0].add(row)
+    if options.minutes is not None or options.steps is not None:
+        from ablation_heads import Course
+
+        keys = ("minutes", "steps", "limit", "pixels", "batch", "lr", "seed")
+        course = Course(
+            root=options.data.resolve(),
+            train=tuple(options.train),
+            valid=tuple(options.valid),
+            **{key: getattr(options, key) for key in keys},
+        )
+        tables += trained_tables(course, images, options)
+    lines = conditions(options, crops, course)
+    print(report(options, lines, tables))
+    if options.json is not None:
+        content = {
+            "command": command(options),
+            "conditions": lines,
+            "groups": [
+                {
+                    "title": table.title,
+                    "rows": [asdict(row) | {"difference": table.difference(row)} for row in table.rows],
+                }
+                for table in tables
+            ],
+        }
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

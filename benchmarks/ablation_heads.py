@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trained rows of `ablation.py`: heads of the family `local` that differ in one thing, trained alike.
+
+Every head begins from the same seed and sees the same pixels in the same order; those whose least squares
+differ see what their own predictors make of these pixels. Nothing is coded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from bbcodec.models.local import Head, HeadConfig
+from bbcodec.models.local_export import load_checkpoint
+from bbcodec.models.local_train import Samples, cached, fit, pictures, samples
+from torch import Tensor
+
+from bbcodec.local.model import MAX_RIDGE
+
+_EARLIER = 27  # the first feature that tells of another channel
+VALID_PIXELS = 2048  # of each picture
+
+
+class OwnChannel(Head):
+    """A head that does not see the features of the channels coded before."""
+
+    def trunk(self, features: Tensor, side: Tensor | None = None) -> Tensor:
+        seen = torch.zeros_like(features)
+        seen[..., :_EARLIER] = features[..., :_EARLIER]
+        return super().trunk(seen, side)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What one row has of its own; `head` is the class of its head."""
+
+    name: str
+    title: str
+    config: HeadConfig
+    head: type[Head] = Head
+
+    @property
+    def exported(self) -> bool:
+        """Whether the head has an integer form, and can code."""
+        return self.config.precision == "1/32" and self.config.bases == 1 and self.head is Head
+
+
+@dataclass(frozen=True)
+class Course:
+    """How all heads are trained.
+
+    Attributes
+    ----------
+    minutes, steps : budget of the first head; the others take as many steps as it took.
+    root, train, valid : sources of pictures below a folder, see `bbcodec.models.data.load`.
+    limit : the first pictures of either alone, or None.
+    pixels, batch, lr, seed : pixels kept of each picture, pixels a step, largest learning rate.
+    """
+
+    minutes: float | None
+    steps: int | None
+    root: Path
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    limit: int | None = None
+    pixels: int = 4096
+    batch: int = 1536
+    lr: float = 3e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained head, with its cost on the validation pixels in bits/dim."""
+
+    variant: Variant
+    head: Head
+    rate: float
+    steps: int
+    seconds: float
+
+    @property
+    def parameters(self) -> int:
+        """Real numbers behind the head."""
+        return sum(p.numel() for p in self.head.parameters())
+
+    @property
+    def hidden_bytes(self) -> int:
+        """Bytes of the hidden layers' weights, without gains: 1 bit each, or 32."""
+        return self.head.v.numel() * (32 if self.variant.config.precision == "32/32" else 1) // 8
+
+
+def variants() -> list[Variant]:
+    """The rows; the first is what the others are compared with, least squares come last."""
+    return [
+        Variant("full", "1-bit weights, 8-bit activations (`1/32`)", HeadConfig()),
+        Variant("real", "real weights and activations (`32/32`)", HeadConfig(precision="32/32")),
+        Variant("binary", "1-bit weights and activations (`1/1`)", HeadConfig(precision="1/1")),
+        Variant("bases", "`1/32`, two weight bases", HeadConfig(bases=2)),
+        Variant("shallow", "`1/32`, no hidden layers", HeadConfig(layers=0)),
+        Variant("own", "`1/32`, features of the own channel alone", HeadConfig(), OwnChannel),
+        Variant("neighbours", "`1/32`, no least squares", HeadConfig(ridge=MAX_RIDGE)),
+    ]
+
+
+def train_all(
+    wanted: Sequence[Variant], course: Course, cache: Path | None, threads: int = 1
+) -> Iterator[Trained]:
+    """Train the heads in turn, or take those that an earlier run left in the folder `cache`."""
+
+    @lru_cache(maxsize=1)  # the samples of one kind of least squares are large enough
+    def seen(ridge: int) -> tuple[Samples, Samples]:
+        return (
+            _samples(course.train, course.pixels, ridge, course, cache, threads),
+            _samples(course.valid, VALID_PIXELS, ridge, course, cache, threads),
+        )
+
+    torch.set_num_threads(threads)
+    minutes, steps = course.minutes, course.steps
+    for variant in wanted:
+        torch.manual_seed(course.seed)
+        head = variant.head(variant.config)
+        budget = {name: n for name, n in (("minutes", minutes), ("steps", steps)) if n is not None}
+        told = asdict(course) | {"minutes": None, "steps": None, "root": str(course.root)} | budget
+        key = _digest(variant.config.to_dict(), variant.head.__name__, told)
+        file = None if cache is None else cache / f"{variant.name}-{key}.pt"
+        if file is not None and file.is_file():
+            stored, state = load_checkpoint(file)
+            head.load_state_dict(stored.state_dict())
+        else:
+            print(f"training: {variant.title}", file=sys.stderr, flush=True)
+            with redirect_stdout(sys.stderr):  # stdout is for the table
+                state = fit(
+                    head,
+                    *seen(variant.config.ridge),
+                    lr=course.lr,
+                    batch=course.batch,
+                    seed=course.seed,
+                    **budget,
+                )
+            if file is not None:
+                _store(file, head, state)
+        head.eval()
+        yield Trained(variant, head, state["curve"][-1][2], state["steps"], state["seconds"])
+        minutes, steps = None, int(state["steps"])
+
+
+def _samples(
+    sources: tuple[str, ...], pixels: int, ridge: int, course: Course, cache: Path | None, threads: int
+) -> Samples:
+    """Samples of the first pictures of the sources, through the least squares of a ridge."""
+    config = HeadConfig(ridge=ridge)
+    places = [str(course.root / source) for source in sources]
+    key = _digest(config.to_dict(), places, pixels, course.limit, course.seed)
+    return cached(
+        cache,
+        f"samples-{key}",
+        lambda: samples(pictures(places)[: course.limit], config, pixels, course.seed, threads),
+    )
+
+
+def _digest(*what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _store(file: Path, head: Head, state: dict[str, Any]) -> None:
+    """A checkpoint without the optimizer; it appears whole or not at all."""
+    kept = {name: value for name, value in state.items() if name != "optimizer"}
+    part = file.with_suffix(".part")
+    torch.save({"config": head.config.to_dict(), "model": head.state_dict(), **kept}, part)
+    part.replace(file)
