@@ -128,7 +128,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
     [
         (b"", "view"),
         (b"\x10\0", "view 16"),
-        (b"\0\x08", "flags 8"),
+        (b"\0\x10", "flags 16"),
         (b"\0\x02\x05\1\2", "along needs 5"),
         (b"\0\0\x08", "tensor 8"),
         (b"\0\0\1\2\0\0", "0 changes"),
