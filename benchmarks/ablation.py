@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each part of the family `local` pays: the profile `photo` with one part changed at a time.
 
-    python benchmarks/ablation.py --minutes 30 --cache heads --json ablation.json > docs/results/ablation.md
+    python benchmarks/ablation.py --small --minutes 30 --cache heads > docs/results/ablation.md
     python benchmarks/ablation.py --count 2 --size 64           a trial: the released model alone
     python benchmarks/ablation.py --steps 50 --limit 3 --count 1 --size 64        a trial of the training too
 
-Three groups of rows, each compared with its own first row. Released models, coded: whole files of `--count`
-crops. Heads trained alike, which differ in one thing (`--minutes` or `--steps`): bits/dim on random pixels of
-pictures that they did not see, the last layer not learning. Those of them that have an integer form, coded.
+Groups of rows, each compared with its own first row. Released models, coded: whole files of `--count`
+crops. Small pictures in batches (`--small`): what the latents of `thumb` pay. Heads trained alike, which
+differ in one thing (`--minutes` or `--steps`): bits/dim on random pixels of pictures that they did not see,
+the last layer not learning. Those of them that have an integer form, coded.
 `--cache` keeps samples and trained heads, also when a run is stopped.
 """
 
@@ -156,14 +157,20 @@ def coded_rows(images: Sequence[Pixels], name: str, fit: float | None) -> Iterat
     yield coded(
         "no autoregression: `rvae`", images, modelfile.load_named("rvae"), "another network, latents alone"
     )
-    yield from latent_rows(images, name)
+    yield Row("no latents", None, f"`{named(name)}` has none: see the small pictures for those of `thumb`")
     if fit is not None:
         yield fitted(images, model, fit)
 
 
-def latent_rows(images: Sequence[Pixels], name: str) -> Iterator[Row]:
-    """Rows of a local model with latents and without. None is released yet: this is the place for them."""
-    yield Row("no latents", None, f"`{named(name)}` has none: its rows are all without latents")
+def latent_tables(options: argparse.Namespace) -> Iterator[Table]:
+    """Small pictures in one batch, with latents and without."""
+    import ablation_latents
+
+    for title, images in ablation_latents.sets(options.data, options.limit):
+        table = Table(f"{title}, {len(images)} pictures in one batch")
+        for row in ablation_latents.rows(images, THREADS):
+            table.add(Row(*row))
+        yield table
 
 
 def fitted(images: Sequence[Pixels], model: Model, seconds: float) -> Row:
@@ -278,7 +285,8 @@ def command(options: argparse.Namespace) -> str:
     for name, value in vars(options).items():
         if value != default[name] and name not in ("data", "cache", "json", "threads"):
             value = named(value) if name == "model" else value
-            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+            value = value if isinstance(value, list) else [] if value is True else [value]
+            words += [f"--{name}", *map(str, value)]
     return " ".join(words)
 
 
@@ -291,6 +299,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--count", type=int, default=12, help="how many of them; 0 codes none [%(default)s]")
     p.add_argument("--size", type=int, default=384, help="of the largest crop [%(default)s]")
     p.add_argument("--model", default="photo", help="released name or .bbm path [%(default)s]")
+    p.add_argument("--small", action="store_true", help="the latents of `thumb` on small pictures")
     p.add_argument("--fit", type=float, metavar="SECONDS", help="a row with compress(fit=SECONDS)")
     budget = p.add_mutually_exclusive_group()
     budget.add_argument(
@@ -320,8 +329,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         value = getattr(options, name)
         if value is not None and value <= 0:
             p.error(f"--{name} must be above 0")
-    if options.count < 0 or (options.count == 0 and options.minutes is options.steps is None):
-        p.error("nothing to do: neither --count nor --minutes nor --steps")
+    if options.count < 0 or (
+        options.count == 0 and not options.small and options.minutes is options.steps is None
+    ):
+        p.error("nothing to do: neither --count nor --small nor --minutes nor --steps")
     return options
 
 
@@ -336,6 +347,8 @@ def main(argv: list[str] | None = None) -> None:
         tables.append(Table("Whole files of released models"))
         for row in coded_rows(images, options.model, options.fit):
             tables[0].add(row)
+    if options.small:
+        tables += latent_tables(options)
     if options.minutes is not None or options.steps is not None:
         from ablation_heads import Course
 

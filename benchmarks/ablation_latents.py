@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the latents of the profile `thumb` pay, and what they cost: rows for ablation.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rates_sets import SETS
+
+from bbcodec import modelfile
+from bbcodec.distributions.logistic import bits
+from bbcodec.engine.graph import Graph
+from bbcodec.errors import BBCodecError
+from bbcodec.local import batch, latents
+from bbcodec.local.codec import Pixels, implementation
+from bbcodec.local.model import LocalModel
+from bbcodec.modelfile import Model
+from bbcodec.nets.pixels import LATENT_CENTRE, LATENT_SYMBOLS, prior_parameters
+
+CONTROL = Path(__file__).resolve().parents[1] / "models/candidates/thumb_control.pt"
+OWN = ("statistics_", "encoder_", "posterior_", "latent_", "side_")  # tensors of the latents alone
+
+
+def sets(data: Path, limit: int | None) -> Iterator[tuple[str, list[Pixels]]]:
+    """Title and pictures of the sets of small pictures."""
+    for name in ("cifar", "thumbs"):
+        found = SETS[name](data, limit)
+        yield found.title, found.images
+
+
+def rows(images: Sequence[Pixels], threads: int) -> Iterator[tuple[str, float, str]]:
+    """Title, bits/dim and note of `thumb` with latents, without them, and of what was trained without."""
+    model = modelfile.load_named("thumb")
+    note = f"of this the latents' KL {kl(images, model, threads):.4f} bits/dim"
+    yield "`thumb`, one batch", rate(images, model, threads), note
+    bare = without_latents(model)
+    yield "no latents, the same head", rate(images, bare, threads), "map of positions kept"
+    placeless = without_latents(model, "positions")
+    yield "no latents, no map of positions", rate(images, placeless, threads), "the same head"
+    if CONTROL.is_file():
+        try:
+            trained = control()
+        except ImportError:
+            return
+        yield "trained alike without latents", rate(images, trained, threads), "with a map of positions"
+
+
+def rate(images: Sequence[Pixels], model: Model, threads: int) -> float:
+    """Bits/dim of one batch, every byte, verified."""
+    data = batch.encode(images, model, threads=threads)
+    decoded = batch.decode(data, model, threads=threads)
+    if not all(np.array_equal(a, b) for a, b in zip(decoded, images, strict=True)):
+        raise BBCodecError("the round trip differs")
+    return 8 * len(data) / sum(image.size for image in images)
+
+
+def without_latents(model: Model, *more: str) -> Model:
+    """The model without its latents, and without more tensors."""
+    tensors = {k: v for k, v in model.tensors.items() if not k.startswith(OWN) and k not in more}
+    config: dict[str, Any] = {**model.config, "latents": 0, "encoder": 0}
+    return modelfile.load(modelfile.dump(model.family, config, Graph({}, {}), tensors))
+
+
+def control() -> Model:
+    """The candidate that was trained as `thumb` was, with z = 0; ImportError without PyTorch."""
+    from bbcodec.models.local_export import export, load_checkpoint
+    from bbcodec.models.local_latents import load
+
+    head, state = load_checkpoint(CONTROL)
+    released = modelfile.load_named("thumb").config["rate_q"] / 2**20
+    return modelfile.load(export(head, {}, released, state["prior"].numpy(), load(state)))
+
+
+def kl(images: Sequence[Pixels], model: Model, threads: int) -> float:
+    """KL of posteriors to priors in bits/dim, exactly by the coder's own frequencies."""
+    local = LocalModel.from_model(model)
+    assert local.latents is not None
+    mean, log2 = np.split(local.latents.prior, 2)
+    p_mean, p_e = prior_parameters(mean, log2)
+    centre, symbols = 64 * LATENT_CENTRE, np.arange(LATENT_SYMBOLS)[:, None]
+    shape = (LATENT_SYMBOLS, len(mean))
+    symbols = np.broadcast_to(symbols, shape)
+    of_prior = bits(
+        symbols, np.broadcast_to(p_mean + centre, shape), np.broadcast_to(p_e, shape), LATENT_SYMBOLS
+    )
+    total = 0.0
+    for part in batch.groups([image.shape[:2] for image in images]):
+        blocks = [np.ascontiguousarray(image) for image in images[part]]
+        statistics = implementation().survey(blocks, local, threads)
+        means, scales = latents.encode(local.latents, statistics, [b.shape[:2] for b in blocks])
+        for m, e in zip(means, scales, strict=True):
+            of_posterior = bits(
+                symbols, np.broadcast_to(m + centre, shape), np.broadcast_to(e, shape), LATENT_SYMBOLS
+            )
+            total += float((2.0**-of_posterior * (of_prior - of_posterior)).sum())
+    return total / sum(image.size for image in images)
