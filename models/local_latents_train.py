@@ -28,7 +28,7 @@ from . import data
 from .local import FEATURE_UNIT, Head, HeadConfig, bits, spreads
 from .local_export import load_checkpoint
 from .local_latents import PictureLatents, inputs, statistics, whitening
-from .local_train import Prior, make_prior, observed
+from .local_train import Prior, make_prior, observed, recorded
 from .train import Stop
 
 
@@ -234,7 +234,7 @@ def main(argv: list[str] | None = None) -> None:
         "seconds": time.monotonic() - begun,
         "steps": steps,
         "curve": curve,
-        "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+        "arguments": recorded(args),
     }
     if start is not None:
         payload["prior"] = torch.from_numpy(start)

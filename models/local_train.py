@@ -192,6 +192,14 @@ def fit(
             last = time.monotonic()
 
 
+def recorded(args: argparse.Namespace) -> dict[str, Any]:
+    """The command line for a checkpoint: what decides the result, and of sources no more than their ends."""
+    values = {k: v for k, v in vars(args).items() if k not in ("cache", "out", "resume", "init", "device")}
+    for key in ("data", "valid"):
+        values[key] = ["/".join(Path(source).parts[-2:]) for source in values[key]]
+    return values
+
+
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     p = argparse.ArgumentParser(
@@ -268,7 +276,7 @@ def main(argv: list[str] | None = None) -> None:
     stop = Stop()
 
     def save(state: dict[str, Any]) -> None:
-        arguments = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+        arguments = recorded(args)
         payload = {
             "config": head.config.to_dict(),
             "model": head.state_dict(),
