@@ -160,10 +160,11 @@ def decode(
         raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(rest)} bytes")
     message = unflatten(np.frombuffer(rest, "<u4").astype(np.uint32), LANES)
     local = LocalModel.from_model(model)
-    if not _with_latents(local, channels) and plain:
-        raise FormatError("batch: latents without a model that has them")
-    images: list[Pixels] = []
     parts = groups(shapes)
+    least, most = (1, len(parts)) if _with_latents(local, channels) else (0, 0)
+    if not least <= plain <= most:
+        raise FormatError(f"batch: {plain} groups without latents, expected {least} to {most}")
+    images: list[Pixels] = []
     for index, part in enumerate(parts):
         codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
         message, blocks = codec.pop(message)
