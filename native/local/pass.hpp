@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One pass over a group, as docs/local.md defines it. Compiled once for each instruction set (pass_*.cpp), from the same
-// text: doubles are never contracted, so that every target gives the same numbers.
+// text: floats and doubles are never contracted, so that every target gives the same numbers.
 //
 // No include guard: each pass_*.cpp defines BBCODEC_LOCAL_TARGET (0 portable, 1 AVX2, 2 AVX-512) and BBCODEC_LOCAL_NAME
 // and includes this once, its standard headers before.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eight integers or doubles at once, and the small functions of docs/local.md.
+// Eight or sixteen numbers at once, and the small functions of docs/local.md.
 // Part of pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
