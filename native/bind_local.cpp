@@ -44,14 +44,14 @@ void copy_prior(Model& m, const Array<std::int32_t>& prior) {
     const std::int32_t* from = prior.data();
     std::size_t size = 0;
     for (const auto& channel : m.state)
-        for (const StateLayout& s : channel) size += static_cast<std::size_t>(s.terms) * (s.terms + 1) / 2 + s.terms;
+        for (const StateLayout& s : channel) size += static_cast<std::size_t>(s.size);
     expect(prior, size, "prior");
     for (const auto& channel : m.state)
         for (const StateLayout& s : channel) {
             std::int32_t* to = &m.prior[s.offset];
             for (int i = 0; i < s.terms; ++i)
-                for (int j = 0; j <= i; ++j) to[s.row[j] + i - j] = *from++;
-            for (int i = 0; i < s.terms; ++i) to[s.row[i] + s.terms - i] = *from++;
+                for (int j = 0; j <= i; ++j) to[row_start(s.terms, j) + i - j] = *from++;
+            for (int i = 0; i < s.terms; ++i) to[row_start(s.terms, i) + s.terms - i] = *from++;
         }
 }
 
@@ -106,14 +106,17 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     copy(nb::cast<Array<std::int32_t>>(tables["exp"]), t.exp, 2817, "exp");
     copy(nb::cast<Array<std::int64_t>>(tables["sigmoid"]), t.sigmoid, 1025, "sigmoid");
     copy(nb::cast<Array<std::int64_t>>(tables["inverse"]), t.inverse, 80, "inverse");
+    t.complete();
     new (self) Model(std::move(m));
 }
 
 std::unique_ptr<Pass> make(const Model& model, const std::vector<Shape>& shapes, int channels,
                            const std::int32_t* const* side, int threads, const std::string& target) {
-    if (target == "avx512") return std::unique_ptr<Pass>(bbcodec::local::make_pass_avx512(model, shapes, channels, side, threads));
-    if (target == "avx2") return std::unique_ptr<Pass>(bbcodec::local::make_pass_avx2(model, shapes, channels, side, threads));
-    return std::unique_ptr<Pass>(bbcodec::local::make_pass_portable(model, shapes, channels, side, threads));
+    using namespace bbcodec::local;
+    const MakePass maker = target == "avx512" ? (bbcodec::has_vnni() ? make_pass_vnni : make_pass_avx512)
+                           : target == "avx2" ? make_pass_avx2
+                                              : make_pass_portable;
+    return std::unique_ptr<Pass>(maker(model, shapes, channels, side, threads));
 }
 
 // Sizes, pointers and checks that plan and decode share.

@@ -25,7 +25,7 @@ class Crew {
 
     int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-    // Calls job(worker, task) for task = 0 .. tasks - 1, and returns when all are done. It must not throw.
+    // Calls job(worker, task) for task = 0 .. tasks - 1 (below 2^15), and returns when all are done. It must not throw.
     void run(std::uint32_t tasks, const std::function<void(int, std::uint32_t)>& job) {
         job_ = &job;
         done_.store(0, std::memory_order_relaxed);
@@ -37,20 +37,20 @@ class Crew {
     }
 
   private:
-    // Does the next task, if there is one. The number of tasks travels with the ticket: a valid ticket keeps its round open.
+    // Does the next task, if there is one: the caller of run takes them from the front, the others from the back, so that each
+    // finds most of the data it had the last time in its cache. The number of tasks travels with the ticket: a valid
+    // ticket keeps its round open.
     bool take(int worker) {
-        const std::uint64_t ticket = tickets_.fetch_add(1, std::memory_order_acq_rel);
-        const std::uint32_t task = static_cast<std::uint32_t>(ticket), tasks = static_cast<std::uint32_t>(ticket >> 32);
-        if (task >= tasks) return false;
-        (*job_)(worker, task);
+        const std::uint64_t ticket = tickets_.fetch_add(worker == 0 ? kFront : 1, std::memory_order_acq_rel);
+        if (!valid(ticket)) return false;
+        const std::uint32_t front = ticket / kFront & 0xffff, back = ticket & 0xffff;
+        (*job_)(worker, worker == 0 ? front : static_cast<std::uint32_t>(ticket >> 32) - 1 - back);
         done_.fetch_add(1, std::memory_order_release);
         return true;
     }
 
-    bool waiting() const {
-        const std::uint64_t ticket = tickets_.load(std::memory_order_relaxed);
-        return static_cast<std::uint32_t>(ticket) < static_cast<std::uint32_t>(ticket >> 32);
-    }
+    static bool valid(std::uint64_t ticket) { return (ticket / kFront & 0xffff) + (ticket & 0xffff) < ticket >> 32; }
+    bool waiting() const { return valid(tickets_.load(std::memory_order_relaxed)); }
 
     void work(int worker) {
         for (int spins = 0; !stop_.load(std::memory_order_acquire);)
@@ -60,9 +60,10 @@ class Crew {
                 std::this_thread::yield();
     }
 
-    static constexpr int kSpins = 2000;
+    static constexpr std::uint64_t kFront = 1 << 16;
+    static constexpr int kSpins = 20000;
     std::atomic<bool> stop_{false};
-    std::atomic<std::uint64_t> tickets_{0};  // tasks << 32 | next task
+    std::atomic<std::uint64_t> tickets_{0};  // tasks << 32 | taken from the front << 16 | from the back
     std::atomic<std::uint32_t> done_{0};
     const std::function<void(int, std::uint32_t)>* job_ = nullptr;
     std::vector<std::thread> workers_;

@@ -1,118 +1,158 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mixtures of integer logistics: from the network's outputs, to intervals and back, and their gradients.
+// Doubles hold integers below 2^53 here, so that all of it is exact but the gradients, whose roundings docs/local.md gives.
 // Part of pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-struct Mixture {
-    std::int32_t weight[kMaxComponents], mu[kMaxComponents], e[kMaxComponents];
-    int spread = 0;  // ks
-};
-
 constexpr int kPrecision = 20;
 constexpr int kMuLimit = 1 << 17;
 
-// A and C of one component at the lower boundary of symbol k (tables.py).
-inline void boundary(const Tables& t, const Mixture& mix, int j, int k, std::int64_t& a, std::int64_t& mass) {
-    const std::int64_t mu = clamp(mix.mu[j], -kMuLimit, kMuLimit);
-    a = ((64 * k - 32 - mu) * t.inverse[mix.e[j]]) >> 10;
-    a = std::min<std::int64_t>(std::max<std::int64_t>(a, -(1 << 19)), 1 << 19);
-    const std::int64_t u = a + (1 << 19), i = std::min<std::int64_t>(u >> 10, 1023);
-    const std::int64_t low = t.sigmoid[i];
-    mass = low + (((t.sigmoid[i + 1] - low) * (u - (i << 10))) >> 10);
+// The mixture of half the lanes, ready for intervals.
+template <int J>
+struct Logistics {
+    Doubles weight[J], mu[J], inverse[J];  // inverse 2^-10
+};
+
+// A + 2^19 and C of a component at 64 k - 32.
+inline void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, Half& u, Doubles& mass) {
+    const Doubles limit = Doubles{} + 524288.0;
+    u = truncated(least(most((at - mu) * inverse, -limit), limit) + limit);
+    const Half i = least(u >> 10, Half{} + 1023);
+    const Doubles part = to_doubles(u - (i << 10)) * (1.0 / 1024);
+    mass = look_up(t.sigmoid.data(), i) + whole(look_up(t.rise.data(), i) * part);
 }
 
-inline std::int64_t cdf(const Model& m, const Mixture& mix, int k) {
-    if (k <= 0) return 0;
-    if (k >= 256) return 1 << kPrecision;
-    std::int64_t sum = 0, a, mass;
-    for (int j = 0; j < m.components; ++j) {
-        boundary(m.tables, mix, j, k, a, mass);
-        sum += mix.weight[j] * mass;
+// From the sum of weight times mass.
+inline Half cumulative(Doubles sum, Half k) {
+    const Half c = truncated(whole(sum * (1.0 / 65536)) * (((1 << kPrecision) - 256) * (1.0 / (1 << 30)))) + k;
+    return k <= 0 ? Half{} : k >= 256 ? Half{} + (1 << kPrecision) : c;
+}
+
+template <int J>
+inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
+    const Doubles at = to_doubles(64 * k - 32);
+    Doubles sum = {};
+    for (int j = 0; j < J; ++j) {
+        Half u;
+        Doubles mass;
+        boundary(t, mix.mu[j], mix.inverse[j], at, u, mass);
+        sum = sum + mix.weight[j] * mass;
     }
-    return (((sum >> 16) * ((1 << kPrecision) - 256)) >> 30) + k;
+    return cumulative(sum, k);
 }
 
-// The symbol whose interval [low, high) holds cf: steps that double away from a guess, then halving.
-inline int find(const Model& m, const Mixture& mix, std::int64_t cf, std::int64_t& low, std::int64_t& high) {
-    int best = 0;
-    for (int j = 1; j < m.components; ++j)
-        if (mix.weight[j] > mix.weight[best]) best = j;
-    int left = 0, right = 256;
-    low = 0, high = 1 << kPrecision;
-    int probe = clamp((mix.mu[best] + 32) >> 6, 1, 255), step = 1;
-    bool rose = false, fell = false;
-    while (right - left > 1) {
-        const std::int64_t below = cdf(m, mix, probe);
-        if (below <= cf)
-            left = probe, low = below, rose = true;
-        else
-            right = probe, high = below, fell = true;
-        if (rose && fell) {
-            probe = (left + right) >> 1;
-        } else {
-            probe = clamp(rose ? left + step : right - step, left + 1, right - 1);
-            step *= 2;
-        }
+// Where a search begins: symbols around the likeliest, and the intervals' ends there.
+constexpr int kProbes = 8;
+constexpr int kProbeSteps[kProbes] = {-20, -8, -3, 0, 1, 4, 9, 21};
+
+// The mixtures of a chunk's lanes, or of all slots: arrays of which slot i has [k stride + i].
+struct Mixtures {
+    std::vector<Row> weight, mu, e;  // [components][chunks]
+    std::vector<Row> known;          // [kProbes][chunks], for decoding
+    std::vector<Row> middle, unit;   // [chunks], of the probes
+    std::size_t stride = 0;          // chunks
+
+    void resize(int components, std::size_t chunks) {
+        stride = chunks;
+        for (auto* part : {&weight, &mu, &e}) part->assign(components * chunks, Row());
+        for (auto* part : {&middle, &unit}) part->assign(chunks, Row());
+        known.assign(kProbes * chunks, Row());
+    }
+};
+
+// The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
+inline Half probe(Half middle, Half unit, int i) { return clamp(middle + ((unit * kProbeSteps[i]) >> 4), Half{} + 1, Half{} + 255); }
+
+// The symbols whose intervals [below, above) hold cf: between two of the probes, whose cdf is known, by halving.
+template <int J>
+inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half middle, Half unit, const Half* known, Half& below, Half& above) {
+    Half left = {}, right = Half{} + 256;
+    below = Half{}, above = Half{} + (1 << kPrecision);
+    for (int i = 0; i < kProbes; ++i) {
+        const Half k = probe(middle, unit, i), up = known[i] <= cf;
+        left = up ? k : left, below = up ? known[i] : below;
+    }
+    for (int i = kProbes - 1; i >= 0; --i) {
+        const Half k = probe(middle, unit, i), up = known[i] <= cf;
+        right = up ? right : k, above = up ? above : known[i];
+    }
+    while (any(right - left > 1)) {
+        const Half k = (left + right) >> 1, at = cdf(t, mix, k), up = at <= cf;
+        left = up ? k : left, below = up ? at : below;
+        right = up ? right : k, above = up ? above : at;
     }
     return left;
 }
 
-// From the last layer's outputs around the prediction `mean`; spread is set.
-inline void make_mixture(const Model& m, int mean, const std::int32_t* o, Mixture& mix) {
-    const Tables& t = m.tables;
-    const int n = m.components;
-    int top = o[2 * n];
-    for (int j = 1; j < n; ++j) top = std::max(top, o[2 * n + j]);
-    std::int64_t total = 0, rest = 65536;
-    std::int64_t x[kMaxComponents];
+// From the last layer's outputs around the predictions `mean`.
+inline void make_mixtures(const Tables& t, int n, Ints mean, Ints spread, const Ints* o, Mixtures& mix, std::size_t chunk) {
+    const Ints sig = look_up(t.sig.data(), spread), le = look_up(t.le.data(), spread);
+    Ints top = o[2 * n], x[kMaxComponents], total = {};
+    for (int j = 1; j < n; ++j) top = most(top, o[2 * n + j]);
     for (int j = 0; j < n; ++j) {
-        mix.mu[j] = mean + ((clamp(o[j], -4096, 4096) * t.sig[mix.spread] + 1024) >> 11);
-        mix.e[j] = clamp((t.le[mix.spread] + ((clamp(o[n + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
-        x[j] = t.exp[std::min<std::int64_t>(static_cast<std::int64_t>(top) - o[2 * n + j], 2816)];
+        mix.mu[j * mix.stride + chunk].all() = mean + ((clamp(o[j], -4096, 4096) * sig + 1024) >> 11);
+        mix.e[j * mix.stride + chunk].all() = clamp((le + ((clamp(o[n + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
+        x[j] = look_up(t.exp.data(), least(top - o[2 * n + j], Ints{} + 2816));
         total += x[j];
     }
+    Ints rest = Ints{} + 65536;
     for (int j = 1; j < n; ++j) {
-        mix.weight[j] = static_cast<std::int32_t>(x[j] * 65536 / total);
-        rest -= mix.weight[j];
+        const auto share = [&](int h) { return truncated(to_doubles(half(x[j], h)) * 65536.0 / to_doubles(half(total, h))); };
+        const Ints weight = join(share(0), share(1));
+        mix.weight[j * mix.stride + chunk].all() = weight;
+        rest -= weight;
     }
-    mix.weight[0] = static_cast<std::int32_t>(rest);
+    mix.weight[chunk].all() = rest;
 }
 
-inline std::int16_t rounded(double g) {
-    double v = std::floor(g * 1024 + 0.5);
-    if (!(v >= -4095)) v = -4095;
-    if (!(v <= 4095)) v = 4095;
-    return static_cast<std::int16_t>(v);
+template <int J>
+inline void spell_out(const Tables& t, const Half* weight, const Half* mu, const Half* e, Logistics<J>& to) {
+    for (int j = 0; j < J; ++j) {
+        to.weight[j] = to_doubles(weight[j]);
+        to.mu[j] = to_doubles(clamp(mu[j], Half{} - kMuLimit, Half{} + kMuLimit));
+        to.inverse[j] = to_doubles(look_up(t.inverse.data(), e[j])) * (1.0 / 1024);
+    }
 }
 
-// Gradients of the cost of symbol x, in the integers that the last layer learns from.
-inline void gradients(const Model& m, const Mixture& mix, int x, std::int16_t* y) {
+inline Half rounded(Doubles g) {
+    g = g * 1024.0 + 0.5;
+    g = g >= -4095.0 ? g : Doubles{} - 4095.0;
+    g = g <= 4095.0 ? g : Doubles{} + 4095.0;
+    const Half down = truncated(g);
+    return down + __builtin_convertvector(to_doubles(down) > g, Half);  // truth is -1
+}
+
+// Intervals of symbols x of half the lanes, and the gradients of their cost, in the integers that the last layer learns from.
+template <int J>
+inline void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, bool learn, Half& start, Half& freq, Half* y) {
     constexpr double kUnit = 1.0 / (1 << 30);
-    const int n = m.components;
-    double q[kMaxComponents], mass[kMaxComponents], du[kMaxComponents], dl[kMaxComponents], au[kMaxComponents],
-        al[kMaxComponents], z = 0;
-    for (int j = 0; j < n; ++j) {
-        std::int64_t a_low, c_low, a_high, c_high;
-        boundary(m.tables, mix, j, x, a_low, c_low);
-        boundary(m.tables, mix, j, x + 1, a_high, c_high);
-        if (x == 0) c_low = 0;
-        if (x == 255) c_high = 1 << 30;
-        const double upper = static_cast<double>(c_high) * kUnit, lower = static_cast<double>(c_low) * kUnit;
-        q[j] = mix.weight[j] * (1.0 / 65536);
+    const Doubles symbol = to_doubles(x), at = 64.0 * symbol - 32.0;
+    Doubles below = {}, above = {}, mass[J], du[J], dl[J], au[J], al[J], z = {};
+    for (int j = 0; j < J; ++j) {
+        Half u_low, u_high;
+        Doubles c_low, c_high;
+        boundary(t, mix.mu[j], mix.inverse[j], at, u_low, c_low);
+        boundary(t, mix.mu[j], mix.inverse[j], at + 64.0, u_high, c_high);
+        below = below + mix.weight[j] * c_low, above = above + mix.weight[j] * c_high;
+        if (!learn) continue;
+        const Doubles upper = (symbol == 255.0 ? Doubles{} + (1 << 30) : c_high) * kUnit, lower = (symbol == 0.0 ? Doubles{} : c_low) * kUnit;
         mass[j] = upper - lower;
-        du[j] = upper * (1 - upper), dl[j] = lower * (1 - lower);
-        au[j] = static_cast<double>(a_high) * (1.0 / 32768), al[j] = static_cast<double>(a_low) * (1.0 / 32768);
-        z = z + q[j] * mass[j];
+        du[j] = upper * (1.0 - upper), dl[j] = lower * (1.0 - lower);
+        au[j] = to_doubles(u_high - (1 << 19)) * (1.0 / 32768), al[j] = to_doubles(u_low - (1 << 19)) * (1.0 / 32768);
+        z = z + (mix.weight[j] * (1.0 / 65536)) * mass[j];
     }
+    start = cumulative(below, x);
+    freq = cumulative(above, x + 1) - start;
+    if (!learn) return;
     z = z + 1.0 / (1 << 20);
-    for (int j = 0; j < n; ++j) {
-        const double f = q[j] / z;
-        const double ratio = static_cast<double>(m.tables.sig[mix.spread] * m.tables.inverse[mix.e[j]]) * (1.0 / (1 << 28));
+    for (int j = 0; j < J; ++j) {
+        const Doubles q = mix.weight[j] * (1.0 / 65536), f = q / z;
+        const Doubles ratio = (to_doubles(sig) * mix.inverse[j]) * (1.0 / (1 << 18));
         y[j] = rounded(((du[j] - dl[j]) * f) * ratio);
-        y[n + j] = rounded((au[j] * du[j] - al[j] * dl[j]) * f);
-        y[2 * n + j] = rounded(q[j] - f * mass[j]);
+        y[J + j] = rounded((au[j] * du[j] - al[j] * dl[j]) * f);
+        y[2 * J + j] = rounded(q - f * mass[j]);
     }
 }
 

@@ -1,49 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model.hpp"
 
+#include <algorithm>
+
 namespace bbcodec::local {
+namespace {
+
+// Small numbers side by side in a word, the first in its lowest bits.
+template <typename T>
+std::int32_t packed(const T* from, std::size_t step, int count) {
+    constexpr int kBits = 32 / (4 / static_cast<int>(sizeof(T)));
+    std::uint32_t word = 0;
+    for (int i = 0; i < count; ++i)
+        word |= (static_cast<std::uint32_t>(from[i * step]) & ((std::uint64_t{1} << kBits) - 1)) << (i * kBits);
+    return static_cast<std::int32_t>(word);
+}
+
+}  // namespace
+
+void Tables::complete() {
+    rise.resize(sigmoid.size() - 1);
+    for (std::size_t i = 0; i < rise.size(); ++i) rise[i] = sigmoid[i + 1] - sigmoid[i];
+    // A symbol is 64 inverse 2^-25 scales wide.
+    for (std::size_t e = 0; e < unit.size(); ++e) unit[e] = std::max(16, static_cast<std::int32_t>((std::int64_t{1} << 22) / inverse[e]));
+}
 
 void Model::lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]) {
     state_size = weights_size = 0;
     for (int c = 0; c < kChannels; ++c)
         for (int q = 0; q < kPredictors; ++q) {
             StateLayout& s = state[c][q];
-            s.own = own[q], s.earlier = earlier[q], s.along = along[q], s.down = down[q];
-            s.terms = own[q] + c * earlier[q];
-            int at = 0;
-            for (int j = 0; j < s.terms; ++j) {
-                s.row[j] = at;
-                at += padded(s.terms - j + 1, kPad);
-            }
-            s.row[s.terms] = at;
-            s.size = at;
+            s.along = along[q], s.down = down[q];
+            s.terms = 0;
+            for (int i = 0; i < own[q]; ++i) s.regressor[s.terms++] = i;
+            for (int k = 0; k < c; ++k)
+                for (int i = 0; i < earlier[q]; ++i) s.regressor[s.terms++] = kOwn + k * kEarlier + i;
+            s.size = s.terms * (s.terms + 3) / 2;
             s.offset = state_size;
-            state_size += static_cast<std::size_t>(at);
-            s.span = padded(s.terms, kPad);
+            state_size += static_cast<std::size_t>(s.size);
             s.place = weights_size;
-            weights_size += static_cast<std::size_t>(s.span);
+            weights_size += static_cast<std::size_t>(s.terms);
         }
 }
 
 void Model::pack(const std::int8_t* first, const std::int8_t* signs) {
+    // Of word i of n for output o: in blocks of sixteen outputs.
+    const auto place = [](std::size_t i, std::size_t o, std::size_t n) { return (o / 16 * n + i) * 16 + o % 16; };
     const std::size_t h = hidden, n = kFeatures;
-    first_w.resize(kChannels * n * h), first_w4.resize(kChannels * n * h), first_excess.assign(kChannels * h, 0);
+    first_pairs.resize(kChannels * n / 2 * h), first_quads.resize(kChannels * n / 4 * h), first_excess.assign(kChannels * h, 0);
     for (std::size_t c = 0; c < kChannels; ++c)
-        for (std::size_t f = 0; f < n; ++f)
+        for (std::size_t p = 0; p < n / 2; ++p)
             for (std::size_t o = 0; o < h; ++o) {
-                const std::int8_t w = first[(c * n + f) * h + o];
-                first_w[((c * n / 2 + f / 2) * h + o) * 2 + f % 2] = w;
-                first_w4[((c * n / 4 + f / 4) * h + o) * 4 + f % 4] = w;
-                first_excess[c * h + o] += 128 * w;
+                const std::int8_t* from = first + (c * n + 2 * p) * h + o;
+                const std::int16_t pair[2] = {from[0], from[h]};
+                first_pairs[c * n / 2 * h + place(p, o, n / 2)] = packed(pair, 1, 2);
             }
-    hidden_w.resize(layers * h * h), hidden_w4.resize(layers * h * h);
+    for (std::size_t c = 0; c < kChannels; ++c)
+        for (std::size_t o = 0; o < h; ++o) {
+            for (std::size_t q = 0; q < n / 4; ++q)
+                first_quads[c * n / 4 * h + place(q, o, n / 4)] = packed(first + (c * n + 4 * q) * h + o, h, 4);
+            for (std::size_t f = 0; f < n; ++f) first_excess[c * h + o] += 128 * first[(c * n + f) * h + o];
+        }
+    hidden_quads.resize(layers * h * h / 4);
     for (std::size_t l = 0; l < static_cast<std::size_t>(layers); ++l)
-        for (std::size_t o = 0; o < h; ++o)
-            for (std::size_t i = 0; i < h; ++i) {
-                const std::int8_t sign = signs[(l * h + o) * h + i];
-                hidden_w[l * h * h + (i / 2 * h + o) * 2 + i % 2] = sign;
-                hidden_w4[l * h * h + (i / 4 * h + o) * 4 + i % 4] = sign;
-            }
+        for (std::size_t q = 0; q < h / 4; ++q)
+            for (std::size_t o = 0; o < h; ++o) hidden_quads[l * h / 4 * h + place(q, o, h / 4)] = packed(signs + (l * h + o) * h + 4 * q, 1, 4);
 }
 
 }  // namespace bbcodec::local

@@ -24,30 +24,33 @@ constexpr int kMaxComponents = 8;
 constexpr int kNear = 9;       // rows and columns that the map of positions tells apart
 constexpr int kMoments = 3;    // of errors, in the statistics of a block
 constexpr int kStatistics = kChannels * kMoments * (kFeatures + 1);
-constexpr int kPad = 8;        // numbers to which the rows of a state are padded
+constexpr int kRegressors = kOwn + 2 * kEarlier;
 
 constexpr int padded(int n, int to) { return (n + to - 1) / to * to; }
-constexpr int kSpan = padded(kMaxTerms + 1, kPad) + 2 * kPad;  // regressors and target, and what vectors read beyond
+
+// Where row k begins, of n rows (k, k) .. (k, n - 1) and right-hand side.
+constexpr int row_start(int n, int k) { return k * (n + 1) - k * (k - 1) / 2; }
 
 // Least-squares state of one channel and predictor: for each term j the entries (j, j) .. (j, N - 1) and the
-// right-hand side of j, padded with zeros.
+// right-hand side of j.
 struct StateLayout {
-    int own = 0, earlier = 0;
-    int along = 0, down = 0;                // shifts by which F and G forget
-    int terms = 0;                          // N
-    std::array<int, kMaxTerms + 1> row{};   // where row j begins
+    int along = 0, down = 0;                    // shifts by which F and G forget
+    int terms = 0;                              // N
+    std::array<int, kMaxTerms> regressor{};     // of each term: own positions, then kEarlier of each earlier channel
     int size = 0;
-    std::size_t offset = 0;                 // within the states of all channels and predictors
-    int span = 0;                           // N, padded: of the weights
-    std::size_t place = 0;                  // within the weights of all channels and predictors
+    std::size_t offset = 0;                     // within the states of all channels and predictors
+    std::size_t place = 0;                      // within the weights of all channels and predictors
 };
 
 // Integer tables of the format, computed once in Python (bbcodec/local/tables.py, distributions/tables.py).
 struct Tables {
-    std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{};
+    std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{}, inverse{};
+    std::array<std::int32_t, 80> unit{};  // about the width of a component in 1/16 of a symbol
     std::vector<std::int32_t> exp;       // [2817]
-    std::vector<std::int64_t> sigmoid;   // [1025]
-    std::array<std::int64_t, 80> inverse{};
+    std::vector<double> sigmoid;         // [1025], and
+    std::vector<double> rise;            // [1024], the differences
+
+    void complete();  // makes what follows from the others
 };
 
 struct Model {
@@ -58,14 +61,13 @@ struct Model {
     StateLayout state[kChannels][kPredictors];
     std::size_t state_size = 0, weights_size = 0;
     std::vector<std::int32_t> prior;         // [state_size]
-    std::vector<std::int16_t> first_w;       // [3][24][H][2]
-    std::vector<std::int8_t> first_w4;       // [3][12][H][4]
-    std::vector<std::int32_t> first_excess;  // [3][H], 128 times the sum of an output's weights
+    std::vector<std::int32_t> first_quads;   // [3][H / 16][12][16], four 8-bit weights each
+    std::vector<std::int32_t> first_pairs;   // [3][H / 16][24][16], two 16-bit weights each
+    std::vector<std::int32_t> first_excess;  // [3][H]: what 128 more for every feature would add
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
     std::vector<std::int32_t> positions;     // [3][9][H]: rows from the top, columns from the left and from the right; or none
     bool latents = false;                    // statistics are wanted
-    std::vector<std::int8_t> hidden_w;       // [L][H / 2][H][2]
-    std::vector<std::int8_t> hidden_w4;      // [L][H / 4][H][4]
+    std::vector<std::int32_t> hidden_quads;  // [L][H / 16][H / 4][16], four signs each
     std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
     std::vector<float> out_w;                // [3][H + 48][padded_outputs]
     std::vector<float> out_b;                // [3][padded_outputs]
@@ -104,5 +106,6 @@ using MakePass = Pass* (*)(const Model&, const std::vector<Shape>&, int channels
 Pass* make_pass_portable(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
 Pass* make_pass_avx2(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
 Pass* make_pass_avx512(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
+Pass* make_pass_vnni(const Model&, const std::vector<Shape>&, int, const std::int32_t* const*, int);
 
 }  // namespace bbcodec::local

@@ -2,585 +2,580 @@
 // One pass over a group, as docs/local.md defines it. Compiled once for each instruction set (pass_*.cpp), from the same
 // text: floats and doubles are never contracted, so that every target gives the same numbers.
 //
-// No include guard: each pass_*.cpp defines BBCODEC_LOCAL_TARGET (0 portable, 1 AVX2, 2 AVX-512) and BBCODEC_LOCAL_NAME
-// and includes this once, its standard headers before.
+// No include guard: each pass_*.cpp defines BBCODEC_LOCAL_TARGET (0 portable, 1 AVX2, 2 AVX-512, 3 with VNNI) and
+// BBCODEC_LOCAL_NAME and includes this once, its standard headers before.
 #include "vectors.hpp"
 
+#include "around.hpp"
+#include "features.hpp"
 #include "fit.hpp"
 #include "last_layer.hpp"
 #include "mixture.hpp"
-#include "products.hpp"
+#include "network.hpp"
 
 namespace bbcodec::local {
 namespace {
 
-constexpr int kDx[kOwn] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 3};
-constexpr int kDy[kOwn] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2};
-// Which own position each of X1 .. X8 is (X0 is the pixel itself).
-constexpr int kEarlierAsOwn[kEarlier] = {-1, 0, 1, 2, 3, 4, 5, 7, 6};
 constexpr int kWeightUnit = 1572864;  // for a largest weight of 64
 constexpr int kCodingOrder[kChannels] = {1, 0, 2};
 
-// ---- the pass ---------------------------------------------------------------------------------------------------
-
-struct Block {
-    int height = 0, width = 0, slots = 0;
-    std::size_t first_slot = 0;
-    std::vector<std::uint8_t> sample[kChannels];
-    std::vector<std::int16_t> error[kChannels];
-    std::vector<std::int32_t> slow[kChannels];  // V by column
-    std::vector<std::int32_t> column;           // G: [cells of a row][state of the channels in use]
-    const std::int32_t* side = nullptr;         // [H], or none
-    std::size_t pixels() const { return static_cast<std::size_t>(height) * width; }
+// A lane whose column sums do not come from the lane before it in its chunk.
+struct Joint {
+    int lane = 0;
+    std::int32_t* sums = nullptr;  // those that the other lane left
 };
 
-struct Lane {
-    int block = 0, y = 0, x = 0;
-    std::size_t slot = 0, pixel = 0;
-    int place = 0;                   // within its cell
-    bool alone = false;              // no neighbour exists
-    std::size_t near[kOwn];          // pixels of the own positions
+struct Chunk {
+    Lanes lanes;
+    std::vector<Joint> from, to;
+    std::int32_t* beyond = nullptr;              // where the last lane leaves its column sums
+    std::vector<Row> row, column;                // F and G
+    std::vector<Row> weights;                    // floats
+    Cell cell[kChannels];
+    Row slow_row[kChannels];                     // h
+    std::vector<Row> block_side, side;           // [H]: of the block; with what is said of the place
+    std::vector<Row> statistics;                 // [kStatistics]
     // Of the channel at hand:
-    int own[kOwn], other[2][kEarlier];
-    int middle = 0, other_middle[2] = {0, 0};
-    int guess[kPredictors] = {0, 0}, mean = 0;
-    Mixture mix;
-    std::int16_t y_err[3 * kMaxComponents];
+    Row middle, mean, miss, spread, sample;
+    ShortRow inputs[kMaxHidden + kFeatures + 1];
 };
 
 class GroupPass final : public Pass {
   public:
     GroupPass(const Model& model, const std::vector<Shape>& shapes, int channels, const std::int32_t* const* side, int threads)
-        : m_(model), channels_(channels), crew_(threads) {
+        : m_(model), channels_(channels), blocks_(shapes), crew_(threads) {
         std::size_t slots = 0;
-        used_ = m_.state[channels - 1][kPredictors - 1].offset + m_.state[channels - 1][kPredictors - 1].size;
-        for (std::size_t i = 0; i < shapes.size(); ++i) {
-            Block b;
-            b.height = shapes[i].height, b.width = shapes[i].width;
-            b.slots = std::min(b.height, (b.width + 2) / 3);
-            b.first_slot = slots;
-            slots += b.slots;
-            for (int c = 0; c < channels; ++c) {
-                b.sample[c].assign(b.pixels(), 0);
-                b.error[c].assign(b.pixels(), 0);
-                b.slow[c].assign(b.width, 0);
-            }
-            for (int cell = 0; cell < (b.width + kCell - 1) / kCell; ++cell)
-                b.column.insert(b.column.end(), m_.prior.begin(), m_.prior.begin() + used_);
-            b.side = side ? side[i] : nullptr;
+        for (const Shape& b : blocks_) {
+            first_slot_.push_back(slots);
+            slots += std::min(b.height, (b.width + 2) / 3);
             end_ = std::max(end_, b.width + 3 * (b.height - 1));
-            blocks_.push_back(std::move(b));
         }
-        row_state_.assign(slots * used_, 0);
-        row_slow_.assign(slots * channels, 0);
-        weights_.assign(slots * m_.weights_size, 0);
-        cells_.resize(slots * channels * kPredictors);
-        lanes_.resize(slots);
-        inputs_ = m_.hidden + kFeatures;
-        in_.assign((slots + 1) * inputs_, 0);  // one more, of zeros, to pair with an odd last lane
+        first_slot_.push_back(slots);
+        const std::size_t chunks = (slots + kChunk - 1) / kChunk;
+        lanes_.assign(slots + kChunk, 0), order_.assign(chunks * kChunk, 0);
+        const StateLayout& last = m_.state[channels - 1][kPredictors - 1];
+        used_ = last.offset + last.size;
+        weights_used_ = last.place + last.terms;
+        chunks_.resize(chunks);
+        place_lanes();
+        join_lanes();
         for (int c = 0; c < channels; ++c) {
+            sample_[c].resize(chunks, 128), error_[c].resize(chunks, 1280), slow_[c].resize(chunks, 0);
             layer_[c] = LastLayer(m_, c);
+            sums_[c].assign(crew_.size(), std::vector<std::int32_t>(static_cast<std::size_t>(layer_[c].rows()) * m_.padded_outputs));
             for (int q = 0; q < kPredictors; ++q) remember_[c][q] = remember_for(m_.state[c][q]);
         }
-        sums_.resize(crew_.size());
-        for (auto& s : sums_) s.resize(static_cast<std::size_t>(inputs_ + 1) * m_.padded_outputs);
+        mix_.resize(m_.components, chunks);
         scratch_.resize(crew_.size());
-        sided_ = side || !m_.positions.empty();
-        side_.assign(sided_ ? slots * m_.hidden : static_cast<std::size_t>(m_.hidden), 0);
-        if (m_.latents) statistics_.assign(crew_.size(), std::vector<std::int64_t>(blocks_.size() * kStatistics));
+        prepare_side(side);
+        if (m_.latents) {
+            for (Chunk& chunk : chunks_) chunk.statistics.assign(kStatistics, Row());
+            statistics_.assign(blocks_.size() * kStatistics, 0);
+        }
     }
 
     void plan(const std::uint8_t* const* blocks, std::uint32_t* start, std::uint32_t* freq) override {
-        take(blocks);
-        walk([&](int c) {
-            for (std::size_t i = 0; i < count_; ++i) {
-                const Lane& lane = lanes_[i];
-                const int x = blocks_[lane.block].sample[c][lane.pixel];
-                start[i] = static_cast<std::uint32_t>(cdf(m_, lane.mix, x));
-                freq[i] = static_cast<std::uint32_t>(cdf(m_, lane.mix, x + 1)) - start[i];
-            }
-            start += count_, freq += count_;
-            return true;
-        });
+        given_ = blocks;
+        walk([&](int c, std::size_t k, int worker) {
+            predict(c, k, scratch_[worker]);
+            read(c, k);
+            absorb(c, k, worker, start + c * count_, freq + c * count_);
+        }, [&] { start += channels_ * count_, freq += channels_ * count_; });
     }
 
     void survey(const std::uint8_t* const* blocks) override {
-        take(blocks);
-        blind_ = true;
-        walk([](int) { return true; });
-    }
-
-    std::vector<std::int64_t> statistics() const override {
-        std::vector<std::int64_t> sum = statistics_.at(0);
-        for (std::size_t n = 1; n < statistics_.size(); ++n)
-            for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += statistics_[n][i];
-        return sum;
+        given_ = blocks, blind_ = true;
+        walk([&](int c, std::size_t k, int worker) {
+            predict(c, k, scratch_[worker]);
+            read(c, k);
+            absorb(c, k, worker, nullptr, nullptr);
+        }, [] {});
     }
 
     void observe(const std::uint8_t* block, std::int8_t* features, std::int32_t* facts) override {
-        take(&block);
-        blind_ = true;
-        walk([&](int c) {
-            for (std::size_t i = 0; i < count_; ++i) {
-                const Lane& lane = lanes_[i];
-                const std::int16_t* f = features_of(i);
-                std::copy(f, f + kFeatures, features + (lane.pixel * channels_ + c) * kFeatures);
-                std::int32_t* fact = facts + (lane.pixel * channels_ + c) * 3;
-                fact[0] = lane.mean, fact[1] = lane.mix.spread, fact[2] = blocks_[0].sample[c][lane.pixel];
-            }
-            return true;
-        });
+        given_ = &block, blind_ = true;
+        walk([&](int c, std::size_t k, int worker) {
+            predict(c, k, scratch_[worker]);
+            read(c, k);
+            const Chunk& chunk = chunks_[k];
+            each_active(k, [&](int l, std::size_t pixel) {
+                std::int8_t* f = features + (pixel * channels_ + c) * kFeatures;
+                for (int i = 0; i < kFeatures; ++i) f[i] = static_cast<std::int8_t>(chunk.inputs[m_.hidden + i].v[l]);
+                std::int32_t* fact = facts + (pixel * channels_ + c) * 3;
+                fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = chunk.sample.v[l];
+            });
+            absorb(c, k, worker, nullptr, nullptr);
+        }, [] {});
     }
 
     std::ptrdiff_t decode(std::uint8_t* const* blocks, std::uint64_t* head, const std::uint32_t* words,
                           std::size_t n_words) override {
         std::size_t taken = 0;
-        const bool done = walk([&](int c) {
-            for (std::size_t i = 0; i < count_; ++i) {
-                const Lane& lane = lanes_[i];
-                std::uint64_t& h = head[i % kLanes];
-                const std::int64_t cf = static_cast<std::int64_t>(h & ((1u << kPrecision) - 1));
-                std::int64_t low, high;
-                const int x = find(m_, lane.mix, cf, low, high);
-                h = static_cast<std::uint64_t>(high - low) * (h >> kPrecision) + static_cast<std::uint64_t>(cf - low);
-                if (h < (std::uint64_t{1} << 31)) {
-                    if (taken == n_words) return false;
-                    h = h << 32 | words[taken++];
-                }
-                blocks_[lane.block].sample[c][lane.pixel] = static_cast<std::uint8_t>(x);
+        decoding_ = true;
+        for (int t = 0; t < end_; ++t) {
+            list_lanes(t);
+            spread([&](std::size_t k, int worker) {
+                if (enter(k)) predict(0, k, scratch_[worker]);
+            });
+            for (int c = 0; c < channels_; ++c) {
+                bool enough = true;
+                with_components([&](auto j) { enough = pop_all<decltype(j)::value>(head, words, n_words, taken); });
+                if (!enough) return -1;
+                spread([&](std::size_t k, int worker) {
+                    if (!chunks_[k].lanes.busy) return;
+                    each_active(k, [&](int l, std::size_t pixel) {
+                        blocks[chunks_[k].lanes.block[l]][pixel * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)] =
+                            static_cast<std::uint8_t>(chunks_[k].sample.v[l]);
+                    });
+                    absorb(c, k, worker, nullptr, nullptr);
+                    if (c + 1 < channels_) predict(c + 1, k, scratch_[worker]);
+                });
             }
-            return true;
-        });
-        if (!done) return -1;
-        for (std::size_t i = 0; i < blocks_.size(); ++i)
-            for (std::size_t p = 0; p < blocks_[i].pixels(); ++p)
-                for (int c = 0; c < channels_; ++c)
-                    blocks[i][p * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)] = blocks_[i].sample[c][p];
+            learn();
+        }
         return static_cast<std::ptrdiff_t>(taken);
+    }
+
+    std::vector<std::int64_t> statistics() const override {
+        GroupPass& self = const_cast<GroupPass&>(*this);
+        self.flush_statistics();
+        return statistics_;
     }
 
   private:
     struct Scratch {
-        Float16 a[kMaxTerms * (kMaxTerms + 3) / 2 + kPad], w[kMaxTerms];
-        alignas(64) std::int32_t sums[kTogether][kSums];
-        alignas(32) std::int32_t d[kSpan];
-        // Of each lane, and one to spare:
-        alignas(64) std::int32_t acc[kTogether + 1][kMaxHidden];
-        alignas(64) std::int32_t s[kTogether][kMaxHidden];
-        alignas(64) std::uint8_t act[kTogether][kMaxHidden];
-        alignas(64) std::int16_t f[kTogether][kFeatures];
-        alignas(64) std::int16_t pairs[kTogether * (kMaxHidden + kFeatures)];  // inputs of two lanes each, side by side
+        Layers layers;
     };
 
-    void take(const std::uint8_t* const* blocks) {
-        for (std::size_t i = 0; i < blocks_.size(); ++i)
-            for (std::size_t p = 0; p < blocks_[i].pixels(); ++p)
-                for (int c = 0; c < channels_; ++c)
-                    blocks_[i].sample[c][p] = blocks[i][p * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)];
+    // Calls f with the number of components as a constant.
+    template <typename F>
+    void with_components(F f) const {
+        switch (m_.components) {
+            case 1: return f(std::integral_constant<int, 1>());
+            case 2: return f(std::integral_constant<int, 2>());
+            case 3: return f(std::integral_constant<int, 3>());
+            case 4: return f(std::integral_constant<int, 4>());
+            case 5: return f(std::integral_constant<int, 5>());
+            case 6: return f(std::integral_constant<int, 6>());
+            case 7: return f(std::integral_constant<int, 7>());
+            default: return f(std::integral_constant<int, kMaxComponents>());
+        }
     }
 
-    template <typename Code>
-    bool walk(Code code) {
+    // ---- lanes ----
+
+    void place_lanes() {
+        for (std::size_t k = 0; k < chunks_.size(); ++k) {
+            Lanes& lanes = chunks_[k].lanes;
+            lanes.width.all() = Ints{}, lanes.height.all() = Ints{};
+            lanes.slots.all() = Ints{} + 1, lanes.period.all() = Ints{} + 3, lanes.x.all() = Ints{} - 1, lanes.y.all() = Ints{};
+            for (int l = 0; l < kChunk; ++l) lanes.first_slot.v[l] = static_cast<int>(k * kChunk) + l;
+        }
+        for (std::size_t n = 0; n < blocks_.size(); ++n)
+            for (std::size_t s = first_slot_[n]; s < first_slot_[n + 1]; ++s) {
+                Lanes& lanes = chunks_[s / kChunk].lanes;
+                const std::size_t l = s % kChunk;
+                const int row = static_cast<int>(s - first_slot_[n]);
+                lanes.block[l] = static_cast<std::int32_t>(n);
+                lanes.height.v[l] = blocks_[n].height, lanes.width.v[l] = blocks_[n].width;
+                lanes.first_slot.v[l] = static_cast<int>(first_slot_[n]);
+                lanes.slots.v[l] = static_cast<int>(first_slot_[n + 1] - first_slot_[n]);
+                lanes.period.v[l] = padded(blocks_[n].width, kCell);
+                lanes.y.v[l] = row, lanes.x.v[l] = -3 * row - 1;
+            }
+    }
+
+    void join_lanes() {
+        std::size_t joints = chunks_.size();
+        for (const Shape& b : blocks_) (void)b, ++joints;
+        carried_.assign((joints + chunks_.size()) * used_, 0);
+        std::int32_t* sums = carried_.data();
+        for (Chunk& chunk : chunks_) {
+            chunk.row.assign(used_, Row());
+            chunk.column.resize(used_);
+            for (std::size_t e = 0; e < used_; ++e) chunk.column[e].all() = Ints{} + m_.prior[e];
+            chunk.weights.assign(weights_used_, Row());
+            chunk.beyond = sums;
+            sums += used_;
+        }
+        for (std::size_t n = 0; n < blocks_.size(); ++n)
+            for (std::size_t s = first_slot_[n]; s < first_slot_[n + 1]; ++s) {
+                const bool wraps = s == first_slot_[n];
+                if (!wraps && s % kChunk) continue;
+                const std::size_t before = wraps ? first_slot_[n + 1] - 1 : s - 1;
+                Chunk& source = chunks_[before / kChunk];
+                const int lane = static_cast<int>(before % kChunk);
+                std::int32_t* at = source.beyond;
+                if (lane != kChunk - 1) {
+                    at = sums;
+                    sums += used_;
+                    source.to.push_back({lane, at});
+                }
+                chunks_[s / kChunk].from.push_back({static_cast<int>(s % kChunk), at});
+            }
+    }
+
+    // The lanes of time t, in their order, and the place of each.
+    void list_lanes(int t) {
+        time_ = t;
+        count_ = 0;
+        for (std::size_t n = 0; n < blocks_.size(); ++n) {
+            const Shape& b = blocks_[n];
+            const int first = t < b.width ? 0 : (t - b.width) / 3 + 1, last = std::min(b.height - 1, t / 3);
+            if (first > last) continue;
+            const std::size_t slots = first_slot_[n + 1] - first_slot_[n];
+            std::size_t slot = first_slot_[n] + first % slots;
+            for (int y = first; y <= last; ++y, ++count_) {
+                lanes_[count_] = static_cast<std::int32_t>(slot);
+                order_[slot] = static_cast<std::int32_t>(count_);
+                if (++slot == first_slot_[n + 1]) slot = first_slot_[n];
+            }
+        }
+    }
+
+    // Calls job(chunk, worker) for all chunks.
+    template <typename F>
+    void spread(F job) {
+        if (crew_.size() == 1 || chunks_.size() == 1) {
+            for (std::size_t k = 0; k < chunks_.size(); ++k) job(k, 0);
+            return;
+        }
+        crew_.run(static_cast<std::uint32_t>(chunks_.size()), [&](int worker, std::uint32_t task) { job(task, worker); });
+    }
+
+    // Calls job(channel, chunk, worker) for all times, chunks and channels in turn; then(), after each time.
+    template <typename F, typename Then>
+    void walk(F job, Then then) {
         for (int t = 0; t < end_; ++t) {
-            gather(t);
-            if (!count_) continue;
-            for (int c = 0; c < channels_; ++c) {
-                spread([&](int worker, std::size_t first, std::size_t n) { predict(c, first, n, scratch_[worker]); });
-                if (!code(c)) return false;
-                update(c);
+            list_lanes(t);
+            spread([&](std::size_t k, int worker) {
+                if (!enter(k)) return;
+                for (int c = 0; c < channels_; ++c) job(c, k, worker);
+            });
+            learn();
+            then();
+        }
+    }
+
+    // Brings the chunk's lanes to this time; false if it has none.
+    bool enter(std::size_t k) {
+        Chunk& chunk = chunks_[k];
+        chunk.lanes.advance(time_);
+        if (!chunk.lanes.busy) return false;
+        chunk.lanes.look(time_, k, chunks_.size());
+        const Ints begun = chunk.lanes.x.all() == 0;
+        if (any(begun))
+            for (int c = 0; c < channels_; ++c) chunk.slow_row[c].all() &= ~begun;
+        if (!chunk.side.empty()) tell_place(chunk);
+        return true;
+    }
+
+    template <typename F>
+    void each_active(std::size_t k, F f) {
+        const Lanes& lanes = chunks_[k].lanes;
+        for (int l = 0; l < kChunk; ++l)
+            if (lanes.active.v[l]) f(l, static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l]);
+    }
+
+    void read(int c, std::size_t k) {
+        Chunk& chunk = chunks_[k];
+        each_active(k, [&](int l, std::size_t pixel) {
+            chunk.sample.v[l] = given_[chunk.lanes.block[l]][pixel * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)];
+        });
+    }
+
+    // ---- side information ----
+
+    void prepare_side(const std::int32_t* const* side) {
+        const std::size_t hidden = m_.hidden;
+        if (!m_.positions.empty()) {
+            positions_.assign(3 * hidden * 16, 0);
+            for (std::size_t n = 0; n < 3; ++n)
+                for (std::size_t i = 0; i < kNear; ++i)
+                    for (std::size_t h = 0; h < hidden; ++h) positions_[(n * hidden + h) * 16 + i] = m_.positions[(n * kNear + i) * hidden + h];
+        }
+        if (!side && positions_.empty()) return;
+        for (Chunk& chunk : chunks_) {
+            chunk.block_side.assign(hidden, Row()), chunk.side.assign(hidden, Row());
+            if (side)
+                for (int l = 0; l < kChunk; ++l)
+                    for (std::size_t h = 0; h < hidden; ++h) chunk.block_side[h].v[l] = side[chunk.lanes.block[l]][h];
+        }
+    }
+
+    void tell_place(Chunk& chunk) const {
+        const std::size_t hidden = m_.hidden;
+        const Lanes& lanes = chunk.lanes;
+        if (positions_.empty()) {
+            chunk.side = chunk.block_side;
+            return;
+        }
+        const auto near = [](Ints v) { return clamp(v, 0, kNear - 1); };
+        const Ints top = near(lanes.y.all()), left = near(lanes.x.all()), right = near(lanes.width.all() - 1 - lanes.x.all());
+        const auto at = [&](std::size_t n, std::size_t h) { return &positions_[(n * hidden + h) * 16]; };
+        for (std::size_t h = 0; h < hidden; ++h)
+            chunk.side[h].all() = chunk.block_side[h].all() + pick(at(0, h), top) + pick(at(1, h), left) + pick(at(2, h), right);
+    }
+
+    // ---- prediction ----
+
+    void predict(int c, std::size_t k, Scratch& scratch) {
+        Chunk& chunk = chunks_[k];
+        const Lanes& lanes = chunk.lanes;
+        const int place = time_ % kCell;
+        Surroundings around;
+        Floats d[kRegressors];
+        const auto regressor = [&](int i, Ints v) {
+            chunk.cell[c].put(place, i, v);
+            d[i] = __builtin_convertvector(v, Floats);
+        };
+        for (int i = 0; i < kOwn; ++i) around.own[i] = lanes.near(sample_[c], i);
+        const Ints middle = (around.own[0] + around.own[1]) >> 1;
+        for (int i = 0; i < kOwn; ++i) regressor(i, around.own[i] - middle);
+        for (int n = 0; n < c; ++n) {
+            Ints* other = around.other[n];
+            other[0] = sample_[n].at(time_, k).all();
+            for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
+            const Ints other_middle = (other[1] + other[2]) >> 1;
+            for (int i = 0; i < kEarlier; ++i) regressor(kOwn + n * kEarlier + i, other[i] - other_middle);
+            around.other_error[n][0] = error_[n].at(time_, k).all();
+            for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
+        }
+        for (int q = 0; q < kPredictors; ++q) {
+            const StateLayout& layout = m_.state[c][q];
+            Floats* w = reinterpret_cast<Floats*>(&chunk.weights[layout.place]);
+            if (place == 0) begin_cell(layout, chunk, w);
+            Floats v = (predicted(layout, w, d) + __builtin_convertvector(middle, Floats)) * 64.0f + 0.5f;
+            v = v >= 0.0f ? v : Floats{};
+            v = v <= 16320.0f ? v : Floats{} + 16320.0f;
+            around.guess[q] = __builtin_convertvector(v, Ints);
+        }
+        for (int i = 0; i < 6; ++i) around.error[i] = lanes.near(error_[c], i);
+        around.slow = ((lanes.near_slow(slow_[c]) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
+        around.alone = lanes.alone;
+        const Ints mean = (around.guess[0] + around.guess[1]) >> 1;
+        Ints f[kFeatures];
+        const Ints spread = features(m_.tables, c, around, mean, f);
+        chunk.middle.all() = middle, chunk.mean.all() = mean, chunk.spread.all() = spread;
+        chunk.miss.all() = (magnitude(around.error[0]) + magnitude(around.error[1]) + magnitude(around.error[2]) + magnitude(around.error[3])) >> 2;
+        ShortRow* rows = chunk.inputs + m_.hidden;
+        for (int i = 0; i < kFeatures; ++i) rows[i].all() = __builtin_convertvector(f[i], Shorts);
+        if (blind_) return;
+        Layers& layers = scratch.layers;
+        for (int i = 0; i < kFeatures; i += 2) layers.inputs[(m_.hidden + i) / 2].all() = (f[i] & 0xffff) | f[i + 1] << 16;
+        layers.begin(m_, c, chunk.side.empty() ? nullptr : chunk.side.data());
+        for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
+        layers.end(m_, chunk.inputs);
+        Ints out[3 * kMaxComponents];
+        layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
+        make_mixtures(m_.tables, m_.components, mean, spread, out, mix_, k);
+        if (decoding_) with_components([&](auto j) { probe_all<decltype(j)::value>(k); });
+    }
+
+    // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
+    void begin_cell(const StateLayout& layout, Chunk& chunk, Floats* w) const {
+        Row *row = &chunk.row[layout.offset], *column = &chunk.column[layout.offset];
+        for (const Joint& joint : chunk.from) {
+            const std::int32_t* from = (chunk.lanes.y.v[joint.lane] > 0 ? joint.sums : m_.prior.data()) + layout.offset;
+            const Ints here = kLaneNumbers == joint.lane;
+            for (int e = 0; e < layout.size; ++e) column[e].all() = here ? Ints{} + from[e] : column[e].all();
+        }
+        const Ints begun = chunk.lanes.x.all() == 0;
+        if (any(begun))
+            for (int e = 0; e < layout.size; ++e) row[e].all() &= ~begun;
+        fit(layout, row, column, m_.ridge, w);
+    }
+
+    // ---- update ----
+
+    // Once the samples of the channel are known; their intervals go to start and freq, if wanted.
+    void absorb(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
+        Chunk& chunk = chunks_[k];
+        const Lanes& lanes = chunk.lanes;
+        const Ints x = chunk.sample.all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
+        sample_[c].at(time_, k).all() = x, error_[c].at(time_, k).all() = error;
+        const auto weight = [&](int h) { return truncated(kWeightUnit / to_doubles(half(24576 + miss * miss, h))); };
+        const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & lanes.active.all();
+        Ints& slow = chunk.slow_row[c].all();
+        slow = slow + magnitude(error) - (slow >> 4);
+        const Ints above = lanes.above_slow(slow_[c]);
+        slow_[c].at(time_, k).all() = above + slow - (above >> 3);
+        const int place = time_ % kCell;
+        chunk.cell[c].put_target(place, x - chunk.middle.all(), w);
+        if (place == kCell - 1)
+            for (int q = 0; q < kPredictors; ++q) end_cell(c, q, chunk);
+        if (m_.latents) count(c, error, chunk);
+        if (!blind_ && (start || m_.rate != 0))
+            with_components([&](auto j) { learn_from<decltype(j)::value>(c, k, worker, start, freq); });
+    }
+
+    void end_cell(int c, int q, Chunk& chunk) const {
+        const StateLayout& layout = m_.state[c][q];
+        Row* column = &chunk.column[layout.offset];
+        remember_[c][q](layout, chunk.cell[c], &chunk.row[layout.offset], column, chunk.beyond + layout.offset);
+        for (const Joint& joint : chunk.to)
+            for (int e = 0; e < layout.size; ++e) joint.sums[layout.offset + e] = column[e].v[joint.lane + 1];
+    }
+
+    // Adds the lanes' samples to the statistics of their blocks.
+    void count(int c, Ints error, Chunk& chunk) const {
+        const Ints active = chunk.lanes.active.all();
+        const Ints n = clamp((error * look_up(m_.tables.r1.data(), chunk.spread.all()) + 8192) >> 14, -72, 72) & active;
+        const Ints moments[kMoments] = {n, magnitude(n), (magnitude(n) <= 7) & 24 & active};
+        Row* sums = &chunk.statistics[static_cast<std::size_t>(c) * kMoments * (kFeatures + 1)];
+        const ShortRow* f = chunk.inputs + m_.hidden;
+        for (const Ints& m : moments) {
+            sums->all() += m * 32;
+            for (int i = 0; i < kFeatures; ++i) sums[1 + i].all() += m * __builtin_convertvector(f[i].all(), Ints);
+            sums += kFeatures + 1;
+        }
+    }
+
+    void flush_statistics() {
+        for (Chunk& chunk : chunks_)
+            for (std::size_t i = 0; i < chunk.statistics.size(); ++i) {
+                for (int l = 0; l < kChunk; ++l) statistics_[chunk.lanes.block[l] * kStatistics + i] += chunk.statistics[i].v[l];
+                chunk.statistics[i] = Row();
+            }
+    }
+
+    template <int J>
+    Logistics<J> logistics(std::size_t k, int h) const {
+        Half weight[J], mu[J], e[J];
+        for (int j = 0; j < J; ++j) {
+            const std::size_t at = j * mix_.stride + k;
+            weight[j] = half(mix_.weight[at].all(), h), mu[j] = half(mix_.mu[at].all(), h), e[j] = half(mix_.e[at].all(), h);
+        }
+        Logistics<J> mix;
+        spell_out(m_.tables, weight, mu, e, mix);
+        return mix;
+    }
+
+    // Intervals of the samples, and the lanes' gradients.
+    template <int J>
+    void learn_from(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
+        Chunk& chunk = chunks_[k];
+        const bool learn = m_.rate != 0;
+        const Ints sig = look_up(m_.tables.sig.data(), chunk.spread.all());
+        Half first[2], size[2], y[2][3 * J];
+        for (int h = 0; h < 2; ++h)
+            weigh(m_.tables, logistics<J>(k, h), half(sig, h), half(chunk.sample.all(), h), learn, first[h], size[h], y[h]);
+        if (start) {
+            Row begin, length;
+            begin.all() = join(first[0], first[1]), length.all() = join(size[0], size[1]);
+            for (int l = 0; l < kChunk; ++l)
+                if (chunk.lanes.active.v[l]) {
+                    const std::int32_t i = order_[k * kChunk + l];
+                    start[i] = static_cast<std::uint32_t>(begin.v[l]), freq[i] = static_cast<std::uint32_t>(length.v[l]);
+                }
+        }
+        if (!learn) return;
+        ShortRow gradients[3 * J];
+        for (int i = 0; i < 3 * J; ++i)
+            gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.lanes.active.all(), Shorts);
+        outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, m_.padded_outputs, sums_[c][worker].data());
+    }
+
+    // The last layers' step, after all channels; and once in a while what else is due.
+    void learn() {
+        if (m_.latents && time_ % 65536 == 65535) flush_statistics();
+        if (m_.rate == 0 || blind_ || count_ == 0) return;
+        for (int c = 0; c < channels_; ++c) layer_[c].begin_step();
+        constexpr int kParts = 2;
+        const int each = padded((layer_[0].rows() + kParts - 1) / kParts, 2);
+        const auto part = [&](int task) {
+            const int c = task / kParts, first = task % kParts * each;
+            layer_[c].learn(first, std::min(first + each, layer_[c].rows()), sums_[c]);
+        };
+        if (crew_.size() == 1 || chunks_.size() == 1)
+            for (int task = 0; task < channels_ * kParts; ++task) part(task);
+        else
+            crew_.run(static_cast<std::uint32_t>(channels_ * kParts), [&](int, std::uint32_t task) { part(static_cast<int>(task)); });
+    }
+
+    // ---- decoding ----
+
+    // What a search of the lanes' samples begins with.
+    template <int J>
+    void probe_all(std::size_t k) {
+        Half middle[2], unit[2], known[2][kProbes];
+        for (int h = 0; h < 2; ++h) {
+            Half best = half(mix_.weight[k].all(), h), mu = half(mix_.mu[k].all(), h), e = half(mix_.e[k].all(), h);
+            for (int j = 1; j < J; ++j) {
+                const std::size_t at = j * mix_.stride + k;
+                const Half weight = half(mix_.weight[at].all(), h), more = weight > best;
+                mu = more ? half(mix_.mu[at].all(), h) : mu, e = more ? half(mix_.e[at].all(), h) : e;
+                best = most(best, weight);
+            }
+            middle[h] = clamp((mu + 32) >> 6, Half{} + 1, Half{} + 255);
+            unit[h] = look_up(m_.tables.unit.data(), e);
+            const Logistics<J> mix = logistics<J>(k, h);
+            for (int i = 0; i < kProbes; ++i) known[h][i] = cdf(m_.tables, mix, probe(middle[h], unit[h], i));
+        }
+        mix_.middle[k].all() = join(middle[0], middle[1]), mix_.unit[k].all() = join(unit[0], unit[1]);
+        for (int i = 0; i < kProbes; ++i) mix_.known[i * mix_.stride + k].all() = join(known[0][i], known[1][i]);
+    }
+
+    // Samples of all lanes, half a chunk at a time; false if the words do not suffice.
+    template <int J>
+    bool pop_all(std::uint64_t* head, const std::uint32_t* words, std::size_t n_words, std::size_t& taken) {
+        static_assert(kLanes % kHalf == 0);
+        constexpr std::uint64_t kMask = (1u << kPrecision) - 1;
+        for (std::size_t i = 0; i < count_; i += kHalf) {
+            const std::int32_t* slots = &lanes_[i];  // those beyond the last are of an earlier time
+            const Half slot = unaligned<Half>(slots);
+            const bool together = i + kHalf <= count_ && !any(slot - slots[0] - low(kLaneNumbers));
+            const auto of = [&](const std::vector<Row>& rows, int part) {
+                const std::int32_t* from = rows[part * mix_.stride].v;
+                return together ? unaligned<Half>(from + slots[0]) : look_up(from, slot);
+            };
+            Half weight[J], mu[J], e[J], known[kProbes];
+            for (int j = 0; j < J; ++j) weight[j] = of(mix_.weight, j), mu[j] = of(mix_.mu, j), e[j] = of(mix_.e, j);
+            for (int p = 0; p < kProbes; ++p) known[p] = of(mix_.known, p);
+            Logistics<J> mix;
+            spell_out(m_.tables, weight, mu, e, mix);
+            std::uint64_t* heads = head + i % kLanes;
+            std::int32_t low_bits[kHalf];
+            for (int l = 0; l < kHalf; ++l) low_bits[l] = static_cast<std::int32_t>(heads[l] & kMask);
+            const Half cf = unaligned<Half>(low_bits);
+            Half below, above;
+            const Half x = find(m_.tables, mix, cf, of(mix_.middle, 0), of(mix_.unit, 0), known, below, above);
+            const Half size = above - below, rest = cf - below;
+            const std::size_t n = std::min<std::size_t>(kHalf, count_ - i);
+            for (std::size_t l = 0; l < n; ++l) {
+                std::uint64_t h = static_cast<std::uint32_t>(size[l]) * (heads[l] >> kPrecision) + static_cast<std::uint32_t>(rest[l]);
+                if (h < (std::uint64_t{1} << 31)) {
+                    if (taken == n_words) return false;
+                    h = h << 32 | words[taken++];
+                }
+                heads[l] = h;
+                chunks_[slots[l] / kChunk].sample.v[slots[l] % kChunk] = x[l];
             }
         }
         return true;
     }
 
-    // Calls f(worker, first lane, lanes) for all lanes, up to 16 at a time.
-    template <typename F>
-    void spread(F f) {
-        const auto part = [&](int worker, std::size_t first) { f(worker, first, std::min<std::size_t>(kTogether, count_ - first)); };
-        if (crew_.size() == 1 || count_ < 2 * kTogether) {
-            for (std::size_t first = 0; first < count_; first += kTogether) part(0, first);
-            return;
-        }
-        const std::uint32_t parts = static_cast<std::uint32_t>((count_ + kTogether - 1) / kTogether);
-        crew_.run(parts, [&](int worker, std::uint32_t task) { part(worker, std::size_t{task} * kTogether); });
-    }
-
-    void gather(int t) {
-        count_ = 0;
-        for (std::size_t n = 0; n < blocks_.size(); ++n) {
-            Block& b = blocks_[n];
-            const int first = t < b.width ? 0 : (t - b.width) / 3 + 1;
-            const int last = std::min(b.height - 1, t / 3);
-            for (int y = first; y <= last; ++y) {
-                Lane& lane = lanes_[count_++];
-                lane.block = static_cast<int>(n), lane.y = y, lane.x = t - 3 * y, lane.place = lane.x % kCell;
-                lane.slot = b.first_slot + y % b.slots;
-                lane.pixel = static_cast<std::size_t>(y) * b.width + lane.x;
-                locate(b, lane);
-                if (lane.x == 0) {
-                    std::fill_n(&row_state_[lane.slot * used_], used_, 0);
-                    std::fill_n(&row_slow_[lane.slot * channels_], channels_, 0);
-                }
-            }
-        }
-    }
-
-    static void locate(const Block& b, Lane& lane) {
-        lane.alone = lane.x == 0 && lane.y == 0;
-        if (lane.y >= 3 && lane.x >= 3 && lane.x < b.width - 3) {
-            for (int i = 0; i < kOwn; ++i) lane.near[i] = lane.pixel + static_cast<std::ptrdiff_t>(kDy[i]) * b.width + kDx[i];
-            return;
-        }
-        for (int i = 0; i < kOwn; ++i) {
-            int y = lane.y + kDy[i], x = lane.x + kDx[i];
-            if (y < 0) {
-                x = lane.y > 0 ? std::min(x, lane.x + 2) : lane.x - 1;
-                y = 0;
-            }
-            if (x < 0) {
-                x = 0;
-                if (y == lane.y && lane.x == 0) --y;
-            }
-            if (x >= b.width) x = b.width - 1;
-            lane.near[i] = lane.alone ? 0 : static_cast<std::size_t>(y) * b.width + x;
-        }
-    }
-
-    // ---- prediction ----
-
-    // Lanes first .. first + count - 1, at most 16.
-    void predict(int c, std::size_t first, std::size_t count, Scratch& s) {
-        for (std::size_t i = first; i < first + count; ++i) look_around(c, lanes_[i]);
-        for (int q = 0; q < kPredictors; ++q) {
-            const StateLayout& layout = m_.state[c][q];
-            if (lanes_[first].place == 0) fit(layout, first, count, s);  // all lanes of a time begin a cell together
-            for (std::size_t i = first; i < first + count; ++i) guess(c, q, lanes_[i], s.d);
-        }
-        for (std::size_t i = first; i < first + count; ++i) {
-            Lane& lane = lanes_[i];
-            const Block& b = blocks_[lane.block];
-            lane.mean = (lane.guess[0] + lane.guess[1]) >> 1;
-            features(c, lane, b, s.f[i - first]);
-            std::copy(s.f[i - first], s.f[i - first] + kFeatures, features_of(i));
-        }
-        if (blind_) return;
-        if (c == 0 && sided_)
-            for (std::size_t i = first; i < first + count; ++i) place(i);
-        network(c, first, count, s);
-    }
-
-    void look_around(int c, Lane& lane) const {
-        const Block& b = blocks_[lane.block];
-        for (int i = 0; i < kOwn; ++i) lane.own[i] = lane.alone ? 128 : b.sample[c][lane.near[i]];
-        lane.middle = (lane.own[0] + lane.own[1]) >> 1;
-        for (int k = 0; k < c; ++k) {
-            int* other = lane.other[k];
-            other[0] = b.sample[k][lane.pixel];
-            for (int i = 1; i < kEarlier; ++i) other[i] = lane.alone ? 128 : b.sample[k][lane.near[kEarlierAsOwn[i]]];
-            lane.other_middle[k] = (other[1] + other[2]) >> 1;
-        }
-    }
-
-    // Solves for the weights of the lanes' cells.
-    void fit(const StateLayout& layout, std::size_t first, std::size_t count, Scratch& s) {
-        for (std::size_t l = 0; l < kTogether; ++l) {
-            if (l >= count) {
-                std::copy_n(s.sums[0], layout.size, s.sums[l]);
-                continue;
-            }
-            const Lane& lane = lanes_[first + l];
-            const std::int32_t *f = row_sums(lane, layout), *g = column_sums(lane, layout);
-            for (int i = 0; i < layout.size; i += kPad) int8_at(s.sums[l] + i) = int8_at(g + i) + int8_at(f + i);
-        }
-        Float16* row = s.a;
-        for (int j = 0; j < layout.terms; ++j) {
-            const int length = layout.terms - j + 1;
-            for (int i = 0; i < length; i += kPad) transpose(s.sums, layout.row[j] + i, row + i);  // what lies beyond is overwritten
-            row[0] += m_.ridge;
-            row += length;
-        }
-        solve(s.a, layout.terms, m_.ridge, s.w);
-        for (std::size_t l = 0; l < count; ++l) {
-            float* w = weights(lanes_[first + l], layout);
-            for (int k = 0; k < layout.terms; ++k) w[k] = s.w[k][l];
-        }
-    }
-
-    void guess(int c, int q, Lane& lane, std::int32_t* d) {
-        const StateLayout& layout = m_.state[c][q];
-        int n = 0;
-        for (int i = 0; i < layout.own; ++i) d[n++] = lane.own[i] - lane.middle;
-        for (int k = 0; k < c; ++k)
-            for (int i = 0; i < layout.earlier; ++i) d[n++] = lane.other[k][i] - lane.other_middle[k];
-        std::fill(d + n, d + layout.span, 0);
-        cell(lane, c, q).put(lane.place, d, layout.span);
-        float v = (predicted(weights(lane, layout), d, layout.span) + static_cast<float>(lane.middle)) * 64 + 0.5f;
-        if (!(v >= 0)) v = 0;
-        if (!(v <= 16320)) v = 16320;
-        lane.guess[q] = static_cast<int>(v);
-    }
-
-    std::int32_t* row_sums(const Lane& lane, const StateLayout& layout) { return &row_state_[lane.slot * used_ + layout.offset]; }
-    std::int32_t* column_sums(const Lane& lane, const StateLayout& layout) {
-        return &blocks_[lane.block].column[static_cast<std::size_t>(lane.x / kCell) * used_ + layout.offset];
-    }
-    float* weights(const Lane& lane, const StateLayout& layout) { return &weights_[lane.slot * m_.weights_size + layout.place]; }
-    Cell& cell(const Lane& lane, int c, int q) { return cells_[(lane.slot * channels_ + c) * kPredictors + q]; }
-
-    void features(int c, Lane& lane, const Block& b, std::int16_t* f) const {
-        const Tables& t = m_.tables;
-        int e[6], around[kOwn];
-        for (int i = 0; i < 6; ++i) e[i] = lane.alone ? 1280 : b.error[c][lane.near[i]];
-        for (int i = 0; i < kOwn; ++i) around[i] = 64 * lane.own[i] - lane.mean;
-        int miss = 64 + 2 * std::abs(e[0]) + 2 * std::abs(e[1]), texture = 64;
-        for (int i = 2; i < 6; ++i) miss += std::abs(e[i]);
-        for (int i = 0; i < 10; ++i) texture += std::abs(around[i]);
-        const int ks = quarter_log(miss), kt = quarter_log(texture);
-        const int r1 = t.r1[ks], r2 = t.r2[kt];
-        lane.mix.spread = ks;
-        for (int i = 0; i < kOwn; ++i) f[i] = normed(around[i], r2);
-        for (int i = 0; i < 6; ++i) f[16 + i] = normed(e[i], r1);
-        f[22] = normed(lane.guess[0] - lane.guess[1], r1);
-        const int h = row_slow_[lane.slot * channels_ + c];
-        const int z = ((b.slow[c][std::min(lane.x + 2, b.width - 1)] + 4 * h) >> 4) + 64;
-        f[23] = clamp8(3 * (ks - 48)), f[24] = clamp8(3 * (kt - 48)), f[25] = clamp8(3 * (quarter_log(z) - 40));
-        f[26] = clamp8((lane.mean >> 7) - 64);
-        std::fill(f + 27, f + kFeatures, 0);
-        for (int k = 0; k < c; ++k) {
-            std::int16_t* g = f + 27 + 10 * k;
-            const int error = b.error[k][lane.pixel], x = lane.other[k][0];
-            g[0] = normed(error, r1);
-            g[1] = lane.alone ? 0 : normed(b.error[k][lane.near[0]], r1);
-            g[2] = lane.alone ? 0 : normed(b.error[k][lane.near[1]], r1);
-            g[3] = clamp8(3 * (quarter_log(64 + 8 * std::abs(error)) - ks));
-            for (int i = 0; i < 6; ++i)
-                g[4 + i] = lane.alone ? 0 : normed(64 * (b.sample[k][lane.near[i]] - x), r2);
-        }
-    }
-
-    std::int16_t* features_of(std::size_t lane) { return &in_[lane * inputs_ + m_.hidden]; }
-
-    // Side information of a lane: what is said of its block, and of its place in it.
-    void place(std::size_t i) {
-        const Lane& lane = lanes_[i];
-        const Block& b = blocks_[lane.block];
-        const int hidden = m_.hidden;
-        std::int32_t* side = &side_[i * hidden];
-        if (b.side)
-            std::copy(b.side, b.side + hidden, side);
-        else
-            std::fill(side, side + hidden, 0);
-        if (m_.positions.empty()) return;
-        const int near[3] = {lane.y, lane.x, b.width - 1 - lane.x};
-        for (int n = 0; n < 3; ++n) {
-            const std::int32_t* add = &m_.positions[(static_cast<std::size_t>(n) * kNear + std::min(near[n], kNear - 1)) * hidden];
-            for (int h = 0; h < hidden; ++h) side[h] += add[h];
-        }
-    }
-
-    // From s.f, the features of the lanes, to their mixtures. Lanes that are not there repeat the first.
-    void network(int c, std::size_t first, std::size_t count, Scratch& s) {
-        const int hidden = m_.hidden;
-        const std::size_t at = static_cast<std::size_t>(c) * hidden;
-        first_layer(c, count, s);
-        for (std::size_t l = 0; l < count; ++l) {
-            const std::int32_t *acc = s.acc[l], *scale = &m_.first_m[at], *bias = &m_.first_b[at];
-            const std::int32_t* side = &side_[sided_ ? (first + l) * hidden : 0];
-            for (int h = 0; h < hidden; ++h) advance(((acc[h] * scale[h] + bias[h] + 8192) >> 14) + side[h], s.s[l][h], s.act[l][h]);
-        }
-        for (int n = 0; n < m_.layers; ++n) {
-            hidden_layer(n, count, s);
-            const std::size_t from = static_cast<std::size_t>(n) * hidden;
-            for (std::size_t l = 0; l < count; ++l) {
-                const std::int32_t *acc = s.acc[l], *scale = &m_.hidden_m[from], *bias = &m_.hidden_b[from];
-                for (int h = 0; h < hidden; ++h)
-                    advance(s.s[l][h] + ((acc[h] * scale[h] + bias[h] + 2048) >> 12), s.s[l][h], s.act[l][h]);
-            }
-        }
-        for (std::size_t l = 0; l < count; ++l) {
-            std::int16_t* in = &in_[(first + l) * inputs_];
-            for (int h = 0; h < hidden; ++h) in[h] = s.act[l][h];
-        }
-        last_layer(c, first, count, s);
-    }
-
-    // The stream's new value, and what the next layer sees of it.
-    static void advance(std::int32_t v, std::int32_t& stream, std::uint8_t& activation) {
-        stream = v < -32767 ? -32767 : v > 32767 ? 32767 : v;
-        const std::int32_t a = (stream + 8) >> 4;
-        activation = static_cast<std::uint8_t>(a < 0 ? 0 : a > 255 ? 255 : a);
-    }
-
-    // Calls f(lanes' sums, index of each of L lanes) for all lanes, L at a time; those beyond repeat the first and go to waste.
-    template <int L, typename F>
-    static void in_parts(std::size_t count, Scratch& s, F f) {
-        for (std::size_t first = 0; first < count; first += L) {
-            std::int32_t* acc[L];
-            std::size_t from[L];
-            for (std::size_t l = 0; l < L; ++l) {
-                const bool there = first + l < count;
-                from[l] = there ? first + l : first;
-                acc[l] = s.acc[there ? first + l : static_cast<std::size_t>(kTogether)];
-            }
-            f(acc, from);
-        }
-    }
-
-    void first_layer(int c, std::size_t count, Scratch& s) const {
-        const int hidden = m_.hidden;
-        const std::int16_t* w = &m_.first_w[static_cast<std::size_t>(c) * kFeatures * hidden];
-#if BBCODEC_LOCAL_TARGET == 2
-        if (vnni_) {
-            for (std::size_t l = 0; l < count; ++l)
-                for (int i = 0; i < kFeatures; ++i) s.act[l][i] = static_cast<std::uint8_t>(s.f[l][i] + 128);
-            const std::int8_t* quads = &m_.first_w4[static_cast<std::size_t>(c) * kFeatures * hidden];
-            const std::int32_t* excess = &m_.first_excess[static_cast<std::size_t>(c) * hidden];
-            in_parts<4>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
-                const std::uint8_t* a[4] = {s.act[from[0]], s.act[from[1]], s.act[from[2]], s.act[from[3]]};
-                dot_quads_vnni<4>(a, kFeatures, quads, hidden, acc);
-            });
-            for (std::size_t l = 0; l < count; ++l)
-                for (int h = 0; h < hidden; ++h) s.acc[l][h] -= excess[h];
-            return;
-        }
-#endif
-        in_parts<kPairLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
-            const std::int16_t* x[kPairLanes];
-            for (int l = 0; l < kPairLanes; ++l) x[l] = s.f[from[l]];
-            dot_pairs(x, kFeatures / 2, w, hidden, acc);
-        });
-    }
-
-    // Signs times activations.
-    void hidden_layer(int n, std::size_t count, Scratch& s) const {
-        const int hidden = m_.hidden;
-        const std::size_t at = static_cast<std::size_t>(n) * hidden * hidden;
-        in_parts<kSignLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
-            const std::uint8_t* a[kSignLanes];
-            for (int l = 0; l < kSignLanes; ++l) a[l] = s.act[from[l]];
-#if BBCODEC_LOCAL_TARGET == 2
-            if (vnni_) return dot_quads_vnni<kSignLanes>(a, hidden, &m_.hidden_w4[at], hidden, acc);
-#endif
-            dot_signs<kSignLanes>(a, hidden, &m_.hidden_w[at], hidden, acc);
-        });
-    }
-
-    void last_layer(int c, std::size_t first, std::size_t count, Scratch& s) {
-        const LastLayer& layer = layer_[c];
-        in_parts<kPairLanes>(count, s, [&](std::int32_t* const* acc, const std::size_t* from) {
-            const std::int16_t* x[kPairLanes];
-            for (int l = 0; l < kPairLanes; ++l) x[l] = &in_[(first + from[l]) * inputs_];
-            dot_pairs(x, inputs_ / 2, layer.weights(), m_.padded_outputs, acc);
-        });
-        for (std::size_t l = 0; l < count; ++l) {
-            std::int32_t* out = s.acc[l];
-            for (int k = 0; k < m_.outputs; ++k) out[k] = (out[k] + layer.bias()[k] + 512) >> 10;
-            Lane& lane = lanes_[first + l];
-            make_mixture(m_, lane.mean, out, lane.mix);
-        }
-    }
-
-    // ---- update ----
-
-    void update(int c) {
-        const bool learn = m_.rate != 0 && !blind_;
-        if (learn)
-            for (auto& s : sums_) std::fill(s.begin(), s.end(), 0);
-        spread([&](int worker, std::size_t first, std::size_t n) {
-            for (std::size_t i = first; i < first + n; ++i) {
-                absorb(c, lanes_[i]);
-                if (m_.latents) count(c, i, &statistics_[worker][lanes_[i].block * kStatistics]);
-                if (learn) learn_from(c, lanes_[i]);
-            }
-            if (learn) add_gradient(first, n, sums_[worker].data(), scratch_[worker]);
-        });
-        if (!learn) return;
-        for (std::size_t n = 1; n < sums_.size(); ++n)
-            for (std::size_t i = 0; i < sums_[0].size(); ++i) sums_[0][i] += sums_[n][i];
-        layer_[c].learn(sums_[0].data());
-    }
-
-    void absorb(int c, const Lane& lane) {
-        Block& b = blocks_[lane.block];
-        const int x = b.sample[c][lane.pixel];
-        int u = 0;
-        for (int i = 0; i < 4; ++i) u += lane.alone ? 1280 : std::abs(b.error[c][lane.near[i]]);
-        u >>= 2;
-        const int weight = std::max(1, kWeightUnit / (24576 + u * u));
-        const int error = 64 * x - lane.mean;
-        b.error[c][lane.pixel] = static_cast<std::int16_t>(error);
-        std::int32_t& h = row_slow_[lane.slot * channels_ + c];
-        std::int32_t& v = b.slow[c][lane.x];
-        h = h + std::abs(error) - (h >> 4);
-        v = v + h - (v >> 3);
-        for (int q = 0; q < kPredictors; ++q) {
-            const StateLayout& layout = m_.state[c][q];
-            Cell& done = cell(lane, c, q);
-            done.put_target(lane.place, layout.terms, x - lane.middle, weight);
-            if (lane.place == kCell - 1 || lane.x == b.width - 1)
-                remember_[c][q](layout, done, row_sums(lane, layout), column_sums(lane, layout));
-        }
-    }
-
-    // Adds the lane's sample to the statistics of its block.
-    void count(int c, std::size_t i, std::int64_t* sums) {
-        const Lane& lane = lanes_[i];
-        const int error = blocks_[lane.block].error[c][lane.pixel];
-        const int n = clamp((error * m_.tables.r1[lane.mix.spread] + 8192) >> 14, -72, 72);
-        const int moment[kMoments] = {n, std::abs(n), std::abs(n) <= 7 ? 24 : 0};
-        const std::int16_t* f = features_of(i);
-        sums += static_cast<std::size_t>(c) * kMoments * (kFeatures + 1);
-        for (const int m : moment) {
-            *sums++ += m * 32;
-            for (int k = 0; k < kFeatures; ++k) sums[k] += m * f[k];
-            sums += kFeatures;
-        }
-    }
-
-    void learn_from(int c, Lane& lane) const {
-        gradients(m_, lane.mix, blocks_[lane.block].sample[c][lane.pixel], lane.y_err);
-    }
-
-    // Adds the gradients of lanes first .. first + count - 1 to sums.
-    void add_gradient(std::size_t first, std::size_t count, std::int32_t* sums, Scratch& s) const {
-        const int width = m_.padded_outputs, pairs = static_cast<int>(count + 1) / 2;
-        alignas(64) std::int16_t y[kTogether * padded(3 * kMaxComponents, 16)] = {};
-        std::int32_t* bias = sums + static_cast<std::size_t>(inputs_) * width;
-        for (int p = 0; p < pairs; ++p) {
-            const std::size_t one = first + 2 * p, other = one + 1;
-            const bool both = other < first + count;
-            const std::int16_t *a = &in_[one * inputs_], *b = &in_[(both ? other : lanes_.size()) * inputs_];
-            std::int16_t* x = s.pairs + static_cast<std::size_t>(p) * inputs_ * 2;
-            for (int i = 0; i < inputs_; ++i) x[2 * i] = a[i], x[2 * i + 1] = b[i];
-            std::int16_t* to = y + 2 * p * width;
-            for (int k = 0; k < m_.outputs; ++k) {
-                to[2 * k] = lanes_[one].y_err[k], to[2 * k + 1] = both ? lanes_[other].y_err[k] : 0;
-                bias[k] += to[2 * k] + to[2 * k + 1];
-            }
-        }
-        outer_pairs(s.pairs, inputs_, y, width, pairs, sums);
-    }
-
     const Model& m_;
     const int channels_;
-    const bool vnni_ = has_vnni();
+    const std::vector<Shape> blocks_;
     Crew crew_;
-    int end_ = 0, inputs_ = 0;
-    std::size_t used_ = 0;   // numbers of least-squares state a column or row
-    std::size_t count_ = 0;  // lanes of this time
-    std::vector<Block> blocks_;
-    std::vector<Lane> lanes_;
-    std::vector<std::int32_t> row_state_, row_slow_;
-    std::vector<float> weights_;  // of the cells at hand, by slot
-    std::vector<Cell> cells_;     // [slots][channels][predictors]
+    int end_ = 0, time_ = 0;
+    std::size_t used_ = 0, weights_used_ = 0;  // numbers of least-squares state and weights a lane
+    std::size_t count_ = 0;                    // lanes of this time
+    std::vector<std::size_t> first_slot_;      // of each block, and the end
+    std::vector<std::int32_t> lanes_, order_;  // slots of this time's lanes; of each slot, its place among them
+    std::vector<Chunk> chunks_;
+    std::vector<std::int32_t> carried_;        // column sums from chunk to chunk and from the last slot of a block to its first
+    Recent sample_[kChannels], error_[kChannels], slow_[kChannels];
     Remember remember_[kChannels][kPredictors];
-    std::vector<std::int16_t> in_;
-    bool sided_ = false, blind_ = false;  // blind: without the network
-    std::vector<std::int32_t> side_;      // [lanes][H], or [H] zeros
-    std::vector<std::vector<std::int64_t>> statistics_;
+    Mixtures mix_;
+    std::vector<std::int32_t> positions_;      // [3][H][16], by distance
     LastLayer layer_[kChannels];
-    std::vector<std::vector<std::int32_t>> sums_;
+    std::vector<std::vector<std::int32_t>> sums_[kChannels];  // of each worker
+    std::vector<std::int64_t> statistics_;
     std::vector<Scratch> scratch_;
+    const std::uint8_t* const* given_ = nullptr;
+    bool blind_ = false, decoding_ = false;    // blind: without the network
 };
 
 }  // namespace

@@ -10,6 +10,10 @@
 #include "crew.hpp"
 #include "model.hpp"
 
+#if BBCODEC_X86
+#include <immintrin.h>
+#endif
+
 #define BBCODEC_LOCAL_TARGET 0
 #define BBCODEC_LOCAL_NAME make_pass_portable
 #include "pass.hpp"

@@ -1,31 +1,169 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eight or sixteen numbers at once, and the small functions of docs/local.md.
+// Numbers of all lanes of a chunk at once, and the small functions of docs/local.md.
 // Part of pass.hpp, compiled once for each instruction set; no include guard.
+#pragma GCC diagnostic ignored "-Wpsabi"  // all of these functions are inlined
 
 namespace bbcodec::local {
 namespace {
 
-// Eight or sixteen numbers at once, as wide registers or several narrow ones.
-typedef std::int32_t Int8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float Float8 __attribute__((vector_size(32), aligned(4), may_alias));
-typedef float Float16 __attribute__((vector_size(64), may_alias));
-static_assert(kPad == 8);
+#if BBCODEC_LOCAL_TARGET > 1
+constexpr int kChunk = 16;  // lanes
+#elif BBCODEC_LOCAL_TARGET == 1
+constexpr int kChunk = 8;
+#else
+constexpr int kChunk = 4;
+#endif
+constexpr int kHalf = kChunk / 2;
 
-inline Int8& int8_at(std::int32_t* p) { return *reinterpret_cast<Int8*>(p); }
-inline const Int8& int8_at(const std::int32_t* p) { return *reinterpret_cast<const Int8*>(p); }
+// A number of each lane, in a register.
+typedef std::int32_t Ints __attribute__((vector_size(4 * kChunk), may_alias));
+typedef float Floats __attribute__((vector_size(4 * kChunk), may_alias));
+typedef std::int16_t Pairs __attribute__((vector_size(4 * kChunk), may_alias));   // two numbers of each lane
+typedef std::int16_t Shorts __attribute__((vector_size(2 * kChunk), may_alias));
+// Of half the lanes.
+typedef std::int32_t Half __attribute__((vector_size(4 * kHalf), may_alias));
+typedef double Doubles __attribute__((vector_size(8 * kHalf), may_alias));
 
-inline int quarter_log(int v) {
-    const int b = 31 - __builtin_clz(static_cast<unsigned>(v));
-    return 4 * b + ((v >> (b - 2)) & 3);
+// Numbers of the lanes in memory.
+struct alignas(4 * kChunk) Row {
+    std::int32_t v[kChunk] = {};
+    Ints& all() { return *reinterpret_cast<Ints*>(v); }
+    const Ints& all() const { return *reinterpret_cast<const Ints*>(v); }
+};
+struct alignas(2 * kChunk) ShortRow {
+    std::int16_t v[kChunk] = {};
+    Shorts& all() { return *reinterpret_cast<Shorts*>(v); }
+    const Shorts& all() const { return *reinterpret_cast<const Shorts*>(v); }
+};
+
+template <typename V, typename T>
+inline V unaligned(const T* from) {
+    V v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
 }
-inline int clamp(int v, int low, int high) { return v < low ? low : v > high ? high : v; }
+
+#if BBCODEC_LOCAL_TARGET > 1
+constexpr Ints kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7); }
+inline Half high(Ints v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15); }
+inline Ints join(Half a, Half b) {
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14); }
+#elif BBCODEC_LOCAL_TARGET == 1
+constexpr Ints kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7};
+inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3); }
+inline Half high(Ints v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7); }
+inline Ints join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
+inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2, 3, 4, 5, 6); }
+#else
+constexpr Ints kLaneNumbers = {0, 1, 2, 3};
+inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1); }
+inline Half high(Ints v) { return __builtin_shufflevector(v, v, 2, 3); }
+inline Ints join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3); }
+// Each lane gets what the one before it has, the first keeps its own.
+inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2); }
+#endif
+inline Half half(Ints v, int which) { return which ? high(v) : low(v); }
+
+inline Doubles to_doubles(Half v) { return __builtin_convertvector(v, Doubles); }
+inline Half truncated(Doubles v) { return __builtin_convertvector(v, Half); }
+// v, not negative and below 2^31, without its fraction.
+inline Doubles whole(Doubles v) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return reinterpret_cast<Doubles>(_mm512_maskz_roundscale_pd(0xff, reinterpret_cast<__m512d>(v), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return reinterpret_cast<Doubles>(_mm256_round_pd(reinterpret_cast<__m256d>(v), _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC));
+#else
+    return to_doubles(truncated(v));
+#endif
+}
+
+inline bool any(Half v) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return !_mm256_testz_si256(reinterpret_cast<__m256i>(v), reinterpret_cast<__m256i>(v));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return !_mm_testz_si128(reinterpret_cast<__m128i>(v), reinterpret_cast<__m128i>(v));
+#else
+    return (v[0] | v[1]) != 0;
+#endif
+}
+inline bool any(Ints v) { return any(low(v) | high(v)); }
+
+// table[at] of each lane.
+inline Half look_up(const std::int32_t* table, Half at) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return reinterpret_cast<Half>(_mm256_i32gather_epi32(table, reinterpret_cast<__m256i>(at), 4));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return reinterpret_cast<Half>(_mm_i32gather_epi32(table, reinterpret_cast<__m128i>(at), 4));
+#else
+    return Half{table[at[0]], table[at[1]]};
+#endif
+}
+inline Ints look_up(const std::int32_t* table, Ints at) {
+#if BBCODEC_LOCAL_TARGET > 1
+    // With a mask: GCC 12 warns about the plain form in its own header (GCC bug 105593).
+    return reinterpret_cast<Ints>(_mm512_mask_i32gather_epi32(_mm512_setzero_si512(), 0xffff, reinterpret_cast<__m512i>(at), table, 4));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return reinterpret_cast<Ints>(_mm256_i32gather_epi32(table, reinterpret_cast<__m256i>(at), 4));
+#else
+    return Ints{table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
+#endif
+}
+inline Doubles look_up(const double* table, Half at) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return reinterpret_cast<Doubles>(_mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, reinterpret_cast<__m256i>(at), table, 8));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return reinterpret_cast<Doubles>(_mm256_mask_i32gather_pd(_mm256_setzero_pd(), table, reinterpret_cast<__m128i>(at),
+                                                                 _mm256_castsi256_pd(_mm256_set1_epi64x(-1)), 8));
+#else
+    return Doubles{table[at[0]], table[at[1]]};
+#endif
+}
+// The same where the table has sixteen numbers.
+inline Ints pick(const std::int32_t* table, Ints at) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return reinterpret_cast<Ints>(_mm512_maskz_permutexvar_epi32(0xffff, reinterpret_cast<__m512i>(at), _mm512_loadu_si512(table)));
+#else
+    return look_up(table, at);
+#endif
+}
+
+// Sum of the products of pairs of 16-bit numbers, with `sum`.
+inline Ints dot_pairs(Ints sum, Ints a, Ints b) {
+#if BBCODEC_LOCAL_TARGET == 3
+    return reinterpret_cast<Ints>(_mm512_dpwssd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif BBCODEC_LOCAL_TARGET == 2
+    return sum + reinterpret_cast<Ints>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+#elif BBCODEC_LOCAL_TARGET == 1
+    return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+#elif BBCODEC_X86
+    return sum + reinterpret_cast<Ints>(_mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
+    return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+#endif
+}
+// Products of pairs of 16-bit numbers, each by itself, modulo 2^16.
+inline Ints times_pairs(Ints a, Ints b) { return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(a) * reinterpret_cast<Pairs>(b)); }
+
+template <typename V>
+inline V least(V a, V b) { return a < b ? a : b; }
+template <typename V>
+inline V most(V a, V b) { return a > b ? a : b; }
+inline Ints clamp(Ints v, int low, int high) { return least(most(v, Ints{} + low), Ints{} + high); }
+inline Half clamp(Half v, Half low, Half high) { return least(most(v, low), high); }
+inline Ints magnitude(Ints v) { return most(v, -v); }
+
+// 1 to 2^24 - 1: such a number is a float exactly, whose exponent and upper bits say it all.
+inline Ints quarter_log(Ints v) { return (reinterpret_cast<Ints>(__builtin_convertvector(v, Floats)) >> 21) - 4 * 127; }
 // |v| is at most 2^14 and r below 2^16.
-inline int normed(int v, int r) { return clamp((v * r + 8192) >> 14, -127, 127); }
-inline int clamp8(int v) { return clamp(v, -127, 127); }
+inline Ints normed(Ints v, Ints r) { return clamp((v * r + 8192) >> 14, -127, 127); }
+inline Ints clamp8(Ints v) { return clamp(v, -127, 127); }
 
 // v without its share of 2^-Shift, that rounded.
 template <int Shift>
-inline Int8 decay(Int8 v) {
+inline Ints decay(Ints v) {
     return v - ((v + (1 << Shift >> 1)) >> Shift);
 }
 

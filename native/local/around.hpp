@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where lanes are, and what lies around them. Slot s of a block is the lane of rows s, s + slots, ...; the slots of all blocks
+// follow each other, kChunk of them are a chunk. What was known at the last sixteen times is kept by time and slot, so that the
+// neighbours of lanes side by side lie side by side.
+// Part of pass.hpp, compiled once for each instruction set; no include guard.
+
+namespace bbcodec::local {
+namespace {
+
+constexpr int kDx[kOwn] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 3};
+constexpr int kDy[kOwn] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2};
+// Which own position each of X1 .. X8 is (X0 is the pixel itself).
+constexpr int kEarlierAsOwn[kEarlier] = {-1, 0, 1, 2, 3, 4, 5, 7, 6};
+constexpr int kTimes = 16;
+
+// Numbers by time and slot, and one that stands for what lies outside.
+class Recent {
+  public:
+    void resize(std::size_t chunks, std::int32_t outside) {
+        stride_ = (chunks + 1) * kChunk;
+        rows_.assign(kTimes * (chunks + 1), Row());
+        rows_[chunks].all() = Ints{} + outside;
+    }
+    Row& at(int time, std::size_t chunk) { return rows_[((time & (kTimes - 1)) * stride_) / kChunk + chunk]; }
+    const std::int32_t* data() const { return rows_[0].v; }
+
+  private:
+    std::vector<Row> rows_;
+    std::size_t stride_ = 0;
+};
+
+// The lanes of a chunk.
+struct Lanes {
+    // Of their blocks: fixed.
+    Row height, width, slots, first_slot;
+    Row period;            // times from one row of the slot to the next
+    std::int32_t block[kChunk] = {};
+    // Of their pixels at this time:
+    Row y, x, active;      // active: -1 or 0
+    bool busy = false;     // a lane was active when the cell began
+    Ints alone;            // -1 where no neighbour exists
+    bool plain = false;    // all neighbours are where the position says
+    int at[kOwn];          // if plain: of the first lane's neighbours; else
+    Row index[kOwn];
+    int slow_near = 0, slow_above = 0;
+    Row slow_near_index, slow_above_index;
+
+    // To the next time, which is `time`.
+    void advance(int time) {
+        const Ints wrapped = x.all() + 1 == period.all();
+        y.all() += wrapped & slots.all();
+        x.all() = (x.all() + 1) & ~wrapped;
+        active.all() = (x.all() >= 0) & (x.all() < width.all()) & (y.all() < height.all());
+        if (time % kCell == 0) busy = any(active.all());
+    }
+
+    void look(int time, std::size_t chunk, std::size_t chunks) {
+        const int stride = static_cast<int>(chunks + 1) * kChunk, slot = static_cast<int>(chunk) * kChunk;
+        const Ints inner = active.all() & (x.all() >= 3) & (x.all() < width.all() - 3) & (y.all() >= 3) & (y.all() - kLaneNumbers == y.v[0]) &
+                           (first_slot.all() == first_slot.v[0]);
+        plain = slot - 3 >= first_slot.v[0] && !any(~inner);
+        alone = Ints{};
+        const auto row = [&](int t) { return (t & (kTimes - 1)) * stride; };
+        if (plain) {
+            for (int i = 0; i < kOwn; ++i) at[i] = row(time + kDx[i] + 3 * kDy[i]) + slot + kDy[i];
+            slow_near = row(time - 1) + slot - 1, slow_above = row(time - 3) + slot - 1;
+            return;
+        }
+        const Ints outside = Ints{} + static_cast<int>(chunks) * kChunk, own = kLaneNumbers + slot - first_slot.all();
+        alone = (x.all() == 0) & (y.all() == 0);
+        // The place of pixel (yy, xx), whose row is at most three above.
+        const auto place = [&](Ints yy, Ints xx) {
+            Ints s = own - (y.all() - yy);
+            for (int n = 0; n < 3; ++n) s += (s < 0) & slots.all();
+            return ((xx + 3 * yy) & (kTimes - 1)) * stride + first_slot.all() + s;
+        };
+        for (int i = 0; i < kOwn; ++i) {
+            Ints yy = y.all() + kDy[i], xx = x.all() + kDx[i];
+            const Ints over = yy < 0;
+            xx = over ? (y.all() > 0 ? least(xx, x.all() + 2) : x.all() - 1) : xx;
+            yy = over ? Ints{} : yy;
+            const Ints left = xx < 0;
+            yy = left & (yy == y.all()) & (x.all() <= 0) ? yy - 1 : yy;
+            xx = left ? Ints{} : xx;
+            xx = least(xx, width.all() - 1);
+            index[i].all() = alone ? outside : place(yy, xx);
+        }
+        const Ints top = y.all() <= 0;
+        slow_near_index.all() = top ? outside : place(y.all() - 1, least(x.all() + 2, width.all() - 1));
+        slow_above_index.all() = top ? outside : place(y.all() - 1, x.all());
+    }
+
+    Ints near(const Recent& of, int i) const { return plain ? unaligned<Ints>(of.data() + at[i]) : look_up(of.data(), index[i].all()); }
+    Ints near_slow(const Recent& of) const { return plain ? unaligned<Ints>(of.data() + slow_near) : look_up(of.data(), slow_near_index.all()); }
+    Ints above_slow(const Recent& of) const {
+        return plain ? unaligned<Ints>(of.data() + slow_above) : look_up(of.data(), slow_above_index.all());
+    }
+};
+
+}  // namespace
+}  // namespace bbcodec::local
