@@ -31,27 +31,53 @@ inline Floats inverse_pivot(Floats pivot, float ridge) {
     return 1.0f / pivot;
 }
 
-// Solves a, n rows as StateLayout has them, for w. Two rows are eliminated at a time: each number that they change is read and
-// written once, in the order that the rows have.
+// Takes P pivot rows, those of a from k on, from rows first .. first + R - 1: each number is read and written once, and changed in the
+// order that the pivots have.
+template <int P, int R>
+inline void eliminate(Floats* a, int n, int k, const Floats* r, int first) {
+    const Floats* pivot[P];
+    Floats factor[R][P];
+    Floats* row[R];
+    for (int p = 0; p < P; ++p) pivot[p] = a + row_start(n, k + p) - (k + p);
+    for (int i = 0; i < R; ++i) {
+        row[i] = a + row_start(n, first + i) - (first + i);
+        for (int p = 0; p < P; ++p) factor[i][p] = pivot[p][first + i] * r[k + p];
+    }
+    for (int i = 0; i < R - 1; ++i)  // what the rows do not share
+        for (int j = first + i; j < first + R - 1; ++j)
+            for (int p = 0; p < P; ++p) row[i][j] = row[i][j] - factor[i][p] * pivot[p][j];
+    for (int j = first + R - 1; j <= n; ++j) {
+        Floats v[R];
+        for (int i = 0; i < R; ++i) v[i] = row[i][j];
+        for (int p = 0; p < P; ++p) {
+            const Floats t = pivot[p][j];
+            for (int i = 0; i < R; ++i) v[i] = v[i] - factor[i][p] * t;
+        }
+        for (int i = 0; i < R; ++i) row[i][j] = v[i];
+    }
+}
+
+// Solves a, n rows as StateLayout has them, for w.
 inline void solve(Floats* a, int n, float ridge, Floats* w) {
     Floats r[kMaxTerms];
-    Floats* top = a;
-    for (int k = 0; k < n; k += 2) {
-        const int length = n - k + 1;
-        Floats* second = top + length;
-        r[k] = inverse_pivot(top[0], ridge);
-        if (k + 1 == n) break;
-        const Floats factor = top[1] * r[k];
-        for (int j = 1; j < length; ++j) second[j - 1] = second[j - 1] - factor * top[j];
-        r[k + 1] = inverse_pivot(second[0], ridge);
-        Floats* to = second + length - 1;
-        for (int i = 2; i < n - k; ++i) {
-            const Floats f = top[i] * r[k], f2 = second[i - 1] * r[k + 1];
-            for (int j = i; j < length; ++j, ++to) *to = (*to - f * top[j]) - f2 * second[j - 1];
-        }
-        top = second + length - 1;
+    int k = 0;
+    for (; k + 4 <= n; k += 4) {
+        r[k] = inverse_pivot(a[row_start(n, k)], ridge);
+        eliminate<1, 1>(a, n, k, r, k + 1);
+        r[k + 1] = inverse_pivot(a[row_start(n, k + 1)], ridge);
+        eliminate<2, 1>(a, n, k, r, k + 2);
+        r[k + 2] = inverse_pivot(a[row_start(n, k + 2)], ridge);
+        eliminate<3, 1>(a, n, k, r, k + 3);
+        r[k + 3] = inverse_pivot(a[row_start(n, k + 3)], ridge);
+        int i = k + 4;
+        for (; i + 2 <= n; i += 2) eliminate<4, 2>(a, n, k, r, i);
+        if (i < n) eliminate<4, 1>(a, n, k, r, i);
     }
-    for (int k = n - 1; k >= 0; --k) {
+    for (; k < n; ++k) {
+        r[k] = inverse_pivot(a[row_start(n, k)], ridge);
+        for (int i = k + 1; i < n; ++i) eliminate<1, 1>(a, n, k, r, i);
+    }
+    for (k = n - 1; k >= 0; --k) {
         w[k] = a[row_start(n, k) + n - k] * r[k];
         for (int i = 0; i < k; ++i) {
             Floats* row = a + row_start(n, i);
@@ -60,10 +86,15 @@ inline void solve(Floats* a, int n, float ridge, Floats* w) {
     }
 }
 
-// The weights for the sums of a row and of a column.
-inline void fit(const StateLayout& layout, const Row* row, const Row* column, float ridge, Floats* w) {
+// The weights for the sums of a row and of a column. Into lane `lane` of the column's go those of `other` first.
+inline void fit(const StateLayout& layout, const Row* row, Row* column, int lane, const std::int32_t* other, float ridge, Floats* w) {
     Floats a[kMaxTerms * (kMaxTerms + 3) / 2];
-    for (int i = 0; i < layout.size; ++i) a[i] = __builtin_convertvector(row[i].all() + column[i].all(), Floats);
+    const Ints here = kLaneNumbers == lane;
+    for (int i = 0; i < layout.size; ++i) {
+        const Ints g = here ? Ints{} + other[i] : column[i].all();
+        column[i].all() = g;
+        a[i] = __builtin_convertvector(row[i].all() + g, Floats);
+    }
     for (int k = 0; k < layout.terms; ++k) a[row_start(layout.terms, k)] += ridge;
     solve(a, layout.terms, ridge, w);
 }

@@ -44,8 +44,8 @@ inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
 }
 
 // Where a search begins: symbols around the likeliest, and the intervals' ends there.
-constexpr int kProbes = 8;
-constexpr int kProbeSteps[kProbes] = {-20, -8, -3, 0, 1, 4, 9, 21};
+constexpr int kProbes = 4;
+constexpr int kProbeSteps[kProbes] = { -7, -1, 2, 8};
 
 // The mixtures of a chunk's lanes, or of all slots: arrays of which slot i has [k stride + i].
 struct Mixtures {

@@ -47,7 +47,8 @@ void Model::pack(const std::int8_t* first, const std::int8_t* signs) {
     // Of word i of n for output o: in blocks of sixteen outputs.
     const auto place = [](std::size_t i, std::size_t o, std::size_t n) { return (o / 16 * n + i) * 16 + o % 16; };
     const std::size_t h = hidden, n = kFeatures;
-    first_pairs.resize(kChannels * n / 2 * h), first_quads.resize(kChannels * n / 4 * h), first_excess.assign(kChannels * h, 0);
+    first_pairs.resize(kChannels * n / 2 * h), first_quads.resize(kChannels * n / 4 * h);
+    first_b_quads = first_b;
     for (std::size_t c = 0; c < kChannels; ++c)
         for (std::size_t p = 0; p < n / 2; ++p)
             for (std::size_t o = 0; o < h; ++o) {
@@ -59,7 +60,10 @@ void Model::pack(const std::int8_t* first, const std::int8_t* signs) {
         for (std::size_t o = 0; o < h; ++o) {
             for (std::size_t q = 0; q < n / 4; ++q)
                 first_quads[c * n / 4 * h + place(q, o, n / 4)] = packed(first + (c * n + 4 * q) * h + o, h, 4);
-            for (std::size_t f = 0; f < n; ++f) first_excess[c * h + o] += 128 * first[(c * n + f) * h + o];
+            std::uint32_t excess = 0;
+            for (std::size_t f = 0; f < n; ++f) excess += static_cast<std::uint32_t>(128 * first[(c * n + f) * h + o]);
+            std::int32_t& b = first_b_quads[c * h + o];
+            b = static_cast<std::int32_t>(static_cast<std::uint32_t>(b) - excess * static_cast<std::uint32_t>(first_m[c * h + o]));
         }
     hidden_quads.resize(layers * h * h / 4);
     for (std::size_t l = 0; l < static_cast<std::size_t>(layers); ++l)

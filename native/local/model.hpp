@@ -63,8 +63,8 @@ struct Model {
     std::vector<std::int32_t> prior;         // [state_size]
     std::vector<std::int32_t> first_quads;   // [3][H / 16][12][16], four 8-bit weights each
     std::vector<std::int32_t> first_pairs;   // [3][H / 16][24][16], two 16-bit weights each
-    std::vector<std::int32_t> first_excess;  // [3][H]: what 128 more for every feature would add
     std::vector<std::int32_t> first_m, first_b;    // [3][H]
+    std::vector<std::int32_t> first_b_quads;       // [3][H], for features that are 128 too large
     std::vector<std::int32_t> positions;     // [3][9][H]: rows from the top, columns from the left and from the right; or none
     bool latents = false;                    // statistics are wanted
     std::vector<std::int32_t> hidden_quads;  // [L][H / 16][H / 4][16], four signs each
@@ -74,7 +74,7 @@ struct Model {
     Tables tables;
 
     void lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]);
-    // Takes first_w, int8 [3][48][H], and hidden_w, int8 [L][H][H] of +-1, outputs before inputs.
+    // Takes first_w, int8 [3][48][H], and hidden_w, int8 [L][H][H] of +-1, outputs before inputs; after first_m and first_b.
     void pack(const std::int8_t* first, const std::int8_t* signs);
 };
 

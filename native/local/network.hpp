@@ -19,6 +19,7 @@ inline void multiply(const Row* x, int n, const std::int32_t* w, int outputs, Ou
         for (int j = 0; j < T; ++j) sum[j] = Ints{};
         for (int i = 0; i < n; ++i, row += kBlock) {
             const Ints v = x[i].all();
+            __builtin_prefetch(row + 8 * kBlock);
             for (int j = 0; j < T; ++j) sum[j] = Product::add(sum[j], v, row[j]);
         }
         for (int j = 0; j < T; ++j) sum[j] = Product::sum(sum[j]);
@@ -87,7 +88,7 @@ struct Layers {
     // From pairs of features (inputs from hidden / 2 on) to activations. side: [H] to add, or none.
     void begin(const Model& m, int c, const Row* side) {
         const int hidden = m.hidden;
-        const std::int32_t *scale = &m.first_m[static_cast<std::size_t>(c) * hidden], *bias = &m.first_b[static_cast<std::size_t>(c) * hidden];
+        const std::int32_t *scale = &m.first_m[static_cast<std::size_t>(c) * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[static_cast<std::size_t>(c) * hidden];
         const auto done = [&](int o, const Ints* sums) {
             advance_all<kTile>(o, sums, streams, activations, [&](int h, Ints sum) {
                 const Ints v = (sum * scale[h] + (bias[h] + 8192)) >> 14;
@@ -102,12 +103,7 @@ struct Layers {
             // Bytes plus 128.
             quads[q].all() = ((a & 0xff) | (a >> 8 & 0xff00) | (b << 16 & 0xff0000) | (b << 8 & 0xff000000)) ^ 0x80808080;
         }
-        const std::int32_t* excess = &m.first_excess[static_cast<std::size_t>(c) * hidden];
-        multiply<QuadProduct, kTile>(quads, kFeatures / 4, &m.first_quads[static_cast<std::size_t>(c) * kFeatures / 4 * hidden], hidden,
-                                     [&](int o, Ints* sums) {
-                                         for (int j = 0; j < kTile; ++j) sums[j] -= excess[o + j];
-                                         done(o, sums);
-                                     });
+        multiply<QuadProduct, kTile>(quads, kFeatures / 4, &m.first_quads[static_cast<std::size_t>(c) * kFeatures / 4 * hidden], hidden, done);
 #else
         multiply<PairProduct, kTile>(pairs, kFeatures / 2, &m.first_pairs[static_cast<std::size_t>(c) * kFeatures / 2 * hidden], hidden, done);
 #endif
@@ -167,6 +163,7 @@ inline void outer_products(const ShortRow* x, int n, const ShortRow* y, int outp
         Ints of[kHalf];
         for (int p = 0; p < kHalf; ++p) of[p] = unaligned<Ints>(pairs[p]);
         const auto add = [&](std::int32_t* to, auto pair) {
+            __builtin_prefetch(to + 8 * width);
             Ints sum = unaligned<Ints>(to);
             for (int p = 0; p < kHalf; ++p) sum = dot_pairs(sum, Ints{} + pair(p), of[p]);
             std::memcpy(to, &sum, sizeof sum);

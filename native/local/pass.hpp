@@ -375,15 +375,19 @@ class GroupPass final : public Pass {
     // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
     void begin_cell(const StateLayout& layout, Chunk& chunk, Floats* w) const {
         Row *row = &chunk.row[layout.offset], *column = &chunk.column[layout.offset];
-        for (const Joint& joint : chunk.from) {
-            const std::int32_t* from = (chunk.lanes.y.v[joint.lane] > 0 ? joint.sums : m_.prior.data()) + layout.offset;
-            const Ints here = kLaneNumbers == joint.lane;
+        const auto sums = [&](const Joint& joint) {
+            return (chunk.lanes.y.v[joint.lane] > 0 ? joint.sums : m_.prior.data()) + layout.offset;
+        };
+        const Joint& first = chunk.from[0];  // a chunk has one
+        for (std::size_t n = 1; n < chunk.from.size(); ++n) {
+            const std::int32_t* from = sums(chunk.from[n]);
+            const Ints here = kLaneNumbers == chunk.from[n].lane;
             for (int e = 0; e < layout.size; ++e) column[e].all() = here ? Ints{} + from[e] : column[e].all();
         }
         const Ints begun = chunk.lanes.x.all() == 0;
         if (any(begun))
             for (int e = 0; e < layout.size; ++e) row[e].all() &= ~begun;
-        fit(layout, row, column, m_.ridge, w);
+        fit(layout, row, column, first.lane, sums(first), m_.ridge, w);
     }
 
     // ---- update ----
