@@ -25,26 +25,38 @@ class Crew {
 
     int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-    // Calls job(worker, task) for task = 0 .. tasks - 1 (below 2^15), and returns when all are done. It must not throw.
-    void run(std::uint32_t tasks, const std::function<void(int, std::uint32_t)>& job) {
+    // Calls job(worker, task) for task = 0 .. tasks - 1 (below 2^15), and returns when all are done. The calling thread, worker 0, does
+    // `first` before it takes a task; the others may begin at once. Nothing may throw.
+    template <typename First>
+    void run(std::uint32_t tasks, const std::function<void(int, std::uint32_t)>& job, First first) {
         job_ = &job;
         done_.store(0, std::memory_order_relaxed);
         tickets_.store(std::uint64_t{tasks} << 32, std::memory_order_release);
+        first();
         while (take(0)) {
         }
-        while (done_.load(std::memory_order_acquire) != tasks) {
-        }
+        wait_until([&] { return done_.load(std::memory_order_acquire) == tasks; });
+    }
+    void run(std::uint32_t tasks, const std::function<void(int, std::uint32_t)>& job) {
+        run(tasks, job, [] {});
+    }
+
+    // Waits for what another thread is about to do.
+    template <typename Condition>
+    static void wait_until(Condition done) {
+        for (int spins = 0; !done();)
+            if (++spins > kSpins) std::this_thread::yield();
     }
 
   private:
-    // Does the next task, if there is one: the caller of run takes them from the front, the others from the back, so that each
-    // finds most of the data it had the last time in its cache. The number of tasks travels with the ticket: a valid
-    // ticket keeps its round open.
+    // Does the next task, if there is one: worker 0 takes them from the back, the others from the front, so that each finds most of
+    // the data it had the last time in its cache. The number of tasks travels with the ticket: a valid ticket keeps its
+    // round open.
     bool take(int worker) {
-        const std::uint64_t ticket = tickets_.fetch_add(worker == 0 ? kFront : 1, std::memory_order_acq_rel);
+        const std::uint64_t ticket = tickets_.fetch_add(worker == 0 ? 1 : kFront, std::memory_order_acq_rel);
         if (!valid(ticket)) return false;
         const std::uint32_t front = ticket / kFront & 0xffff, back = ticket & 0xffff;
-        (*job_)(worker, worker == 0 ? front : static_cast<std::uint32_t>(ticket >> 32) - 1 - back);
+        (*job_)(worker, worker == 0 ? static_cast<std::uint32_t>(ticket >> 32) - 1 - back : front);
         done_.fetch_add(1, std::memory_order_release);
         return true;
     }

@@ -117,19 +117,19 @@ class GroupPass final : public Pass {
             spread([&](std::size_t k, int worker) {
                 if (enter(k)) predict(0, k, scratch_[worker]);
             });
+            list_chunks();
             for (int c = 0; c < channels_; ++c) {
                 bool enough = true;
-                with_components([&](auto j) { enough = pop_all<decltype(j)::value>(head, words, n_words, taken); });
+                follow([&] { with_components([&](auto j) { enough = pop_all<decltype(j)::value>(head, words, n_words, taken); }); },
+                       [&](std::size_t k, int worker) {
+                           each_active(k, [&](int l, std::size_t pixel) {
+                               blocks[chunks_[k].lanes.block[l]][pixel * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)] =
+                                   static_cast<std::uint8_t>(chunks_[k].sample.v[l]);
+                           });
+                           absorb(c, k, worker, nullptr, nullptr);
+                           if (c + 1 < channels_) predict(c + 1, k, scratch_[worker]);
+                       });
                 if (!enough) return -1;
-                spread([&](std::size_t k, int worker) {
-                    if (!chunks_[k].lanes.busy) return;
-                    each_active(k, [&](int l, std::size_t pixel) {
-                        blocks[chunks_[k].lanes.block[l]][pixel * channels_ + (channels_ == 3 ? kCodingOrder[c] : 0)] =
-                            static_cast<std::uint8_t>(chunks_[k].sample.v[l]);
-                    });
-                    absorb(c, k, worker, nullptr, nullptr);
-                    if (c + 1 < channels_) predict(c + 1, k, scratch_[worker]);
-                });
             }
             learn();
         }
@@ -241,6 +241,38 @@ class GroupPass final : public Pass {
             return;
         }
         crew_.run(static_cast<std::uint32_t>(chunks_.size()), [&](int worker, std::uint32_t task) { job(task, worker); });
+    }
+
+    // Calls first(), which pops lane after lane and counts them in popped_, and job(chunk, worker) for all chunks at work: of each after
+    // its lanes.
+    template <typename First, typename F>
+    void follow(First first, F job) {
+        popped_.store(0, std::memory_order_relaxed);
+        if (crew_.size() == 1 || chunks_.size() == 1) {
+            first();
+            for (const std::size_t k : in_order_) job(k, 0);
+            return;
+        }
+        const std::function<void(int, std::uint32_t)> task = [&](int worker, std::uint32_t i) {
+            const std::size_t k = in_order_[i];
+            Crew::wait_until([&] { return popped_.load(std::memory_order_acquire) >= needed_[k]; });
+            job(k, worker);
+        };
+        crew_.run(static_cast<std::uint32_t>(in_order_.size()), task, [&] {
+            first();
+            popped_.store(count_, std::memory_order_release);  // also if it gave up
+        });
+    }
+
+    // Lists the chunks at work in the order in which their lanes end.
+    void list_chunks() {
+        in_order_.clear();
+        needed_.assign(chunks_.size(), 0);
+        for (std::size_t i = 0; i < count_; ++i) needed_[lanes_[i] / kChunk] = i + 1;
+        for (std::size_t k = 0; k < chunks_.size(); ++k)
+            if (chunks_[k].lanes.busy && !needed_[k]) in_order_.push_back(k);
+        for (std::size_t i = 0; i < count_; ++i)
+            if (needed_[lanes_[i] / kChunk] == i + 1) in_order_.push_back(lanes_[i] / kChunk);
     }
 
     // Calls job(channel, chunk, worker) for all times, chunks and channels in turn; then(), after each time.
@@ -555,6 +587,7 @@ class GroupPass final : public Pass {
                 heads[l] = h;
                 chunks_[slots[l] / kChunk].sample.v[slots[l] % kChunk] = x[l];
             }
+            popped_.store(i + n, std::memory_order_release);
         }
         return true;
     }
@@ -569,6 +602,8 @@ class GroupPass final : public Pass {
     std::vector<std::size_t> first_slot_;      // of each block, and the end
     std::vector<std::int32_t> lanes_, order_;  // slots of this time's lanes; of each slot, its place among them
     std::vector<Chunk> chunks_;
+    std::vector<std::size_t> in_order_, needed_;  // chunks at work; lanes that must be popped before each
+    std::atomic<std::size_t> popped_{0};
     std::vector<std::int32_t> carried_;        // column sums from chunk to chunk and from the last slot of a block to its first
     Recent sample_[kChannels], error_[kChannels], slow_[kChannels];
     Remember remember_[kChannels][kPredictors];
