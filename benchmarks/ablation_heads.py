@@ -106,6 +106,8 @@ def variants() -> list[Variant]:
         Variant("binary", "1-bit weights and activations (`1/1`)", HeadConfig(precision="1/1")),
         Variant("bases", "`1/32`, two weight bases", HeadConfig(bases=2)),
         Variant("shallow", "`1/32`, no hidden layers", HeadConfig(layers=0)),
+        Variant("deep", "`1/32`, three hidden layers", HeadConfig(layers=3)),
+        Variant("narrow", "`1/32`, half the width", HeadConfig(hidden=64)),
         Variant("own", "`1/32`, features of the own channel alone", HeadConfig(), OwnChannel),
         Variant("neighbours", "`1/32`, no least squares", HeadConfig(ridge=MAX_RIDGE)),
     ]

@@ -34,11 +34,11 @@ class HeadConfig:
     """
 
     hidden: int = 128
-    layers: int = 3
+    layers: int = 1
     components: int = 3
     precision: str = "1/32"
     bases: int = 1
-    own: tuple[int, int] = (14, 6)
+    own: tuple[int, int] = (12, 6)
     earlier: tuple[int, int] = (9, 5)
     along: tuple[int, int] = (3, 2)
     down: tuple[int, int] = (4, 2)

@@ -23,7 +23,6 @@ from .local_latents import PictureLatents
 from .local_latents import integers as latents_integers
 from .local_latents import load as load_latents
 
-_FIRST_M_MAX = 2400
 RATE = 0.0008  # of the last layer's learning while coding
 
 
@@ -37,7 +36,7 @@ def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str,
         )
     p = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
     largest = np.maximum(np.abs(p["w0"]).max(1, keepdims=True), 0.05)
-    step = np.maximum(127 / largest, math.ceil(8 * 2**14 / _FIRST_M_MAX))  # integers for a weight of 1
+    step = 127 / largest  # integers for a weight of 1
     out_w = np.zeros((3, c.hidden + FEATURES, 3 * c.components))
     out_w[:, : c.hidden] = p["wo"]
     out_b = p["bo"][:, 0].copy()

@@ -206,7 +206,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         prog="python -m bbcodec.models.local_train", description=__doc__.split("\n\n")[0]
     )
     p.add_argument("--hidden", type=int, default=128)
-    p.add_argument("--layers", type=int, default=3)
+    p.add_argument("--layers", type=int, default=1)
     p.add_argument("--components", type=int, default=3)
     p.add_argument(
         "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"

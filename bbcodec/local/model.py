@@ -25,7 +25,8 @@ CELL: Final = 3  # pixels of a row that share a fit
 MAX_WEIGHT: Final = 1572864 // 24576  # of a pixel in a fit
 MAX_PRIOR: Final = 1 << 24
 MAX_RIDGE: Final = 1 << 40  # with it the weights of a fit all but vanish
-MAX_FIRST_M: Final = 2400  # 48 * 128 * 127 * 2400 + 2^28 + 2^13 < 2^31
+MAX_FIRST_M: Final = 1 << 20
+MAX_FIRST: Final = 2**31 - 1 - 2**28 - 2**13  # of first_m times what first_w can add up to
 MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
 MAX_BIAS: Final = 1 << 28
 MAX_POSITION: Final = 1 << 15
@@ -136,6 +137,9 @@ class LocalModel:
         ]
         first_w = take("first_w", np.int8, (3, FEATURES, h), -128, 127)
         first_m = take("first_m", np.int32, (3, h), 0, MAX_FIRST_M)
+        reach = 127 * np.abs(first_w.astype(np.int64)).sum(1)  # features are within +-127
+        if np.any(reach * first_m > MAX_FIRST):
+            raise ModelError("model: tensor 'first_m': a stream could leave 32 bits")
         first_b = take("first_b", np.int32, (3, h), -MAX_BIAS, MAX_BIAS)
         out_w = take("out_w", np.int32, (3, h + FEATURES, 3 * j), -MAX_OUT, MAX_OUT)
         out_b = take("out_b", np.int32, (3, 3 * j), -MAX_BIAS, MAX_BIAS)

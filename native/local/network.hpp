@@ -64,20 +64,41 @@ struct SignProduct {
 static_assert(kMaxHidden / 4 * 2 * 255 < 1 << 15);
 #endif
 
-// The stream's new value, and what the next layer sees of it.
-inline Ints advance(Ints v, Row& stream) {
-    stream.all() = clamp(v, -32767, 32767);
-    return clamp((stream.all() + 8) >> 4, 0, 255);
+// A(v) of four streams, as a quad; streams beyond +-32767 have the activations of their clamps.
+inline Ints activated(const Ints* v) {
+#if BBCODEC_LOCAL_TARGET > 1
+    const auto part = [](Ints a, Ints b) {
+        const __m512i s = _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+        return _mm512_srai_epi16(_mm512_adds_epi16(s, _mm512_set1_epi16(8)), 4);
+    };
+    const __m512i bytes = _mm512_packus_epi16(part(v[0], v[1]), part(v[2], v[3]));
+    return reinterpret_cast<Ints>(_mm512_shuffle_epi8(bytes, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400)));
+#elif BBCODEC_LOCAL_TARGET == 1
+    const auto part = [](Ints a, Ints b) {
+        const __m256i s = _mm256_packs_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
+        return _mm256_srai_epi16(_mm256_adds_epi16(s, _mm256_set1_epi16(8)), 4);
+    };
+    const __m256i bytes = _mm256_packus_epi16(part(v[0], v[1]), part(v[2], v[3]));
+    const __m128i order = _mm_set_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
+    return reinterpret_cast<Ints>(_mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(order)));
+#else
+    Ints quad = {};
+    for (int i = 0; i < 4; ++i) quad |= clamp((v[i] + 8) >> 4, 0, 255) << (8 * i);
+    return quad;
+#endif
 }
 
-// Sums of T outputs from o on to streams and quads of activations; value(o, sum) is the stream before its clamp.
+// Sums of T outputs from o on to quads of activations and, if another layer wants them, streams. value(o, sum) is the stream before its
+// clamp.
 template <int T, typename Value>
-inline void advance_all(int o, const Ints* sums, Row* streams, Row* activations, Value value) {
+inline void advance_all(int o, const Ints* sums, Row* streams, bool keep, Row* activations, Value value) {
     static_assert(T % 4 == 0);
     for (int j = 0; j < T; j += 4) {
-        Ints quad = {};
-        for (int i = 0; i < 4; ++i) quad |= advance(value(o + j + i, sums[j + i]), streams[o + j + i]) << (8 * i);
-        activations[(o + j) / 4].all() = quad;
+        Ints v[4];
+        for (int i = 0; i < 4; ++i) v[i] = value(o + j + i, sums[j + i]);
+        activations[(o + j) / 4].all() = activated(v);
+        if (keep)
+            for (int i = 0; i < 4; ++i) streams[o + j + i].all() = clamp(v[i], -32767, 32767);
     }
 }
 
@@ -90,7 +111,7 @@ struct Layers {
         const int hidden = m.hidden;
         const std::int32_t *scale = &m.first_m[static_cast<std::size_t>(c) * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[static_cast<std::size_t>(c) * hidden];
         const auto done = [&](int o, const Ints* sums) {
-            advance_all<kTile>(o, sums, streams, activations, [&](int h, Ints sum) {
+            advance_all<kTile>(o, sums, streams, m.layers > 0, activations, [&](int h, Ints sum) {
                 const Ints v = (sum * scale[h] + (bias[h] + 8192)) >> 14;
                 return side ? v + side[h].all() : v;
             });
@@ -114,7 +135,7 @@ struct Layers {
         const std::size_t from = static_cast<std::size_t>(layer) * hidden;
         const std::int32_t *scale = &m.hidden_m[from], *bias = &m.hidden_b[from];
         multiply<SignProduct, kTile>(activations, hidden / 4, &m.hidden_quads[from * hidden / 4], hidden, [&](int o, const Ints* sums) {
-            advance_all<kTile>(o, sums, streams, next, [&](int h, Ints sum) {
+            advance_all<kTile>(o, sums, streams, layer + 1 < m.layers, next, [&](int h, Ints sum) {
                 return streams[h].all() + ((sum * scale[h] + (bias[h] + 2048)) >> 12);
             });
         });

@@ -91,7 +91,7 @@ def test_a_missing_key_and_another_family_are_refused() -> None:
 
 
 LIMITS = {
-    "first_m": (0, 2400),
+    "first_m": (0,),
     "first_b": (-(1 << 28), 1 << 28),
     "hidden_m": (-(1 << 14), 1 << 14),
     "hidden_b": (-(1 << 28), 1 << 28),
@@ -116,3 +116,18 @@ def test_tensors_that_do_not_fit_are_refused(name: str) -> None:
     for other in broken:
         with pytest.raises(ModelError, match=name):
             LocalModel.from_model(model_file({}, {name: other}))
+
+
+def test_the_first_stream_stays_within_32_bits() -> None:
+    tensors = random_tensors(CONFIG)
+    reach = 127 * np.abs(tensors["first_w"].astype(np.int64)).sum(1)
+    most = (2**31 - 1 - 2**28 - 2**13) // reach
+    for excess, fits in ((0, True), (1, False)):
+        first_m = tensors["first_m"].copy()
+        first_m[1, 5] = most[1, 5] + excess
+        changed = model_file({}, {"first_m": first_m})
+        if fits:
+            LocalModel.from_model(changed)
+        else:
+            with pytest.raises(ModelError, match="first_m"):
+                LocalModel.from_model(changed)
