@@ -18,6 +18,8 @@ namespace {
 
 constexpr int kWeightUnit = 1572864;  // for a largest weight of 64
 constexpr int kCodingOrder[kChannels] = {1, 0, 2};
+constexpr int kParts = 2;  // of a step of learning, to be shared out
+constexpr int kNothing = -1;
 
 // A lane whose column sums do not come from the lane before it in its chunk.
 struct Joint {
@@ -112,14 +114,16 @@ class GroupPass final : public Pass {
                           std::size_t n_words) override {
         std::size_t taken = 0;
         decoding_ = true;
+        int due = kNothing;  // the channel whose last layer has still to learn: beside the next work of another channel
         for (int t = 0; t < end_; ++t) {
             list_lanes(t);
             spread([&](std::size_t k, int worker) {
                 if (enter(k)) predict(0, k, scratch_[worker]);
-            });
+            }, due);
             list_chunks();
             for (int c = 0; c < channels_; ++c) {
                 bool enough = true;
+                due = c > 0 ? begin_step(c - 1) : kNothing;
                 follow([&] { with_components([&](auto j) { enough = pop_all<decltype(j)::value>(head, words, n_words, taken); }); },
                        [&](std::size_t k, int worker) {
                            each_active(k, [&](int l, std::size_t pixel) {
@@ -128,10 +132,15 @@ class GroupPass final : public Pass {
                            });
                            absorb(c, k, worker, nullptr, nullptr);
                            if (c + 1 < channels_) predict(c + 1, k, scratch_[worker]);
-                       });
+                       }, due);
                 if (!enough) return -1;
             }
-            learn();
+            due = begin_step(channels_ - 1);
+            if (channels_ == 1 && due != kNothing) {
+                for (int part = 0; part < kParts; ++part) learn_part(due, part);
+                due = kNothing;
+            }
+            flush_sometimes();
         }
         return static_cast<std::ptrdiff_t>(taken);
     }
@@ -233,35 +242,49 @@ class GroupPass final : public Pass {
         }
     }
 
+    // Calls first() and then task(0 .. tasks - 1, worker); before those, the parts of a channel's step if one is due.
+    template <typename F>
+    void share(std::size_t tasks, F task, int due) {
+        share(tasks, task, due, [] {});
+    }
+    template <typename F, typename First>
+    void share(std::size_t tasks, F task, int due, First first) {
+        const int extra = due == kNothing ? 0 : kParts;
+        const auto any_task = [&](int worker, std::uint32_t i) {
+            if (static_cast<int>(i) < extra)
+                learn_part(due, static_cast<int>(i));
+            else
+                task(i - extra, worker);
+        };
+        if (crew_.size() == 1 || tasks < 2) {
+            first();
+            for (std::size_t i = 0; i < tasks + extra; ++i) any_task(0, static_cast<std::uint32_t>(i));
+        } else {
+            crew_.run(static_cast<std::uint32_t>(tasks + extra), any_task, first);
+        }
+    }
+
     // Calls job(chunk, worker) for all chunks.
     template <typename F>
-    void spread(F job) {
-        if (crew_.size() == 1 || chunks_.size() == 1) {
-            for (std::size_t k = 0; k < chunks_.size(); ++k) job(k, 0);
-            return;
-        }
-        crew_.run(static_cast<std::uint32_t>(chunks_.size()), [&](int worker, std::uint32_t task) { job(task, worker); });
+    void spread(F job, int due = kNothing) {
+        share(chunks_.size(), job, due);
     }
 
     // Calls first(), which pops lane after lane and counts them in popped_, and job(chunk, worker) for all chunks at work: of each after
     // its lanes.
     template <typename First, typename F>
-    void follow(First first, F job) {
+    void follow(First first, F job, int due) {
         popped_.store(0, std::memory_order_relaxed);
-        if (crew_.size() == 1 || chunks_.size() == 1) {
-            first();
-            for (const std::size_t k : in_order_) job(k, 0);
-            return;
-        }
-        const std::function<void(int, std::uint32_t)> task = [&](int worker, std::uint32_t i) {
+        const auto ready = [&](std::size_t i, int worker) {
             const std::size_t k = in_order_[i];
             Crew::wait_until([&] { return popped_.load(std::memory_order_acquire) >= needed_[k]; });
             job(k, worker);
         };
-        crew_.run(static_cast<std::uint32_t>(in_order_.size()), task, [&] {
+        const auto pop = [&] {
             first();
             popped_.store(count_, std::memory_order_release);  // also if it gave up
-        });
+        };
+        share(in_order_.size(), ready, due, pop);
     }
 
     // Lists the chunks at work in the order in which their lanes end.
@@ -285,6 +308,7 @@ class GroupPass final : public Pass {
                 for (int c = 0; c < channels_; ++c) job(c, k, worker);
             });
             learn();
+            flush_sometimes();
             then();
         }
     }
@@ -512,21 +536,27 @@ class GroupPass final : public Pass {
         outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, m_.padded_outputs, sums_[c][worker].data());
     }
 
-    // The last layers' step, after all channels; and once in a while what else is due.
+    // Begins the step of a channel's last layer, whose parts are then due; kNothing if it has none at this time.
+    int begin_step(int c) {
+        if (m_.rate == 0 || blind_ || count_ == 0) return kNothing;
+        layer_[c].begin_step();
+        return c;
+    }
+
+    void learn_part(int c, int part) {
+        const int rows = layer_[c].rows(), each = padded((rows + kParts - 1) / kParts, 2);
+        layer_[c].learn(part * each, std::min((part + 1) * each, rows), sums_[c]);
+    }
+
     void learn() {
-        if (m_.latents && time_ % 65536 == 65535) flush_statistics();
         if (m_.rate == 0 || blind_ || count_ == 0) return;
-        for (int c = 0; c < channels_; ++c) layer_[c].begin_step();
-        constexpr int kParts = 2;
-        const int each = padded((layer_[0].rows() + kParts - 1) / kParts, 2);
-        const auto part = [&](int task) {
-            const int c = task / kParts, first = task % kParts * each;
-            layer_[c].learn(first, std::min(first + each, layer_[c].rows()), sums_[c]);
-        };
-        if (crew_.size() == 1 || chunks_.size() == 1)
-            for (int task = 0; task < channels_ * kParts; ++task) part(task);
-        else
-            crew_.run(static_cast<std::uint32_t>(channels_ * kParts), [&](int, std::uint32_t task) { part(static_cast<int>(task)); });
+        for (int c = 0; c < channels_; ++c) begin_step(c);
+        share(static_cast<std::size_t>(channels_ * kParts),
+              [&](std::size_t i, int) { learn_part(static_cast<int>(i) / kParts, static_cast<int>(i) % kParts); }, kNothing);
+    }
+
+    void flush_sometimes() {
+        if (m_.latents && time_ % 65536 == 65535) flush_statistics();
     }
 
     // ---- decoding ----
