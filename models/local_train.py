@@ -211,6 +211,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument(
         "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"
     )
+    for name, what in (("own", "positions in the channel"), ("earlier", "positions in each channel before")):
+        p.add_argument(
+            f"--{name}",
+            type=int,
+            nargs=2,
+            metavar=("FIRST", "SECOND"),
+            help=f"{what} that either predictor uses {getattr(HeadConfig, name)}",
+        )
     p.add_argument("--ridge", type=int, default=64, help="of the least-squares fits")
     p.add_argument(
         "--prior",
@@ -248,11 +256,14 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     state = FRESH
+    predictors: dict[str, Any] = {
+        name: tuple(getattr(args, name)) for name in ("own", "earlier") if getattr(args, name)
+    }
     if args.resume:
         head, state = load_checkpoint(args.resume)
     elif args.init:
         head, _ = load_checkpoint(args.init)
-        head.config = replace(head.config, ridge=args.ridge)
+        head.config = replace(head.config, ridge=args.ridge, **predictors)
     else:
         head = Head(
             HeadConfig(
@@ -261,6 +272,7 @@ def main(argv: list[str] | None = None) -> None:
                 components=args.components,
                 precision=args.precision,
                 ridge=args.ridge,
+                **predictors,
             )
         )
 
