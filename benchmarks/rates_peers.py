@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-__all__ = ["PEERS", "Cache", "Measured", "Peer", "peers"]
+__all__ = ["PEERS", "Cache", "Measured", "Peer", "exact", "peers"]
 
 Pixels = NDArray[np.uint8]
 
@@ -91,14 +92,19 @@ class Cache:
         middle = time.perf_counter()
         decoded = peer.decode(data)
         end = time.perf_counter()
-        if image.ndim == 2 and decoded.ndim == 3 and (decoded == decoded[:, :, :1]).all():
-            decoded = decoded[:, :, 0]  # a codec without gray
-        if decoded.dtype != image.dtype or not np.array_equal(decoded, image):
+        if not exact(image, decoded):
             raise ValueError(f"{peer.title}: the round trip differs")
         self.entries[key] = [len(data), round(middle - start, 6), round(end - middle, 6)]
         if time.monotonic() - self.saved > self.every:
             self.save()
         return Measured(len(data), middle - start, end - middle)
+
+
+def exact(image: Pixels, decoded: Pixels) -> bool:
+    """Is what was decoded the picture? A codec without gray gives three equal channels."""
+    if image.ndim == 2 and decoded.ndim == 3 and (decoded == decoded[:, :, :1]).all():
+        decoded = decoded[:, :, 0]
+    return decoded.dtype == image.dtype and np.array_equal(decoded, image)
 
 
 def _pillow(format: str, **settings: Any) -> Callable[[Pixels], bytes]:
@@ -165,10 +171,10 @@ def _jpegxl(imagecodecs: Any, effort: int) -> Peer:
 def peers(wanted: list[str]) -> tuple[list[Peer], list[str]]:
     """Return the peers that are installed, and why others are not there."""
     rows, missing = [], []
-    try:
-        import imagecodecs
-    except ImportError:
-        imagecodecs = None
+    imagecodecs = None
+    if not {"png", "webp"}.issuperset(wanted):
+        with contextlib.suppress(ImportError):
+            import imagecodecs
     for key in wanted:
         if key == "png":
             rows.append(_png())

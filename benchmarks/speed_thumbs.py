@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many small pictures in one batch, for `speed.py`: pictures a second both ways, every one compared."""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice, product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rates_peers import Pixels
+from speed_codecs import Backend, RoundTripError
+
+from bbcodec import modelfile
+from bbcodec.local import batch
+
+__all__ = ["PROFILE", "pictures", "rows"]
+
+PROFILE = "thumb"
+_TRAINING = 3500  # of the CIFAR-10 images at hand: the others are for rates
+
+
+def pictures(data: Path, count: int) -> list[Pixels]:
+    """Return uint8 [32, 32, 3]: the training images of CIFAR-10, then the same mirrored and turned.
+
+    Raises
+    ------
+    FileNotFoundError
+        The data is absent.
+    ValueError
+        There are not so many.
+    """
+    path = data / "cifar10_first4000.npz"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name}")
+    with np.load(path) as arrays:
+        images = arrays["x"][:_TRAINING]
+    if count > 8 * len(images):
+        raise ValueError(f"{count} pictures, but {len(images)} images in 8 ways are {8 * len(images)}")
+    ways = (
+        np.ascontiguousarray(image[::down, ::along].swapaxes(0, 1) if turned else image[::down, ::along])
+        for turned, down, along in product((False, True), (1, -1), (1, -1))
+        for image in images
+    )
+    return list(islice(ways, count))
+
+
+def rows(
+    images: list[Pixels], threads: list[int], backends: list[Backend], runs: int
+) -> list[dict[str, Any]]:
+    """Return the figures of every choice; the runs of all are interleaved.
+
+    Raises
+    ------
+    RoundTripError
+        A picture came back changed.
+    """
+    model = modelfile.load_named(PROFILE)
+    choices = [(n, backend) for backend in backends for n in threads]
+    found: list[dict[str, Any]] = []
+    for n, backend in choices:
+        label = f"bbcodec {PROFILE}, {n} thread{'s' if n > 1 else ''}, {backend.title}"
+        found.append({"codec": label, "pictures": len(images), "encode_runs": [], "decode_runs": []})
+        _one(images[:2], model, n, backend)  # imports, tables and compilation are not timed
+    for _ in range(runs):
+        for (n, backend), row in zip(choices, found, strict=True):
+            row["bytes"], encode, decode = _one(images, model, n, backend)
+            row["encode_runs"].append(encode)
+            row["decode_runs"].append(decode)
+            print(f"thumbs: {row['codec']}: {encode:.2f} s, {decode:.2f} s", file=sys.stderr, flush=True)
+    for row in found:
+        row["bits_per_dim"] = 8 * row["bytes"] / sum(image.size for image in images)
+        for way in ("encode", "decode"):
+            row[f"{way}_images_per_second"] = len(images) / median(row[f"{way}_runs"])
+    return found
+
+
+def _one(
+    images: list[Pixels], model: modelfile.Model, threads: int, backend: Backend
+) -> tuple[int, float, float]:
+    """Bytes of the batch, seconds of encoding and of decoding it."""
+    with backend.chosen():
+        start = time.perf_counter()
+        data = batch.encode(images, model, threads=threads, backend=backend.name)
+        middle = time.perf_counter()
+        decoded = batch.decode(data, model, threads=threads, backend=backend.name)
+        end = time.perf_counter()
+    if len(decoded) != len(images) or not all(map(np.array_equal, decoded, images)):
+        raise RoundTripError(f"batch of {len(images)} pictures: the round trip differs")
+    return len(data), middle - start, end - middle
