@@ -45,10 +45,11 @@ def sigmoid_table() -> NDArray[np.int64]:
     context = Context(prec=50, rounding=ROUND_HALF_UP)
     one, scale = Decimal(1), Decimal(1 << 30)
     values = []
-    for i in range(_CELLS + 1):
-        exponential = context.exp(context.divide(Decimal(512 - i), Decimal(32)))
+    exponential, step = context.exp(Decimal(16)), context.exp(Decimal(-1) / 32)
+    for _ in range(_CELLS + 1):
         value = context.divide(scale, context.add(one, exponential))
         values.append(int(value.to_integral_value(ROUND_HALF_UP)))
+        exponential = context.multiply(exponential, step)  # the error of 50 digits stays below 10^-40
     values[0], values[_CELLS] = 0, 1 << 30
     return _frozen(values)
 

@@ -63,11 +63,11 @@ def log_table() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def exp_table() -> NDArray[np.int64]:
     """``EXP[u] = round(2^16 exp(-u / 256))``, int64 [2817]; the last entry is 0."""
-    scale = Decimal(1 << 16)
-    values = [
-        _to_int(_CONTEXT.multiply(scale, _CONTEXT.exp(_CONTEXT.divide(Decimal(-u), Decimal(256)))))
-        for u in range(EXP_LIMIT)
-    ]
+    step = _CONTEXT.exp(Decimal(-1) / 256)
+    values, value = [], Decimal(1 << 16)
+    for _ in range(EXP_LIMIT):
+        values.append(_to_int(value))
+        value = _CONTEXT.multiply(value, step)  # the error of 50 digits stays below 10^-40
     return _frozen([*values, 0])
 
 
