@@ -71,10 +71,10 @@ def test_the_table_has_every_row_and_heads_are_kept(
     figures = json.loads((tmp_path / "figures.json").read_text())
     coded, static, coding = figures["groups"]
     assert [group["rows"][0]["difference"] for group in figures["groups"]] == [None] * 3
-    assert len(static["rows"]) == 7
-    assert len(coding["rows"]) == 3
+    assert len(static["rows"]) == 9
+    assert len(coding["rows"]) == 5
     hidden = {row["title"]: row["facts"]["hidden_bytes"] for row in static["rows"]}
-    assert list(hidden.values()) == [6144, 196608, 6144, 12288, 0, 6144, 6144]
+    assert list(hidden.values()) == [2048, 65536, 2048, 4096, 0, 6144, 512, 2048, 2048]
     rates = {row["title"]: row["rate"] for row in coded["rows"]}
     for row in (row for group in figures["groups"] for row in group["rows"]):
         assert f"| {row['title']} | " in text
@@ -83,7 +83,7 @@ def test_the_table_has_every_row_and_heads_are_kept(
     assert rates["no least squares"] != rates["`some.bbm`"]
 
     heads = {path: path.stat().st_mtime_ns for path in (tmp_path / "heads").iterdir()}
-    assert len(heads) == 7 + 4
+    assert len(heads) == 9 + 4
     ablation.main(words)
     assert capsys.readouterr().out == text
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "heads").iterdir()} == heads

@@ -370,7 +370,7 @@ def unsound(model: modelfile.Model) -> dict[str, bytes]:
     tensors = {
         "out_w": changed("out_w", (1 << 22) + 1),
         "out_b": changed("out_b", -(1 << 28) - 1),
-        "first_m": changed("first_m", 2401),
+        "first_m": changed("first_m", (1 << 20) + 1),
         "hidden_m": changed("hidden_m", (1 << 14) + 1),
         "missing": {name: tensor for name, tensor in model.tensors.items() if name != "hidden_b"},
     }
