@@ -23,7 +23,7 @@ from bbcodec.local.model import LocalModel
 from bbcodec.local.order import LANES, Order
 from bbcodec.rans_kernels import kernels
 
-_MODULES: Final = {"native": "native"}  # any other backend: the reference
+_MODULES: Final = {"native": "native", "numba": "jit"}  # any other backend: the reference
 
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]

@@ -26,11 +26,23 @@ from bbcodec.distributions import LogisticMixture
 from bbcodec.errors import MessageUnderflow
 from bbcodec.local import order as order_module
 from bbcodec.local import reference, tables
-from bbcodec.local.codec import group_codec
+from bbcodec.local.codec import group_codec, implementation
 from bbcodec.local.learning import LastLayer, gradients
 from bbcodec.local.model import LocalModel
 from bbcodec.local.network import mixture
 from bbcodec.local.order import EARLIER, MAX_LANES, OWN, Order
+
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"layers": 0},
+    {"rate_q": 0},
+    {"rate_q": 1 << 16},
+    {"components": 1},
+    {"components": 8, "hidden": 128},
+    {"hidden": 192, "layers": 3},
+    {"own": [16, 2], "earlier": [9, 0]},
+    {"own": [14, 6], "earlier": [9, 5], "ridge": 1},
+    {"along": [1, 3], "down": [1, 4], "ridge": 1 << 40},
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +68,7 @@ def test_pop_undoes_push(shapes: list[tuple[int, int]], channels: int, rate: int
     assert message_equal(after, before)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"layers": 0},
-        {"rate_q": 1 << 16},
-        {"components": 1},
-        {"components": 8, "hidden": 128},
-        {"own": [16, 2], "earlier": [9, 0]},
-        {"own": [14, 6], "earlier": [9, 5], "ridge": 1},
-        {"along": [1, 3], "down": [1, 4], "ridge": 1 << 40},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("config", CONFIGURATIONS, ids=str)
 def test_all_configurations_round_trip(config: dict[str, Any]) -> None:
     model, blocks = local_model(**config), group([(9, 11)], 3)
     codec = group_codec([(9, 11)], 3, model, "numpy")
@@ -277,22 +277,63 @@ def test_a_rate_of_zero_learns_nothing() -> None:
 # ---------------------------------------------------------------------------------------------- backends
 
 
+@pytest.fixture(params=["native", "numba"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Backends with an implementation of their own."""
+    pytest.importorskip({"native": "bbcodec._native", "numba": "numba"}[request.param], exc_type=ImportError)
+    return str(request.param)
+
+
 @pytest.mark.parametrize("with_side", [False, True], ids=["plain", "side"])
 @pytest.mark.parametrize(
-    ("shapes", "channels"), [*GROUPS, ([(24, 40)], 3), ([(15, 32), (14, 20)], 1)], ids=str
+    ("shapes", "channels"),
+    [*GROUPS, ([(24, 40)], 3), ([(15, 32), (14, 20)], 1), ([(3, 1)] * 20 + [(30, 52)], 3)],
+    ids=lambda value: str(value)[:40],
 )
-def test_native_gives_the_same_numbers(shapes: list[tuple[int, int]], channels: int, with_side: bool) -> None:
-    native = pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+def test_every_backend_gives_the_same_numbers(
+    backend: str, shapes: list[tuple[int, int]], channels: int, with_side: bool
+) -> None:
+    compiled = implementation(backend)
     blocks = group(shapes, channels)
     side = random_side(shapes) if with_side else None
     for config in ({}, {"own": [14, 6], "earlier": [9, 5], "hidden": 128, "layers": 3}):
         model = local_model(**config)
         parts = random_side(shapes, model.hidden) if side is not None else None
-        expected, found = reference.plan(blocks, model, parts), native.plan(blocks, model, parts)
+        expected, found = reference.plan(blocks, model, parts), compiled.plan(blocks, model, parts)
         for a, b in zip(expected, found, strict=True):
             assert a.dtype == b.dtype
             assert np.array_equal(a, b)
-        (message,) = group_codec(shapes, channels, model, "numpy", parts).push(some_message(), blocks)
-        after, decoded = group_codec(shapes, channels, model, "native", parts).pop(message)
+        codec = group_codec(shapes, channels, model, backend, parts)
+        (message,) = codec.push(some_message(), blocks)
+        after, decoded = codec.pop(message)
         assert same(decoded, blocks)
         assert message_equal(after, some_message())
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS, ids=str)
+def test_every_backend_takes_all_configurations(backend: str, config: dict[str, Any]) -> None:
+    model, blocks = local_model(**config), group([(9, 14), (12, 30)], 3)
+    rng = np.random.default_rng(1)
+    blocks[0][:] = rng.integers(0, 2, blocks[0].shape) * 255  # as far from smooth as can be
+    blocks[1][:, 15:] = 255  # nothing but the ridge keeps these fits from dividing by zero
+    compiled = implementation(backend)
+    for expected, found in zip(reference.plan(blocks, model), compiled.plan(blocks, model), strict=True):
+        assert np.array_equal(expected, found)
+    shapes = [(9, 14), (12, 30)]
+    codec = group_codec(shapes, 3, model, backend)
+    (message,) = codec.push(some_message(), blocks)
+    after, decoded = codec.pop(message)
+    assert same(decoded, blocks)
+    assert message_equal(after, some_message())
+
+
+def test_every_backend_refuses_the_same(backend: str, model: LocalModel) -> None:
+    compiled = implementation(backend)
+    head, blocks = some_message()[0], group([(9, 9)], 3)
+    for words in (np.empty(0, np.uint32), np.arange(5, dtype=np.uint32)):
+        with pytest.raises(MessageUnderflow):
+            compiled.decode(head, words, [(9, 9)], 3, model)
+    with pytest.raises(ValueError, match="side"):
+        compiled.plan(blocks, model, [np.zeros(63, np.int64)])
+    with pytest.raises(ValueError, match="head"):
+        compiled.decode(head[:4], np.empty(0, np.uint32), [(9, 9)], 3, model)

@@ -65,11 +65,14 @@ def test_groups_cover_everything_and_never_exceed_the_lanes() -> None:
         assert lanes <= batch.GROUP_LANES or part.stop - part.start == 1
 
 
-def test_backends_agree(model: modelfile.Model) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_backends_agree(model: modelfile.Model, backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba")
     images = pictures(3, 5, 8)
     data = batch.encode(images, model)
-    assert batch.encode(images, model, backend="numpy") == data
-    assert same(batch.decode(data, model, backend="numpy"), images)
+    assert batch.encode(images, model, backend=backend) == data
+    assert same(batch.decode(data, model, backend=backend), images)
 
 
 def test_a_batch_is_smaller_than_its_pictures_alone(model: modelfile.Model) -> None:

@@ -14,7 +14,7 @@ from bbcodec.ans import base_message, message_equal
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import MessageUnderflow, ModelError
 from bbcodec.local import batch, latents, reference
-from bbcodec.local.codec import group_codec
+from bbcodec.local.codec import group_codec, implementation
 from bbcodec.local.model import STATISTICS, LocalModel
 
 SHAPES = [(9, 14), (1, 1), (8, 5)]
@@ -103,6 +103,19 @@ def test_native_gives_the_same_numbers(
     blocks = group(shapes, 3)
     assert np.array_equal(native.survey(blocks, model, threads), reference.survey(blocks, model))
     codecs = [latents.latent_codec(shapes, model, backend, threads) for backend in ("numpy", "native")]
+    messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
+    assert message_equal(*messages)
+    after, found = codecs[1].pop(messages[0])
+    assert same(found, blocks)
+    assert message_equal(after, some_message())
+
+
+def test_numba_gives_the_same_numbers(model: LocalModel) -> None:
+    pytest.importorskip("numba")
+    shapes = [(20, 33), (17, 16), (1, 1), (9, 41)]
+    blocks = group(shapes, 3)
+    assert np.array_equal(implementation("numba").survey(blocks, model), reference.survey(blocks, model))
+    codecs = [latents.latent_codec(shapes, model, backend) for backend in ("numpy", "numba")]
     messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
     assert message_equal(*messages)
     after, found = codecs[1].pop(messages[0])
