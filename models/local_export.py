@@ -26,7 +26,7 @@ from .local_latents import load as load_latents
 RATE = 0.0008  # of the last layer's learning while coding
 
 
-def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def integers(model: Head, rate: float = RATE, every: int = 1) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Configuration and tensors of the integer network (docs/local.md)."""
     c = model.config
     if c.precision != "1/32" or c.bases != 1:
@@ -46,8 +46,8 @@ def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str,
         for key, value in c.to_dict().items()
         if key in ("hidden", "layers", "components", "own", "earlier", "along", "down", "ridge")
     } | {"rate_q": round(rate * 2**20), "latents": 0, "encoder": 0}
-    negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
-    words = np.packbits(negative, axis=-1, bitorder="little").view("<u8").astype(np.uint64)
+    if every != 1:
+        config["every"] = every
 
     def int32(values: NDArray[np.float64]) -> NDArray[np.int32]:
         return np.floor(values + 0.5).astype(np.int32)
@@ -60,8 +60,10 @@ def integers(model: Head, rate: float = RATE) -> tuple[dict[str, Any], dict[str,
         "out_b": int32(out_b * 2**20),
     }
     if c.layers:
+        negative = np.ascontiguousarray((p["v"] < 0).transpose(0, 2, 1))  # outputs before inputs
+        words = np.packbits(negative, axis=-1, bitorder="little").view("<u8")
         tensors |= {
-            "hidden_w": words,
+            "hidden_w": words.astype(np.uint64),
             "hidden_m": int32(p["g"] / math.sqrt(c.hidden) * 2**16),
             "hidden_b": int32(p["b"] * 2**20),
         }
@@ -82,9 +84,10 @@ def export(
     rate: float = RATE,
     prior: NDArray[np.int32] | None = None,
     latents: PictureLatents | None = None,
+    every: int = 1,
 ) -> bytes:
-    """The model file; `prior` are the sums that every fit starts from, see docs/local.md."""
-    config, tensors = integers(model, rate)
+    """The model file, learning at rate `rate` every `every` times; `prior` are the sums that every fit starts from."""
+    config, tensors = integers(model, rate, every)
     if latents is not None:
         more, its_tensors = latents_integers(latents)
         config, tensors = config | more, tensors | its_tensors
@@ -99,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
     parser.add_argument("--rate", type=float, default=RATE, help="of the last layer's learning while coding")
+    parser.add_argument("--every", type=int, default=1, help="times from one step of it to the next")
     args = parser.parse_args(argv)
     head, state = load_checkpoint(args.checkpoint)
     prior = state["prior"].numpy() if "prior" in state else None
@@ -109,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
         "curve": state["curve"][-1:],
     }
     latents = load_latents(state) if "latents" in state else None
-    data = export(head, notes, args.rate, prior, latents)
+    data = export(head, notes, args.rate, prior, latents, args.every)
     args.out.write_bytes(data)
     print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
 

@@ -38,6 +38,12 @@ from .train import Stop
 
 Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
+PREDICTORS = {
+    "own": "positions in the channel that are used by",
+    "earlier": "positions in each channel before that are used by",
+    "along": "shift by which, along a row, forgets",
+    "down": "shift by which, down a column, forgets",
+}
 FRESH: Mapping[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}  # the state of a run that begins
 
 
@@ -211,13 +217,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument(
         "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"
     )
-    for name, what in (("own", "positions in the channel"), ("earlier", "positions in each channel before")):
+    for name, what in PREDICTORS.items():
         p.add_argument(
             f"--{name}",
             type=int,
             nargs=2,
             metavar=("FIRST", "SECOND"),
-            help=f"{what} that either predictor uses {getattr(HeadConfig, name)}",
+            help=f"{what} either predictor {getattr(HeadConfig, name)}",
         )
     p.add_argument("--ridge", type=int, default=64, help="of the least-squares fits")
     p.add_argument(
@@ -257,7 +263,7 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     state = FRESH
     predictors: dict[str, Any] = {
-        name: tuple(getattr(args, name)) for name in ("own", "earlier") if getattr(args, name)
+        name: tuple(getattr(args, name)) for name in PREDICTORS if getattr(args, name)
     }
     if args.resume:
         head, state = load_checkpoint(args.resume)

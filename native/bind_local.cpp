@@ -8,6 +8,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/pair.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
@@ -56,13 +57,13 @@ void copy_prior(Model& m, const Array<std::int32_t>& prior) {
 }
 
 void init(Model* self, int hidden, int layers, int components, std::vector<int> own, std::vector<int> earlier,
-          std::vector<int> along, std::vector<int> down, std::int64_t ridge, int rate_q, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
+          std::vector<int> along, std::vector<int> down, std::int64_t ridge, int rate_q, int every, Array<std::int8_t> first_w, Array<std::int32_t> first_m,
           Array<std::int32_t> first_b, Array<std::int8_t> signs, Array<std::int32_t> hidden_m, Array<std::int32_t> hidden_b,
           Array<std::int32_t> out_w, Array<std::int32_t> out_b, Array<std::int32_t> prior, Array<std::int32_t> positions, bool latents, nb::dict tables) {
     using namespace bbcodec::local;
     auto owner = std::make_unique<Model>();
     Model& m = *owner;
-    if (hidden % 64 || hidden < 64 || hidden > kMaxHidden || layers < 0 || components < 1 || components > kMaxComponents ||
+    if (hidden % (layers ? 64 : 32) || hidden < 32 || every < 1 || hidden > kMaxHidden || layers < 0 || components < 1 || components > kMaxComponents ||
         own.size() != 2 || earlier.size() != 2 || along.size() != 2 || down.size() != 2)
         throw nb::value_error("local model: sizes are out of range");
     for (int q = 0; q < 2; ++q)
@@ -70,16 +71,17 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
             down[q] < 1 || down[q] > 4)
             throw nb::value_error("local model: a predictor is out of range");
     m.hidden = hidden, m.layers = layers, m.components = components;
-    m.outputs = 3 * components, m.padded_outputs = padded(3 * components, 16);
+    m.outputs = 3 * components, m.every = every;
     m.ridge = static_cast<float>(ridge), m.rate = static_cast<float>(rate_q) * (1.0f / (1 << 20));
     m.lay_out(own.data(), earlier.data(), along.data(), down.data());
     copy_prior(m, prior);
+    m.compare();
     m.latents = latents;
     if (positions.size()) {
         m.positions.resize(3 * bbcodec::local::kNear * static_cast<std::size_t>(hidden));
         copy(positions, m.positions, m.positions.size(), "positions");
     }
-    const std::size_t h = hidden, n_in = h + kFeatures, outs = m.outputs, wide = m.padded_outputs;
+    const std::size_t h = hidden, n_in = h + kFeatures, outs = m.outputs;
     expect(first_w, kChannels * kFeatures * h, "first_w");
     m.first_m.resize(kChannels * h), m.first_b.resize(kChannels * h);
     copy(first_m, m.first_m, kChannels * h, "first_m");
@@ -92,11 +94,11 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
     copy(hidden_b, m.hidden_b, l * h, "hidden_b");
     expect(out_w, kChannels * n_in * outs, "out_w");
     expect(out_b, kChannels * outs, "out_b");
-    m.out_w.assign(kChannels * n_in * wide, 0), m.out_b.assign(kChannels * wide, 0);
-    for (std::size_t i = 0; i < kChannels * n_in; ++i)
-        for (std::size_t k = 0; k < outs; ++k) m.out_w[i * wide + k] = static_cast<float>(out_w.data()[i * outs + k]) * (1.0f / (1 << 20));
-    for (std::size_t c = 0; c < kChannels; ++c)
-        for (std::size_t k = 0; k < outs; ++k) m.out_b[c * wide + k] = static_cast<float>(out_b.data()[c * outs + k]) * (1.0f / (1 << 20));
+    const auto scaled = [](const Array<std::int32_t>& from, std::vector<float>& to) {
+        to.resize(from.size());
+        std::transform(from.data(), from.data() + from.size(), to.begin(), [](std::int32_t v) { return static_cast<float>(v) * (1.0f / (1 << 20)); });
+    };
+    scaled(out_w, m.out_w), scaled(out_b, m.out_b);
     Tables& t = m.tables;
     const auto small = [&](const char* name, std::array<std::int32_t, 80>& to) {
         copy(nb::cast<Array<std::int32_t>>(tables[name]), to, 80, name);
@@ -239,7 +241,7 @@ nb::tuple decode(const Model& model, Array<std::uint64_t> head, Array<std::uint3
 
 void bind_local(nb::module_& m) {
     nb::class_<Model>(m, "LocalModel")
-        .def("__init__", &init, "hidden"_a, "layers"_a, "components"_a, "own"_a, "earlier"_a, "along"_a, "down"_a, "ridge"_a, "rate_q"_a,
+        .def("__init__", &init, "hidden"_a, "layers"_a, "components"_a, "own"_a, "earlier"_a, "along"_a, "down"_a, "ridge"_a, "rate_q"_a, "every"_a,
              "first_w"_a, "first_m"_a, "first_b"_a, "signs"_a, "hidden_m"_a, "hidden_b"_a, "out_w"_a, "out_b"_a, "prior"_a,
              "positions"_a, "latents"_a, "tables"_a);
     m.def("local_plan", &plan, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a, "target"_a,

@@ -36,12 +36,14 @@ STATISTICS: Final = 3 * MOMENTS * (FEATURES + 1)
 MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
 
 _PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
+_DEFAULTS: Final = {"every": 1}
 _NUMBERS: Final = {
-    "hidden": (64, 192),
+    "hidden": (32, 192),
     "layers": (0, 8),
     "components": (1, 8),
     "ridge": (1, MAX_RIDGE),
     "rate_q": (0, 1 << 16),
+    "every": (1, 64),
     "latents": (0, 64),
     "encoder": (0, 256),
 }
@@ -81,6 +83,7 @@ class LocalModel:
     along, down : shifts by which either predictor forgets, along a row and down a column.
     ridge : added to the diagonal of every fit.
     rate_q : learning rate in 2^-20; 0 for no learning.
+    every : times from one step of learning to the next.
     first_w : int8 [3, 48, H]
     first_m, first_b : int32 [3, H]
     signs : int8 [L, H, H], ±1, outputs before inputs.
@@ -102,6 +105,7 @@ class LocalModel:
     down: tuple[int, int]
     ridge: int
     rate_q: int
+    every: int
     first_w: NDArray[np.int8]
     first_m: NDArray[np.int32]
     first_b: NDArray[np.int32]
@@ -151,7 +155,7 @@ class LocalModel:
             for name in ("hidden_w", "hidden_m", "hidden_b"):
                 if name in model.tensors:
                     raise ModelError(f"model: tensor {name!r} is there, but there are no hidden layers")
-            words = np.zeros((0, h, h // 64), np.uint64)
+            words = np.zeros((0, h, (h + 63) // 64), np.uint64)
             hidden_m = hidden_b = _read_only(np.zeros((0, h), np.int32))
         total = sum(map(sum, sizes))
         if "prior" in model.tensors:
@@ -235,6 +239,7 @@ def _latents(take: _Tensors, h: int, k: int, d: int) -> LatentTensors:
 
 def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Numbers and pairs of the configuration; ModelError unless all are there, in range, and nothing else."""
+    config = _DEFAULTS | dict(config)
     if set(config) != {*_NUMBERS, *_PAIRS}:
         raise ModelError(
             f"model: config has {sorted(config)!r:.200}, expected {sorted({*_NUMBERS, *_PAIRS})}"
@@ -242,8 +247,8 @@ def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     for key, (lo, hi) in _NUMBERS.items():
         if type(config[key]) is not int or not lo <= config[key] <= hi:
             raise ModelError(f"model: {key} is {config[key]!r:.60}, expected {lo} to {hi}")
-    if config["hidden"] % 64:
-        raise ModelError(f"model: hidden is {config['hidden']}, expected a multiple of 64")
+    if config["hidden"] % (step := 64 if config["layers"] else 32):
+        raise ModelError(f"model: hidden is {config['hidden']}, expected a multiple of {step}")
     for key, (lo, hi) in _PAIRS.items():
         pair = config[key]
         if (

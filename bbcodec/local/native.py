@@ -127,6 +127,7 @@ def _model(model: LocalModel) -> Any:
         list(model.down),
         model.ridge,
         model.rate_q,
+        model.every,
         model.first_w,
         model.first_m,
         model.first_b,

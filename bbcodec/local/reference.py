@@ -137,7 +137,8 @@ def walk(
             error = 64 * symbols - p
             own.samples[lanes.pixel], own.errors[lanes.pixel] = symbols, error
             own.activity.update(lanes, error)
-            own.layer.learn(inputs, mixed, ks, symbols)
+            if lanes.time % model.every == 0:
+                own.layer.learn(inputs, mixed, ks, symbols)
 
 
 def plan(

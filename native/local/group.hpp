@@ -19,11 +19,12 @@ struct Chunk {
     std::vector<Row> weights;                    // floats
     Cell cell[kChannels];
     Row slow_row[kChannels];                     // h
-    std::vector<Row> block_side, side;           // [H]: of the block; with what is said of the place
+    Lines<std::int32_t> block_side, side;        // [lanes][H]: of the block; with what is said of the place
     std::vector<Row> statistics;                 // [kStatistics]
     // Of the channel at hand:
     Row middle, mean, miss, spread, sample;
-    ShortRow inputs[kMaxHidden + kFeatures + 1];
+    Quads features;
+    LanePairs inputs;
 };
 
 // Slots of all blocks follow each other, kChunk of them are a chunk.

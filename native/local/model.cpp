@@ -27,6 +27,7 @@ void Tables::complete() {
 
 void Model::lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]) {
     state_size = weights_size = 0;
+    used_own = std::max(own[0], own[1]), used_earlier = std::max(earlier[0], earlier[1]);
     for (int c = 0; c < kChannels; ++c)
         for (int q = 0; q < kPredictors; ++q) {
             StateLayout& s = state[c][q];
@@ -41,6 +42,14 @@ void Model::lay_out(const int own[2], const int earlier[2], const int along[2], 
             s.place = weights_size;
             weights_size += static_cast<std::size_t>(s.terms);
         }
+}
+
+void Model::compare() {
+    for (int c = 0; c < kChannels; ++c) {
+        const StateLayout &a = state[c][0], &b = state[c][1];
+        alike[c] = a.along == b.along && a.down == b.down && a.terms == b.terms && a.regressor == b.regressor &&
+                   std::equal(&prior[a.offset], &prior[a.offset] + a.size, &prior[b.offset]);
+    }
 }
 
 void Model::pack(const std::int8_t* first, const std::int8_t* signs) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ constexpr int kCell = 3;       // pixels of a row that share a fit
 constexpr int kLanes = 8;      // of the rANS message
 constexpr int kMaxLanes = 2048;  // pixels of one time
 constexpr int kMaxHidden = 192;
+constexpr int kMaxInputs = kMaxHidden + kFeatures;  // of a last layer
 constexpr int kMaxComponents = 8;
 constexpr int kNear = 9;       // rows and columns that the map of positions tells apart
 constexpr int kMoments = 3;    // of errors, in the statistics of a block
@@ -42,6 +44,22 @@ struct StateLayout {
     std::size_t place = 0;                      // within the weights of all channels and predictors
 };
 
+// Numbers that begin at a cache line, so that no vector of them crosses one.
+template <typename T>
+struct LineAllocator {
+    using value_type = T;
+    static constexpr std::align_val_t kLine{64};
+    LineAllocator() = default;
+    template <typename U>
+    LineAllocator(const LineAllocator<U>&) {}
+    T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLine)); }
+    void deallocate(T* p, std::size_t) { ::operator delete(p, kLine); }
+    bool operator==(const LineAllocator&) const { return true; }
+    bool operator!=(const LineAllocator&) const { return false; }
+};
+template <typename T>
+using Lines = std::vector<T, LineAllocator<T>>;
+
 // Integer tables of the format, computed once in Python (bbcodec/local/tables.py, distributions/tables.py).
 struct Tables {
     std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{}, inverse{};
@@ -55,25 +73,29 @@ struct Tables {
 
 struct Model {
     int hidden = 0, layers = 0, components = 0;
-    int outputs = 0;         // 3 J
-    int padded_outputs = 0;  // to 16
+    int outputs = 0;   // 3 J
     float ridge = 0, rate = 0;
+    int every = 1;     // times from one step of learning to the next
     StateLayout state[kChannels][kPredictors];
     std::size_t state_size = 0, weights_size = 0;
+    int used_own = 0, used_earlier = 0;      // positions that some predictor uses
+    bool alike[kChannels] = {};              // whether the second predictor is the first again
     std::vector<std::int32_t> prior;         // [state_size]
-    std::vector<std::int32_t> first_quads;   // [3][H / 16][12][16], four 8-bit weights each
-    std::vector<std::int32_t> first_pairs;   // [3][H / 16][24][16], two 16-bit weights each
-    std::vector<std::int32_t> first_m, first_b;    // [3][H]
-    std::vector<std::int32_t> first_b_quads;       // [3][H], for features that are 128 too large
-    std::vector<std::int32_t> positions;     // [3][9][H]: rows from the top, columns from the left and from the right; or none
+    Lines<std::int32_t> first_quads;   // [3][H / 16][12][16], four 8-bit weights each
+    Lines<std::int32_t> first_pairs;   // [3][H / 16][24][16], two 16-bit weights each
+    Lines<std::int32_t> first_m, first_b;          // [3][H]
+    Lines<std::int32_t> first_b_quads;       // [3][H], for features that are 128 too large
+    Lines<std::int32_t> positions;           // [3][9][H]: rows from the top, columns from the left and from the right; or none
     bool latents = false;                    // statistics are wanted
-    std::vector<std::int32_t> hidden_quads;  // [L][H / 16][H / 4][16], four signs each
-    std::vector<std::int32_t> hidden_m, hidden_b;  // [L][H]
-    std::vector<float> out_w;                // [3][H + 48][padded_outputs]
-    std::vector<float> out_b;                // [3][padded_outputs]
+    Lines<std::int32_t> hidden_quads;  // [L][H / 16][H / 4][16], four signs each
+    Lines<std::int32_t> hidden_m, hidden_b;  // [L][H]
+    std::vector<float> out_w;                // [3][H + 48][outputs]
+    std::vector<float> out_b;                // [3][outputs]
     Tables tables;
 
     void lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]);
+    // After the prior: finds the predictors that are alike.
+    void compare();
     // Takes first_w, int8 [3][48][H], and hidden_w, int8 [L][H][H] of +-1, outputs before inputs; after first_m and first_b.
     void pack(const std::int8_t* first, const std::int8_t* signs);
 };

@@ -1,43 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network for the sixteen lanes of a chunk: an output's sum is a vector of lanes, a weight is a number for all of them.
+// The network for the lanes of a chunk. Up to the last layer a vector holds neighbouring outputs of one lane: a vector of
+// weights meets several lanes while it is in a register. The last layer has few outputs: there a vector holds the lanes.
 // Part of pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-// Outputs whose sums are kept in registers at the same time.
-constexpr int kTile = BBCODEC_LOCAL_TARGET > 1 ? 16 : 8;
 constexpr int kBlock = 16;  // outputs whose weights lie together, in Model
 
-// Calls out(o, sums of T outputs from o on) for `outputs` outputs, a multiple of T: sums over i of x[i] times the weights, with
-// Product::add for one of them and Product::sum at the end. Weights are [outputs / 16][n][16], as Model has them.
-template <typename Product, int T, typename Out>
-inline void multiply(const Row* x, int n, const std::int32_t* w, int outputs, Out out) {
-    for (int o = 0; o < outputs; o += T) {
-        const std::int32_t* row = w + static_cast<std::size_t>(o / kBlock) * n * kBlock + o % kBlock;
-        Ints sum[T];
-        for (int j = 0; j < T; ++j) sum[j] = Ints{};
-        for (int i = 0; i < n; ++i, row += kBlock) {
-            const Ints v = x[i].all();
-            __builtin_prefetch(row + 8 * kBlock);
-            for (int j = 0; j < T; ++j) sum[j] = Product::add(sum[j], v, row[j]);
-        }
-        for (int j = 0; j < T; ++j) sum[j] = Product::sum(sum[j]);
-        out(o, sum);
-    }
-}
-
+// Products of activations, broadcast to all outputs, and weights.
 // Pairs of 16-bit numbers.
 struct PairProduct {
-    static Ints add(Ints sum, Ints x, std::int32_t w) { return dot_pairs(sum, x, Ints{} + w); }
+    using Weights = Ints;
+    static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
+    static Ints add(Ints sum, Ints x, Ints w) { return dot_pairs(sum, x, w); }
     static Ints sum(Ints v) { return v; }
 };
 
 #if BBCODEC_LOCAL_TARGET == 3
 // Quads of 8-bit numbers, x without a sign.
 struct QuadProduct {
-    static Ints add(Ints sum, Ints x, std::int32_t w) {
-        return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x), _mm512_set1_epi32(w)));
+    using Weights = Ints;
+    static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
+    static Ints add(Ints sum, Ints x, Ints w) {
+        return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w)));
     }
     static Ints sum(Ints v) { return v; }
 };
@@ -45,153 +31,252 @@ using SignProduct = QuadProduct;
 #else
 // Quads of activations, 8 bits without a sign, and quads of +1 or -1. Below VNNI two sums of 16 bits each, which 64 quads fit into.
 struct SignProduct {
-    static Ints add(Ints sum, Ints x, std::int32_t w) {
+#if BBCODEC_LOCAL_TARGET > 0
+    using Weights = Ints;
+    static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
+    static Ints add(Ints sum, Ints x, Ints w) {
 #if BBCODEC_LOCAL_TARGET == 2
-        return reinterpret_cast<Ints>(_mm512_add_epi16(reinterpret_cast<__m512i>(sum), _mm512_maddubs_epi16(reinterpret_cast<__m512i>(x), _mm512_set1_epi32(w))));
-#elif BBCODEC_LOCAL_TARGET == 1
-        return reinterpret_cast<Ints>(_mm256_add_epi16(reinterpret_cast<__m256i>(sum), _mm256_maddubs_epi16(reinterpret_cast<__m256i>(x), _mm256_set1_epi32(w))));
+        return reinterpret_cast<Ints>(_mm512_add_epi16(reinterpret_cast<__m512i>(sum), _mm512_maddubs_epi16(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w))));
 #else
-        // Bit 1 of a byte tells -1 from 1: v ^ m - m is v or -v.
-        const auto mask = [](std::uint32_t bits) { return Ints{} + static_cast<std::int32_t>((bits >> 1 & 0x00010001) * 0xffffu); };
-        const Ints m = mask(static_cast<std::uint32_t>(w)), m2 = mask(static_cast<std::uint32_t>(w) >> 8);
-        const Pairs a = reinterpret_cast<Pairs>((x & 0x00ff00ff) ^ m) - reinterpret_cast<Pairs>(m);
-        const Pairs b = reinterpret_cast<Pairs>((x >> 8 & 0x00ff00ff) ^ m2) - reinterpret_cast<Pairs>(m2);
-        return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(sum) + a + b);
+        return reinterpret_cast<Ints>(_mm256_add_epi16(reinterpret_cast<__m256i>(sum), _mm256_maddubs_epi16(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(w))));
 #endif
     }
+#else
+    struct Weights {
+        Pairs even, odd;
+    };
+    static Weights load(const std::int32_t* w) {
+        const Pairs both = reinterpret_cast<Pairs>(unaligned<Ints>(w));
+        return {both << 8 >> 8, both >> 8};
+    }
+    static Ints add(Ints sum, Ints x, const Weights& w) {
+        const Pairs even = reinterpret_cast<Pairs>(x & 0x00ff00ff), odd = reinterpret_cast<Pairs>(x >> 8 & 0x00ff00ff);
+        return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(sum) + even * w.even + odd * w.odd);
+    }
+#endif
     static Ints sum(Ints v) { return dot_pairs(Ints{}, v, Ints{} + 0x00010001); }
 };
 static_assert(kMaxHidden / 4 * 2 * 255 < 1 << 15);
 #endif
 
-// A(v) of four streams, as a quad; streams beyond +-32767 have the activations of their clamps.
-inline Ints activated(const Ints* v) {
-#if BBCODEC_LOCAL_TARGET > 1
-    const auto part = [](Ints a, Ints b) {
-        const __m512i s = _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
-        return _mm512_srai_epi16(_mm512_adds_epi16(s, _mm512_set1_epi16(8)), 4);
-    };
-    const __m512i bytes = _mm512_packus_epi16(part(v[0], v[1]), part(v[2], v[3]));
-    return reinterpret_cast<Ints>(_mm512_shuffle_epi8(bytes, _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400)));
-#elif BBCODEC_LOCAL_TARGET == 1
-    const auto part = [](Ints a, Ints b) {
-        const __m256i s = _mm256_packs_epi32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b));
-        return _mm256_srai_epi16(_mm256_adds_epi16(s, _mm256_set1_epi16(8)), 4);
-    };
-    const __m256i bytes = _mm256_packus_epi16(part(v[0], v[1]), part(v[2], v[3]));
-    const __m128i order = _mm_set_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
-    return reinterpret_cast<Ints>(_mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(order)));
-#else
-    Ints quad = {};
-    for (int i = 0; i < 4; ++i) quad |= clamp((v[i] + 8) >> 4, 0, 255) << (8 * i);
-    return quad;
-#endif
-}
+// Words of the lanes: word i of a lane is at[lane * lane_step + i * step].
+struct Words {
+    const std::int32_t* at;
+    int lane_step, step;
+};
 
-// Sums of T outputs from o on to quads of activations and, if another layer wants them, streams. value(o, sum) is the stream before its
-// clamp.
-template <int T, typename Value>
-inline void advance_all(int o, const Ints* sums, Row* streams, bool keep, Row* activations, Value value) {
-    static_assert(T % 4 == 0);
-    for (int j = 0; j < T; j += 4) {
-        Ints v[4];
-        for (int i = 0; i < 4; ++i) v[i] = value(o + j + i, sums[j + i]);
-        activations[(o + j) / 4].all() = activated(v);
-        if (keep)
-            for (int i = 0; i < 4; ++i) streams[o + j + i].all() = clamp(v[i], -32767, 32767);
+// Calls out(lane, o, sums of the V vectors of outputs from o on) for all lanes and `outputs` outputs: sums over n words of their
+// products with weights, [outputs / 16][n][16] as Model has them. T lanes are computed at a time.
+template <typename Product, int T, int V, typename Out>
+inline void multiply(Words x, int n, const std::int32_t* w, int outputs, Out out) {
+    for (int o = 0; o < outputs; o += V * kChunk) {
+        const std::int32_t* rows[V];
+        for (int v = 0; v < V; ++v) rows[v] = w + static_cast<std::size_t>((o + v * kChunk) / kBlock) * n * kBlock + (o + v * kChunk) % kBlock;
+        for (int lane = 0; lane < kChunk; lane += T) {
+            const std::int32_t* at = x.at + lane * x.lane_step;
+            Ints sum[T][V];
+            for (int l = 0; l < T; ++l)
+                for (int v = 0; v < V; ++v) sum[l][v] = Ints{};
+            for (int i = 0; i < n; ++i, at += x.step) {
+                typename Product::Weights weights[V];
+                for (int v = 0; v < V; ++v) weights[v] = Product::load(rows[v] + i * kBlock);
+                for (int l = 0; l < T; ++l) {
+                    const Ints word = Ints{} + at[l * x.lane_step];
+                    for (int v = 0; v < V; ++v) sum[l][v] = Product::add(sum[l][v], word, weights[v]);
+                }
+            }
+            for (int l = 0; l < T; ++l) {
+                for (int v = 0; v < V; ++v) sum[l][v] = Product::sum(sum[l][v]);
+                out(lane + l, o, sum[l]);
+            }
+        }
     }
 }
+
+#if BBCODEC_LOCAL_TARGET > 1
+constexpr int kWide = 4;    // vectors of outputs at a time
+constexpr int kNarrow = 2;  // where there are not as many
+#else
+constexpr int kWide = 2, kNarrow = 2;
+#endif
+
+// A(s) of V vectors of neighbouring streams as bytes; streams beyond +-32767 have the activations of their clamps.
+template <int V>
+inline void activate(const Ints* s, std::uint8_t* to) {
+#if BBCODEC_LOCAL_TARGET > 1
+    if (V == 4) {
+        const auto part = [](Ints a, Ints b) {
+            const __m512i v = _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
+            return _mm512_srai_epi16(_mm512_adds_epi16(v, _mm512_set1_epi16(8)), 4);
+        };
+        const __m512i bytes = _mm512_packus_epi16(part(s[0], s[1]), part(s[2 % V], s[3 % V]));
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        _mm512_storeu_si512(to, _mm512_maskz_permutexvar_epi32(0xffff, order, bytes));
+        return;
+    }
+#elif BBCODEC_LOCAL_TARGET == 1
+    if (V == 2) {
+        __m256i v = _mm256_packs_epi32(reinterpret_cast<__m256i>(s[0]), reinterpret_cast<__m256i>(s[1]));
+        v = _mm256_srai_epi16(_mm256_adds_epi16(_mm256_permute4x64_epi64(v, 0xd8), _mm256_set1_epi16(8)), 4);
+        v = _mm256_permute4x64_epi64(_mm256_packus_epi16(v, v), 0xd8);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(v));
+        return;
+    }
+#endif
+    for (int v = 0; v < V; ++v) to_bytes(clamp((s[v] + 8) >> 4, 0, 255), to + v * kChunk);
+}
+
+// Features as bytes, four of a lane in a word; the last rows stay empty.
+struct Quads {
+    Row rows[kBlock];
+    void set(const Ints* f) {
+        for (int q = 0; q < kFeatures / 4; ++q)
+            rows[q].all() = (f[4 * q] & 0xff) | (f[4 * q + 1] & 0xff) << 8 | (f[4 * q + 2] & 0xff) << 16 | f[4 * q + 3] << 24;
+    }
+    Ints feature(int i) const { return rows[i / 4].all() << (24 - 8 * (i % 4)) >> 24; }
+};
+
+// Inputs of the last layer as its learning wants them: of each input the numbers of two lanes, [kHalf][inputs].
+using LanePairs = std::int32_t[kHalf][kMaxInputs];
 
 struct Layers {
-    Row streams[kMaxHidden], activations[kMaxHidden / 4], next[kMaxHidden / 4];
-    Row inputs[(kMaxHidden + kFeatures) / 2];  // pairs
+    alignas(64) std::int32_t streams[kChunk][kMaxHidden];
+    alignas(64) std::uint8_t activations[kChunk][kMaxHidden], next[kChunk][kMaxHidden];
+    Row inputs[kMaxInputs / 2];  // pairs of the last layer's inputs
 
-    // From pairs of features (inputs from hidden / 2 on) to activations. side: [H] to add, or none.
-    void begin(const Model& m, int c, const Row* side) {
-        const int hidden = m.hidden;
-        const std::int32_t *scale = &m.first_m[static_cast<std::size_t>(c) * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[static_cast<std::size_t>(c) * hidden];
-        const auto done = [&](int o, const Ints* sums) {
-            advance_all<kTile>(o, sums, streams, m.layers > 0, activations, [&](int h, Ints sum) {
-                const Ints v = (sum * scale[h] + (bias[h] + 8192)) >> 14;
-                return side ? v + side[h].all() : v;
-            });
+    // From features to activations. side: [lane][H] to add, or none.
+    void begin(const Model& m, int c, const Ints* f, const Quads& quads, const std::int32_t* side) {
+        const std::size_t hidden = m.hidden;
+        Row* pairs = inputs + hidden / 2;
+        for (int i = 0; i < kFeatures; i += 2) pairs[i / 2].all() = (f[i] & 0xffff) | f[i + 1] << 16;
+        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
+        const auto value = [&](int lane, std::size_t o, Ints sum) {
+            const Ints v = (sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 8192)) >> 14;
+            return side ? v + unaligned<Ints>(side + lane * hidden + o) : v;
         };
-        const Row* pairs = inputs + hidden / 2;
 #if BBCODEC_LOCAL_TARGET == 3
-        Row quads[kFeatures / 4];
-        for (int q = 0; q < kFeatures / 4; ++q) {
-            const Ints a = pairs[2 * q].all(), b = pairs[2 * q + 1].all();
-            // Bytes plus 128.
-            quads[q].all() = ((a & 0xff) | (a >> 8 & 0xff00) | (b << 16 & 0xff0000) | (b << 8 & 0xff000000)) ^ 0x80808080;
-        }
-        multiply<QuadProduct, kTile>(quads, kFeatures / 4, &m.first_quads[static_cast<std::size_t>(c) * kFeatures / 4 * hidden], hidden, done);
+        Row bytes[kFeatures / 4];  // plus 128, without a sign
+        for (int q = 0; q < kFeatures / 4; ++q) bytes[q].all() = quads.rows[q].all() ^ 0x80808080;
+        layer<QuadProduct>({bytes[0].v, 1, kChunk}, kFeatures / 4, &m.first_quads[c * kFeatures / 4 * hidden], m, m.layers > 0, activations, value);
 #else
-        multiply<PairProduct, kTile>(pairs, kFeatures / 2, &m.first_pairs[static_cast<std::size_t>(c) * kFeatures / 2 * hidden], hidden, done);
+        (void)quads;
+        layer<PairProduct>({pairs[0].v, 1, kChunk}, kFeatures / 2, &m.first_pairs[c * kFeatures / 2 * hidden], m, m.layers > 0, activations, value);
 #endif
     }
 
-    void hidden_layer(const Model& m, int layer) {
-        const int hidden = m.hidden;
-        const std::size_t from = static_cast<std::size_t>(layer) * hidden;
+    void hidden_layer(const Model& m, int n) {
+        const std::size_t hidden = m.hidden, from = n * hidden;
         const std::int32_t *scale = &m.hidden_m[from], *bias = &m.hidden_b[from];
-        multiply<SignProduct, kTile>(activations, hidden / 4, &m.hidden_quads[from * hidden / 4], hidden, [&](int o, const Ints* sums) {
-            advance_all<kTile>(o, sums, streams, layer + 1 < m.layers, next, [&](int h, Ints sum) {
-                return streams[h].all() + ((sum * scale[h] + (bias[h] + 2048)) >> 12);
-            });
+        const Words x{reinterpret_cast<const std::int32_t*>(activations[0]), kMaxHidden / 4, 1};
+        layer<SignProduct>(x, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next, [&](int lane, std::size_t o, Ints sum) {
+            return unaligned<Ints>(streams[lane] + o) + ((sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 2048)) >> 12);
         });
-        std::swap_ranges(activations, activations + hidden / 4, next);
+        std::memcpy(activations, next, sizeof next);
     }
 
-    // Makes pairs of the activations, and the rows that the last layer learns from.
-    void end(const Model& m, ShortRow* rows) {
-        for (int q = 0; q < m.hidden / 4; ++q, rows += 4) {
-            const Ints a = activations[q].all(), one = a & 255, two = a >> 8 & 255, three = a >> 16 & 255, four = a >> 24 & 255;
-            inputs[2 * q].all() = one | two << 16;
-            inputs[2 * q + 1].all() = three | four << 16;
-            rows[0].all() = __builtin_convertvector(one, Shorts), rows[1].all() = __builtin_convertvector(two, Shorts);
-            rows[2].all() = __builtin_convertvector(three, Shorts), rows[3].all() = __builtin_convertvector(four, Shorts);
+    // Makes pairs of the activations for the last layer.
+    void end(const Model& m) {
+        const int quads = m.hidden / 4;
+        for (int from = 0; from < quads; from += kChunk) {
+            Ints rows[kChunk];
+            for (int l = 0; l < kChunk; ++l) rows[l] = unaligned<Ints>(activations[l] + 4 * from);
+            transpose(rows);
+            for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
+                const Ints v = rows[q];
+                inputs[2 * (from + q)].all() = (v & 0xff) | (v << 8 & 0xff0000);
+                inputs[2 * (from + q) + 1].all() = (v >> 16 & 0xff) | (v >> 8 & 0xff0000);
+            }
         }
     }
 
-    // The outputs of the last layer.
-    void outputs(const Model& m, const std::int32_t* w, const std::int32_t* bias, Ints* to) const {
-        const auto done = [&](int o, const Ints* sums, int n) {
-            for (int k = 0; k < n; ++k) to[o + k] = (sums[k] + (bias[o + k] + 512)) >> 10;
-        };
-        const int n = (m.hidden + kFeatures) / 2;
-        for (int block = 0; block < m.outputs; block += kBlock) {
-            const int end = std::min(m.outputs, block + kBlock);
-            int o = block;
-            const auto part = [&](auto size) {
-                constexpr int kSize = decltype(size)::value;
-                for (; o + kSize <= end; o += kSize)
-                    multiply<PairProduct, kSize>(inputs, n, w + static_cast<std::size_t>(block) * n + o % kBlock, kSize,
-                                                 [&](int, const Ints* sums) { done(o, sums, kSize); });
+    // The last layer's inputs for its learning.
+    void pair_lanes(const Model& m, const Quads& quads, LanePairs& to) const {
+        alignas(64) std::int8_t features[kChunk][4 * kBlock];
+        for (int from = 0; from < kBlock; from += kChunk) {
+            Ints rows[kChunk];
+            for (int q = 0; q < kChunk; ++q) rows[q] = quads.rows[from + q].all();
+            transpose(rows);
+            for (int l = 0; l < kChunk; ++l) std::memcpy(features[l] + 4 * from, &rows[l], sizeof rows[l]);
+        }
+        for (int p = 0; p < kHalf; ++p) {
+            const auto join = [&](const auto* one, const auto* two, int n, std::int32_t* pairs) {
+                for (int i = 0; i < n; i += kChunk) {
+                    const Ints pair = (from_bytes(one + i) & 0xffff) | from_bytes(two + i) << 16;
+                    std::memcpy(pairs + i, &pair, sizeof pair);
+                }
             };
-            part(std::integral_constant<int, 9>());
-            part(std::integral_constant<int, 3>());
-            part(std::integral_constant<int, 1>());
+            join(activations[2 * p], activations[2 * p + 1], m.hidden, to[p]);
+            join(features[2 * p], features[2 * p + 1], kFeatures, to[p] + m.hidden);
         }
+    }
+
+    // The outputs of the last layer, with weights as LastLayer has them.
+    void outputs(const Model& m, const std::int16_t* w, const std::int32_t* bias, Ints* to) const {
+        const int n = (m.hidden + kFeatures) / 2;
+        in_parts<9, 3, 1>(m.outputs, [&](auto size, int o) {
+            constexpr int kSize = decltype(size)::value;
+            const std::int16_t* row = w + static_cast<std::size_t>(o) * kMaxInputs;
+            Ints sum[kSize];
+            for (int k = 0; k < kSize; ++k) sum[k] = Ints{};
+            for (int i = 0; i < n; ++i, row += 2) {
+                const Ints x = inputs[i].all();
+                for (int k = 0; k < kSize; ++k) sum[k] = dot_pairs(sum[k], x, Ints{} + unaligned<std::int32_t>(row + k * kMaxInputs));
+            }
+            for (int k = 0; k < kSize; ++k) to[o + k] = (sum[k] + (bias[o + k] + 512)) >> 10;
+        });
+    }
+
+  private:
+    template <typename Product, typename Value>
+    void layer(Words x, int n, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden], Value value) {
+        const auto done = [&](auto vectors, int lane, int o, const Ints* sums) {
+            constexpr int kVectors = decltype(vectors)::value;
+            Ints s[kVectors];
+            for (int v = 0; v < kVectors; ++v) {
+                s[v] = value(lane, o + v * kChunk, sums[v]);
+                if (keep) {
+                    const Ints kept = clamp(s[v], -32767, 32767);
+                    std::memcpy(streams[lane] + o + v * kChunk, &kept, sizeof kept);
+                }
+            }
+            activate<kVectors>(s, to[lane] + o);
+        };
+        if (m.hidden % (kWide * kChunk) == 0)
+            multiply<Product, 4, kWide>(x, n, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kWide>(), lane, o, sums); });
+        else
+            multiply<Product, kChunk / 2, kNarrow>(x, n, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kNarrow>(), lane, o, sums); });
     }
 };
 
-// sums[i][k] += over the lanes x[i] y[k], for all inputs and, last, an input of ones; width is a multiple of the lanes.
-inline void outer_products(const ShortRow* x, int n, const ShortRow* y, int outputs, int width, std::int32_t* sums) {
-    for (int k = 0; k < outputs; k += kChunk) {
-        std::int32_t pairs[kHalf][kChunk] = {};  // of lanes
-        for (int o = 0; o < std::min(outputs - k, kChunk); ++o)
-            for (int p = 0; p < kHalf; ++p) std::memcpy(&pairs[p][o], y[k + o].v + 2 * p, 4);
-        Ints of[kHalf];
-        for (int p = 0; p < kHalf; ++p) of[p] = unaligned<Ints>(pairs[p]);
-        const auto add = [&](std::int32_t* to, auto pair) {
-            __builtin_prefetch(to + 8 * width);
-            Ints sum = unaligned<Ints>(to);
-            for (int p = 0; p < kHalf; ++p) sum = dot_pairs(sum, Ints{} + pair(p), of[p]);
-            std::memcpy(to, &sum, sizeof sum);
+// sums[k][i] += over the lanes x[i] y[k], for `inputs` inputs and all outputs; sums[outputs][k] += over the lanes y[k].
+inline void outer_products(const LanePairs& x, int inputs, const ShortRow* y, int outputs, std::int32_t (*sums)[kMaxInputs]) {
+    constexpr int kVectors = BBCODEC_LOCAL_TARGET > 1 ? 2 : 1;
+    in_parts<9, 3, 1>(outputs, [&](auto size, int o) {
+        constexpr int kSize = decltype(size)::value;
+        const auto add = [&](auto vectors, int i) {
+            constexpr int kV = decltype(vectors)::value;
+            Ints sum[kSize][kV];
+            for (int k = 0; k < kSize; ++k)
+                for (int v = 0; v < kV; ++v) sum[k][v] = unaligned<Ints>(sums[o + k] + i + v * kChunk);
+            for (int p = 0; p < kHalf; ++p) {
+                Ints in[kV];
+                for (int v = 0; v < kV; ++v) in[v] = unaligned<Ints>(x[p] + i + v * kChunk);
+                for (int k = 0; k < kSize; ++k) {
+                    const Ints of = Ints{} + unaligned<std::int32_t>(y[o + k].v + 2 * p);
+                    for (int v = 0; v < kV; ++v) sum[k][v] = dot_pairs(sum[k][v], in[v], of);
+                }
+            }
+            for (int k = 0; k < kSize; ++k)
+                for (int v = 0; v < kV; ++v) std::memcpy(sums[o + k] + i + v * kChunk, &sum[k][v], sizeof sum[k][v]);
         };
-        for (int i = 0; i < n; ++i)
-            add(sums + static_cast<std::size_t>(i) * width + k, [&](int p) { return unaligned<std::int32_t>(x[i].v + 2 * p); });
-        add(sums + static_cast<std::size_t>(n) * width + k, [](int) { return 0x00010001; });
+        int i = 0;
+        for (; i + kVectors * kChunk <= inputs; i += kVectors * kChunk) add(std::integral_constant<int, kVectors>(), i);
+        for (; i < inputs; i += kChunk) add(std::integral_constant<int, 1>(), i);
+    });
+    for (int k = 0; k < outputs; ++k) {
+        std::int32_t sum = 0;
+        for (int l = 0; l < kChunk; ++l) sum += y[k].v[l];
+        sums[outputs][k] += sum;
     }
 }
 

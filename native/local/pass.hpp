@@ -39,7 +39,7 @@ class GroupPass final : public Pass {
         for (int c = 0; c < channels; ++c) {
             sample_[c].resize(chunks, 128), error_[c].resize(chunks, 1280), slow_[c].resize(chunks, 0);
             layer_[c] = LastLayer(m_, c);
-            sums_[c].assign(crew_.size(), std::vector<std::int32_t>(static_cast<std::size_t>(layer_[c].rows()) * m_.padded_outputs));
+            sums_[c].assign(crew_.size(), Lines<std::int32_t>(static_cast<std::size_t>(layer_[c].rows()) * kMaxInputs));
             for (int q = 0; q < kPredictors; ++q) remember_[c][q] = remember_for(m_.state[c][q]);
         }
         mix_.resize(m_.components, chunks);
@@ -76,7 +76,7 @@ class GroupPass final : public Pass {
             const Chunk& chunk = group_.chunks[k];
             each_active(k, [&](int l, std::size_t pixel) {
                 std::int8_t* f = features + (pixel * channels_ + c) * kFeatures;
-                for (int i = 0; i < kFeatures; ++i) f[i] = static_cast<std::int8_t>(chunk.inputs[m_.hidden + i].v[l]);
+                for (int i = 0; i < kFeatures; ++i) f[i] = static_cast<std::int8_t>(chunk.features.feature(i)[l]);
                 std::int32_t* fact = facts + (pixel * channels_ + c) * 3;
                 fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = chunk.sample.v[l];
             });
@@ -227,6 +227,10 @@ class GroupPass final : public Pass {
         });
     }
 
+    int predictors(int c) const { return m_.alike[c] ? 1 : kPredictors; }
+    // Whether the last layers take a step after this time.
+    bool learns() const { return m_.rate != 0 && !blind_ && time_ % m_.every == 0 && group_.count > 0; }
+
     // ---- prediction ----
 
     void predict(int c, std::size_t k, Scratch& scratch) {
@@ -241,17 +245,17 @@ class GroupPass final : public Pass {
         };
         for (int i = 0; i < kOwn; ++i) around.own[i] = lanes.near(sample_[c], i);
         const Ints middle = (around.own[0] + around.own[1]) >> 1;
-        for (int i = 0; i < kOwn; ++i) regressor(i, around.own[i] - middle);
+        for (int i = 0; i < m_.used_own; ++i) regressor(i, around.own[i] - middle);
         for (int n = 0; n < c; ++n) {
             Ints* other = around.other[n];
             other[0] = sample_[n].at(time_, k).all();
             for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
             const Ints other_middle = (other[1] + other[2]) >> 1;
-            for (int i = 0; i < kEarlier; ++i) regressor(kOwn + n * kEarlier + i, other[i] - other_middle);
+            for (int i = 0; i < m_.used_earlier; ++i) regressor(kOwn + n * kEarlier + i, other[i] - other_middle);
             around.other_error[n][0] = error_[n].at(time_, k).all();
             for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
         }
-        for (int q = 0; q < kPredictors; ++q) {
+        for (int q = 0; q < predictors(c); ++q) {
             const StateLayout& layout = m_.state[c][q];
             Floats* w = reinterpret_cast<Floats*>(&chunk.weights[layout.place]);
             if (place == 0) begin_cell(layout, chunk, w);
@@ -260,6 +264,7 @@ class GroupPass final : public Pass {
             v = v <= 16320.0f ? v : Floats{} + 16320.0f;
             around.guess[q] = __builtin_convertvector(v, Ints);
         }
+        if (m_.alike[c]) around.guess[1] = around.guess[0];
         for (int i = 0; i < 6; ++i) around.error[i] = lanes.near(error_[c], i);
         around.slow = ((lanes.near_slow(slow_[c]) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
         around.alone = lanes.alone;
@@ -268,14 +273,13 @@ class GroupPass final : public Pass {
         const Ints spread = features(m_.tables, c, around, mean, f);
         chunk.middle.all() = middle, chunk.mean.all() = mean, chunk.spread.all() = spread;
         chunk.miss.all() = (magnitude(around.error[0]) + magnitude(around.error[1]) + magnitude(around.error[2]) + magnitude(around.error[3])) >> 2;
-        ShortRow* rows = chunk.inputs + m_.hidden;
-        for (int i = 0; i < kFeatures; ++i) rows[i].all() = __builtin_convertvector(f[i], Shorts);
+        chunk.features.set(f);
         if (blind_) return;
         Layers& layers = scratch.layers;
-        for (int i = 0; i < kFeatures; i += 2) layers.inputs[(m_.hidden + i) / 2].all() = (f[i] & 0xffff) | f[i + 1] << 16;
-        layers.begin(m_, c, chunk.side.empty() ? nullptr : chunk.side.data());
+        layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
         for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
-        layers.end(m_, chunk.inputs);
+        layers.end(m_);
+        if (learns()) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
         layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
         make_mixtures(m_.tables, m_.components, mean, spread, out, mix_, k);
@@ -317,9 +321,9 @@ class GroupPass final : public Pass {
         const int place = time_ % kCell;
         chunk.cell[c].put_target(place, x - chunk.middle.all(), w);
         if (place == kCell - 1)
-            for (int q = 0; q < kPredictors; ++q) end_cell(c, q, chunk);
+            for (int q = 0; q < predictors(c); ++q) end_cell(c, q, chunk);
         if (m_.latents) count(c, error, chunk);
-        if (!blind_ && (start || m_.rate != 0))
+        if (!blind_ && (start || learns()))
             with_components(m_.components, [&](auto j) { learn_from<decltype(j)::value>(c, k, worker, start, freq); });
     }
 
@@ -337,10 +341,9 @@ class GroupPass final : public Pass {
         const Ints n = clamp((error * look_up(m_.tables.r1.data(), chunk.spread.all()) + 8192) >> 14, -72, 72) & active;
         const Ints moments[kMoments] = {n, magnitude(n), (magnitude(n) <= 7) & 24 & active};
         Row* sums = &chunk.statistics[static_cast<std::size_t>(c) * kMoments * (kFeatures + 1)];
-        const ShortRow* f = chunk.inputs + m_.hidden;
         for (const Ints& m : moments) {
             sums->all() += m * 32;
-            for (int i = 0; i < kFeatures; ++i) sums[1 + i].all() += m * __builtin_convertvector(f[i].all(), Ints);
+            for (int i = 0; i < kFeatures; ++i) sums[1 + i].all() += m * chunk.features.feature(i);
             sums += kFeatures + 1;
         }
     }
@@ -355,7 +358,7 @@ class GroupPass final : public Pass {
     template <int J>
     void learn_from(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
         Chunk& chunk = group_.chunks[k];
-        const bool learn = m_.rate != 0;
+        const bool learn = learns();
         const Ints sig = look_up(m_.tables.sig.data(), chunk.spread.all());
         Half first[2], size[2], y[2][3 * J];
         for (int h = 0; h < 2; ++h)
@@ -373,23 +376,23 @@ class GroupPass final : public Pass {
         ShortRow gradients[3 * J];
         for (int i = 0; i < 3 * J; ++i)
             gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.lanes.active.all(), Shorts);
-        outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, m_.padded_outputs, sums_[c][worker].data());
+        outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
     }
 
     // Begins the step of a channel's last layer, whose parts are then due; kNothing if it has none at this time.
     int begin_step(int c) {
-        if (m_.rate == 0 || blind_ || group_.count == 0) return kNothing;
+        if (!learns()) return kNothing;
         layer_[c].begin_step();
         return c;
     }
 
     void learn_part(int c, int part) {
-        const int rows = layer_[c].rows(), each = padded((rows + kParts - 1) / kParts, 2);
+        const int rows = layer_[c].rows(), each = (rows + kParts - 1) / kParts;
         layer_[c].learn(part * each, std::min((part + 1) * each, rows), sums_[c]);
     }
 
     void learn() {
-        if (m_.rate == 0 || blind_ || group_.count == 0) return;
+        if (!learns()) return;
         for (int c = 0; c < channels_; ++c) begin_step(c);
         share(static_cast<std::size_t>(channels_ * kParts),
               [&](std::size_t i, int) { learn_part(static_cast<int>(i) / kParts, static_cast<int>(i) % kParts); }, kNothing);
@@ -413,7 +416,7 @@ class GroupPass final : public Pass {
     Remember remember_[kChannels][kPredictors];
     Mixtures mix_;
     LastLayer layer_[kChannels];
-    std::vector<std::vector<std::int32_t>> sums_[kChannels];  // of each worker
+    std::vector<Lines<std::int32_t>> sums_[kChannels];  // of each worker
     std::vector<std::int64_t> statistics_;
     std::vector<Scratch> scratch_;
     const std::uint8_t* const* given_ = nullptr;

@@ -8,42 +8,35 @@ namespace {
 class Sides {
   public:
     // side: of each block [H], or null.
-    Sides(const Model& m, const std::int32_t* const* side, std::vector<Chunk>& chunks) : hidden_(m.hidden) {
-        const std::size_t hidden = hidden_;
-        if (!m.positions.empty()) {
-            positions_.assign(3 * hidden * 16, 0);
-            for (std::size_t n = 0; n < 3; ++n)
-                for (std::size_t i = 0; i < kNear; ++i)
-                    for (std::size_t h = 0; h < hidden; ++h) positions_[(n * hidden + h) * 16 + i] = m.positions[(n * kNear + i) * hidden + h];
-        }
+    Sides(const Model& m, const std::int32_t* const* side, std::vector<Chunk>& chunks) : hidden_(m.hidden), positions_(m.positions) {
         if (!side && positions_.empty()) return;
         for (Chunk& chunk : chunks) {
-            chunk.block_side.assign(hidden, Row()), chunk.side.assign(hidden, Row());
+            chunk.block_side.assign(kChunk * hidden_, 0);
             if (side)
                 for (int l = 0; l < kChunk; ++l)
-                    for (std::size_t h = 0; h < hidden; ++h) chunk.block_side[h].v[l] = side[chunk.lanes.block[l]][h];
+                    std::copy_n(side[chunk.lanes.block[l]], hidden_, &chunk.block_side[l * hidden_]);
+            chunk.side = chunk.block_side;
         }
     }
 
     // Brings what is said to the places of the chunk's lanes.
     void tell(Chunk& chunk) const {
-        if (chunk.side.empty()) return;
-        const std::size_t hidden = hidden_;
+        if (positions_.empty()) return;
         const Lanes& lanes = chunk.lanes;
-        if (positions_.empty()) {
-            chunk.side = chunk.block_side;
-            return;
+        const auto near = [](int v) { return static_cast<std::size_t>(std::clamp(v, 0, kNear - 1)); };
+        for (int l = 0; l < kChunk; ++l) {
+            const std::int32_t* top = &positions_[near(lanes.y.v[l]) * hidden_];
+            const std::int32_t* left = &positions_[(kNear + near(lanes.x.v[l])) * hidden_];
+            const std::int32_t* right = &positions_[(2 * kNear + near(lanes.width.v[l] - 1 - lanes.x.v[l])) * hidden_];
+            const std::int32_t* block = &chunk.block_side[l * hidden_];
+            std::int32_t* to = &chunk.side[l * hidden_];
+            for (std::size_t h = 0; h < hidden_; ++h) to[h] = block[h] + top[h] + left[h] + right[h];
         }
-        const auto near = [](Ints v) { return clamp(v, 0, kNear - 1); };
-        const Ints top = near(lanes.y.all()), left = near(lanes.x.all()), right = near(lanes.width.all() - 1 - lanes.x.all());
-        const auto at = [&](std::size_t n, std::size_t h) { return &positions_[(n * hidden + h) * 16]; };
-        for (std::size_t h = 0; h < hidden; ++h)
-            chunk.side[h].all() = chunk.block_side[h].all() + pick(at(0, h), top) + pick(at(1, h), left) + pick(at(2, h), right);
     }
 
   private:
-    std::size_t hidden_;
-    std::vector<std::int32_t> positions_;  // [3][H][16], by distance
+    const std::size_t hidden_;
+    const Lines<std::int32_t>& positions_;  // [3][9][H], by distance; or none
 };
 
 }  // namespace

@@ -43,6 +43,17 @@ inline V unaligned(const T* from) {
     return v;
 }
 
+// Of each pair of rows D apart, exchanges the lanes that stand across; one step of a transposition.
+template <int D>
+inline void exchange(Ints* rows, const Ints numbers) {
+    for (int i = 0; i < kChunk; ++i) {
+        if (i & D) continue;
+        const Ints a = rows[i], b = rows[i + D], second = (numbers & D) != 0;
+        rows[i] = __builtin_shuffle(a, b, second ? numbers - D + kChunk : numbers);
+        rows[i + D] = __builtin_shuffle(a, b, second ? numbers + kChunk : numbers + D);
+    }
+}
+
 #if BBCODEC_LOCAL_TARGET > 1
 constexpr Ints kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7); }
@@ -51,12 +62,16 @@ inline Ints join(Half a, Half b) {
     return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14); }
+inline void transpose(Ints* rows) {
+    exchange<1>(rows, kLaneNumbers), exchange<2>(rows, kLaneNumbers), exchange<4>(rows, kLaneNumbers), exchange<8>(rows, kLaneNumbers);
+}
 #elif BBCODEC_LOCAL_TARGET == 1
 constexpr Ints kLaneNumbers = {0, 1, 2, 3, 4, 5, 6, 7};
 inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3); }
 inline Half high(Ints v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7); }
 inline Ints join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
 inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2, 3, 4, 5, 6); }
+inline void transpose(Ints* rows) { exchange<1>(rows, kLaneNumbers), exchange<2>(rows, kLaneNumbers), exchange<4>(rows, kLaneNumbers); }
 #else
 constexpr Ints kLaneNumbers = {0, 1, 2, 3};
 inline Half low(Ints v) { return __builtin_shufflevector(v, v, 0, 1); }
@@ -64,8 +79,31 @@ inline Half high(Ints v) { return __builtin_shufflevector(v, v, 2, 3); }
 inline Ints join(Half a, Half b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3); }
 // Each lane gets what the one before it has, the first keeps its own.
 inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2); }
+// Rows become lanes.
+inline void transpose(Ints* rows) { exchange<1>(rows, kLaneNumbers), exchange<2>(rows, kLaneNumbers); }
 #endif
 inline Half half(Ints v, int which) { return which ? high(v) : low(v); }
+
+// kChunk bytes from memory as numbers, and numbers of 0 .. 255 to bytes in memory. Written out, as GCC 12 takes conversions between
+// numbers of these sizes apart.
+#if BBCODEC_LOCAL_TARGET > 1
+inline Ints from_bytes(const std::uint8_t* at) { return reinterpret_cast<Ints>(_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+inline Ints from_bytes(const std::int8_t* at) { return reinterpret_cast<Ints>(_mm512_maskz_cvtepi8_epi32(0xffff, _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+inline void to_bytes(Ints v, std::uint8_t* at) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm512_maskz_cvtepi32_epi8(0xffff, reinterpret_cast<__m512i>(v))); }
+#else
+template <typename T>
+inline Ints from_bytes(const T* at) {
+#if BBCODEC_LOCAL_TARGET == 1
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+    return reinterpret_cast<Ints>(std::is_signed_v<T> ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+#else
+    return Ints{at[0], at[1], at[2], at[3]};
+#endif
+}
+inline void to_bytes(Ints v, std::uint8_t* at) {
+    for (int l = 0; l < kChunk; ++l) at[l] = static_cast<std::uint8_t>(v[l]);
+}
+#endif
 
 inline Doubles to_doubles(Half v) { return __builtin_convertvector(v, Doubles); }
 inline Half truncated(Doubles v) { return __builtin_convertvector(v, Half); }
@@ -146,6 +184,13 @@ inline Ints dot_pairs(Ints sum, Ints a, Ints b) {
 }
 // Products of pairs of 16-bit numbers, each by itself, modulo 2^16.
 inline Ints times_pairs(Ints a, Ints b) { return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(a) * reinterpret_cast<Pairs>(b)); }
+
+// Calls f(size, from) for parts of n: as many of the first size as there is room for, then of the second, ...
+template <int Size, int... Smaller, typename F>
+inline void in_parts(int n, F f, int from = 0) {
+    for (; from + Size <= n; from += Size) f(std::integral_constant<int, Size>(), from);
+    if constexpr (sizeof...(Smaller) > 0) in_parts<Smaller...>(n, f, from);
+}
 
 template <typename V>
 inline V least(V a, V b) { return a < b ? a : b; }

@@ -34,6 +34,9 @@ from bbcodec.local.order import EARLIER, MAX_LANES, OWN, Order
 
 CONFIGURATIONS: list[dict[str, Any]] = [
     {"layers": 0},
+    {"layers": 0, "hidden": 32, "every": 4},
+    {"layers": 0, "hidden": 96, "components": 2, "every": 3},
+    {"own": [4, 4], "earlier": [3, 3], "along": [2, 2], "down": [3, 3]},
     {"rate_q": 0},
     {"rate_q": 1 << 16},
     {"components": 1},

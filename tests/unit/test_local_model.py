@@ -42,6 +42,10 @@ def test_a_model_is_read_whole(model: LocalModel) -> None:
     "config",
     [
         {"hidden": 96},
+        {"hidden": 80, "layers": 0},
+        {"every": 0},
+        {"every": 65},
+        {"every": True},
         {"hidden": 0},
         {"hidden": 320},
         {"hidden": 64.0},

@@ -47,6 +47,7 @@ class Tables(NamedTuple):
     components: int
     ridge: Any  # float32
     rate: Any  # float32
+    every: int
     fits: Any  # int32 [3, 2, 5]: N, along, down, where the state begins, its size
     regressors: Any  # int32 [3, 2, TERMS]: rows of regressors; after the last the target, then zeros
     own: Any  # int32 [16, 2]: dx, dy
@@ -172,6 +173,7 @@ def tables_of(model: LocalModel) -> Tables:
         components=model.components,
         ridge=np.float32(model.ridge),
         rate=np.float32(model.rate_q * 2.0**-20),
+        every=model.every,
         fits=fits,
         regressors=regressors,
         own=_ints(OWN),

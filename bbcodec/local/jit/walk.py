@@ -117,11 +117,11 @@ def _compiled(version: int) -> Any:
         start, freq : uint32 [samples] in decoding order, for PLAN.
         """
         _ = version
-        learns = m.rate > 0 and mode != SURVEY
         taken = first = 0
         round_all(m, g)
         for time in range(g.end):
             count = list_lanes(g, time)
+            learns = m.rate > 0 and mode != SURVEY and time % m.every == 0
             advance(g, time)
             if time % 3 == 0 and time:
                 move_columns(m, g)
