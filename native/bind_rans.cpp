@@ -75,6 +75,14 @@ nb::tuple push_freqs(In<std::uint64_t> head, In<std::uint64_t> starts, In<std::u
     });
 }
 
+nb::tuple push_sections(In<std::uint64_t> head, In<std::uint32_t> starts, In<std::uint32_t> freqs, In<std::int64_t> sections, int precision) {
+    const std::size_t n = starts.shape(0);
+    check(head, n, freqs);
+    return run_push(head, n, [&](std::uint64_t* h, std::size_t lanes, std::uint32_t* words) {
+        return bbcodec::push_sections(h, lanes, starts.data(), freqs.data(), n, sections.data(), sections.shape(0), precision, words);
+    });
+}
+
 nb::tuple pop_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t> head, In<std::int32_t> mu,
                        In<std::int32_t> e, int nsym, int floor, In<std::uint32_t> words) {
     const std::size_t n = mu.shape(0), lanes = head.shape(0);
@@ -113,4 +121,6 @@ void bind_rans(nb::module_& m) {
           "Pop symbols; returns (head, symbols, words consumed or -1).");
     m.def("push_freqs", &push_freqs, "head"_a, "starts"_a, "freqs"_a, "precision"_a,
           "Push intervals; returns (head, words).");
+    m.def("push_sections", &push_sections, "head"_a, "starts"_a, "freqs"_a, "sections"_a, "precision"_a,
+          "Push intervals in sections that begin at lane 0 each; returns (head, words).");
 }

@@ -88,6 +88,20 @@ struct Logistic {
     }
 };
 
+// h / freq and h % freq of an h that has room to push, below freq 2^(63 - precision). Doubles divide faster than integers of 64
+// bits; a quotient below 2^51 that they round is wrong by one at most.
+struct Division {
+    std::uint64_t quotient, rest;
+};
+inline Division divide(std::uint64_t h, std::uint64_t freq, int precision) {
+    if (precision < 12) return {h / freq, h % freq};
+    auto quotient = static_cast<std::int64_t>(static_cast<double>(static_cast<std::int64_t>(h)) / static_cast<double>(static_cast<std::int64_t>(freq)));
+    auto rest = static_cast<std::int64_t>(h) - quotient * static_cast<std::int64_t>(freq);
+    const std::int64_t less = rest < 0, more = rest >= static_cast<std::int64_t>(freq);
+    quotient += more - less, rest -= (more - less) * static_cast<std::int64_t>(freq);
+    return {static_cast<std::uint64_t>(quotient), static_cast<std::uint64_t>(rest)};
+}
+
 // Lane update of a push; emits at most one word in front of words[at].
 inline std::uint64_t push_one(std::uint64_t h, std::uint64_t start, std::uint64_t freq, int precision,
                               std::uint32_t* words, std::size_t& at) {
@@ -95,7 +109,8 @@ inline std::uint64_t push_one(std::uint64_t h, std::uint64_t start, std::uint64_
         words[--at] = static_cast<std::uint32_t>(h);
         h >>= 32;
     }
-    return ((h / freq) << precision) + h % freq + start;
+    const Division part = divide(h, freq, precision);
+    return (part.quotient << precision) + part.rest + start;
 }
 
 }  // namespace
@@ -173,6 +188,28 @@ std::size_t push_freqs(std::uint64_t* head, std::size_t lanes, const std::uint64
         head[lane] = push_one(head[lane], starts[i], freqs[i], precision, words, at);
         lane = lane ? lane - 1 : lanes - 1;
     }
+    return at;
+}
+
+std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uint32_t* starts, const std::uint32_t* freqs, std::size_t n,
+                          const std::int64_t* sections, std::size_t n_sections, int precision, std::uint32_t* words) {
+    if (precision < 0 || precision > 31) throw std::invalid_argument("precision must be in 0..31");
+    std::size_t left = n;
+    for (std::size_t s = 0; s < n_sections; ++s) {
+        if (sections[s] < 0 || static_cast<std::size_t>(sections[s]) > left) throw std::invalid_argument("the sections do not match");
+        left -= static_cast<std::size_t>(sections[s]);
+    }
+    if (left) throw std::invalid_argument("the sections do not match");
+    const std::uint64_t total = std::uint64_t{1} << precision;
+    std::size_t at = n;
+    for (std::size_t s = n_sections, i = n; s-- > 0;)
+        for (std::size_t place = static_cast<std::size_t>(sections[s]); place-- > 0;) {
+            --i;
+            if (freqs[i] == 0 || freqs[i] > total || starts[i] > total - freqs[i])
+                throw std::invalid_argument("an interval is empty or not within 0..2^precision");
+            std::uint64_t& h = head[place % lanes];
+            h = push_one(h, starts[i], freqs[i], precision, words, at);
+        }
     return at;
 }
 

@@ -47,4 +47,8 @@ std::ptrdiff_t pop_logistic(const LogisticTables& tables, std::uint64_t* head, s
 std::size_t push_freqs(std::uint64_t* head, std::size_t lanes, const std::uint64_t* starts,
                        const std::uint64_t* freqs, std::size_t n, int precision, std::uint32_t* words);
 
+// The same in sections, each of which begins at lane 0; `sections` are their sizes.
+std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uint32_t* starts, const std::uint32_t* freqs, std::size_t n,
+                          const std::int64_t* sections, std::size_t n_sections, int precision, std::uint32_t* words);
+
 }  // namespace bbcodec

@@ -109,12 +109,8 @@ def group_codec(
         if [block.shape for block in blocks] != expected:
             raise ValueError(f"expected blocks of shapes {expected!r:.120}")
         start, freq = compute.plan(blocks, model, side, threads)
-        # Every time and channel begins at lane 0. A certain symbol changes no lane: fill up with those.
-        place = _places(order.counts(), channels)
-        size = int(place[-1]) + 1
-        starts, freqs = np.zeros(size, np.uint64), np.full(size, 1 << tables.PRECISION, np.uint64)
-        starts[place], freqs[place] = start, freq
-        lanes, words = kernels(backend).push_freqs(head, starts, freqs, tables.PRECISION)
+        sections = np.repeat(order.counts(), channels)  # every time and channel begins at lane 0
+        lanes, words = kernels(backend).push_sections(head, start, freq, sections, tables.PRECISION)
         return (lanes, (words, tail) if len(words) else tail), *context
 
     def pop(message: Message, *context: Any) -> tuple[Any, ...]:
@@ -131,12 +127,3 @@ def group_codec(
         return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
 
     return Codec(push, pop)
-
-
-def _places(counts: Sequence[int], channels: int) -> NDArray[np.int64]:
-    """Where each sample stands when every time and channel is filled up to a multiple of the lanes."""
-    sections = np.repeat(np.array(counts, np.int64), channels)
-    padded = -(-sections // LANES) * LANES
-    shift = (np.cumsum(padded) - padded) - (np.cumsum(sections) - sections)
-    places: NDArray[np.int64] = np.arange(sections.sum()) + np.repeat(shift, sections)
-    return places

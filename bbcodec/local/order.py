@@ -100,9 +100,13 @@ class Order:
     def _times(self) -> range:
         return range(int((self._width + 3 * self._height).max()) - 3)
 
-    def counts(self) -> list[int]:
-        """Lanes of every time that has any."""
-        return [n for t in self._times() if (n := int(self._rows_at(t)[1].sum()))]
+    def counts(self) -> Indices:
+        """Lanes of every time that has any, int64."""
+        begin = 3 * np.concatenate([np.arange(height) for height in self._height])
+        end = begin + np.repeat(self._width, self._height)
+        times = int(end.max()) + 1
+        alive = np.cumsum(np.bincount(begin, minlength=times) - np.bincount(end, minlength=times))
+        return alive[alive > 0]
 
     def times(self) -> Iterator[Lanes]:
         """The lanes of every time that has any, sorted by block, then by row."""

@@ -62,6 +62,18 @@ class RansKernels(Protocol):
         """Push intervals ``[start, start + freq)`` of ``2**precision``; ValueError if one is not within."""
         ...
 
+    def push_sections(
+        self,
+        head: Head,
+        starts: NDArray[np.uint32],
+        freqs: NDArray[np.uint32],
+        sections: NDArray[np.int64],
+        precision: int,
+        /,
+    ) -> tuple[Head, Words]:
+        """Push intervals in sections of these sizes, each of which begins at lane 0; ValueError as above."""
+        ...
+
 
 def kernels(name: str | RansKernels | None = None) -> RansKernels:
     """Return the backend called ``name``: "numpy", "numba" or "native"; None takes the default one.
@@ -80,6 +92,31 @@ def kernels(name: str | RansKernels | None = None) -> RansKernels:
 @cache
 def _load(name: str) -> RansKernels:
     return cast(RansKernels, importlib.import_module(f"{__name__}.{_MODULES[name]}"))
+
+
+def padded(
+    starts: NDArray[np.uint32],
+    freqs: NDArray[np.uint32],
+    sections: NDArray[np.int64],
+    lanes: int,
+    precision: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Intervals with every section filled up to a multiple of the lanes by certain symbols, which change none.
+
+    Raises
+    ------
+    ValueError
+        The sections do not add up to the intervals.
+    """
+    if len(sections) and int(sections.min()) < 0 or int(sections.sum()) != len(starts):
+        raise ValueError("the sections do not match")
+    whole = -(-sections // lanes) * lanes
+    shift = (np.cumsum(whole) - whole) - (np.cumsum(sections) - sections)
+    place = np.arange(len(starts)) + np.repeat(shift, sections)
+    all_starts = np.zeros(int(whole.sum()), np.uint64)
+    all_freqs = np.full(len(all_starts), 1 << precision, np.uint64)
+    all_starts[place], all_freqs[place] = starts, freqs
+    return all_starts, all_freqs
 
 
 def check_lengths(lanes: int, *lengths: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bbcodec.ans import Head, Words
 from bbcodec.distributions import tables
 from bbcodec.errors import MessageUnderflow
-from bbcodec.rans_kernels import check_intervals, check_lengths, check_symbols
+from bbcodec.rans_kernels import check_intervals, check_lengths, check_symbols, padded
 
 _TOTAL = 1 << tables.PRECISION
 _MASK = np.uint64(_TOTAL - 1)
@@ -180,3 +180,15 @@ def push_freqs(
     head, words = head.copy(), np.empty(len(starts), np.uint32)
     first = _push_freqs(head, starts, freqs, np.uint64(precision), words)
     return head, words[first:].copy()
+
+
+def push_sections(
+    head: Head,
+    starts: NDArray[np.uint32],
+    freqs: NDArray[np.uint32],
+    sections: NDArray[np.int64],
+    precision: int,
+) -> tuple[Head, Words]:
+    """See :class:`bbcodec.rans_kernels.RansKernels`."""
+    check_lengths(len(head), len(starts), len(freqs))
+    return push_freqs(head, *padded(starts, freqs, sections, len(head), precision), precision)

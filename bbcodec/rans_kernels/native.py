@@ -47,3 +47,15 @@ def push_freqs(
     """See :class:`bbcodec.rans_kernels.RansKernels`."""
     result: tuple[Head, Words] = _native.push_freqs(head, starts, freqs, precision)
     return result
+
+
+def push_sections(
+    head: Head,
+    starts: NDArray[np.uint32],
+    freqs: NDArray[np.uint32],
+    sections: NDArray[np.int64],
+    precision: int,
+) -> tuple[Head, Words]:
+    """See :class:`bbcodec.rans_kernels.RansKernels`."""
+    result: tuple[Head, Words] = _native.push_sections(head, starts, freqs, sections, precision)
+    return result

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bbcodec import ans
 from bbcodec.ans import Head, Tail, Words
 from bbcodec.distributions import tables
-from bbcodec.rans_kernels import check_intervals, check_lengths, check_symbols
+from bbcodec.rans_kernels import check_intervals, check_lengths, check_symbols, padded
 
 
 def push_logistic(
@@ -79,3 +79,15 @@ def push_freqs(
         if tail:
             emitted.append(tail[0])
     return head, np.concatenate(emitted[::-1]) if emitted else np.empty(0, np.uint32)
+
+
+def push_sections(
+    head: Head,
+    starts: NDArray[np.uint32],
+    freqs: NDArray[np.uint32],
+    sections: NDArray[np.int64],
+    precision: int,
+) -> tuple[Head, Words]:
+    """See :class:`bbcodec.rans_kernels.RansKernels`."""
+    check_lengths(len(head), len(starts), len(freqs))
+    return push_freqs(head, *padded(starts, freqs, sections, len(head), precision), precision)

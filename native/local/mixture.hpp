@@ -21,7 +21,9 @@ inline void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, H
     u = truncated(least(most((at - mu) * inverse, -limit), limit) + limit);
     const Half i = least(u >> 10, Half{} + 1023);
     const Doubles part = to_doubles(u - (i << 10)) * (1.0 / 1024);
-    mass = look_up(t.sigmoid.data(), i) + whole(look_up(t.rise.data(), i) * part);
+    Doubles value, rise;
+    look_up(t.sigmoid.data(), i, value, rise);
+    mass = value + whole(rise * part);
 }
 
 // From the sum of weight times mass.
@@ -43,46 +45,81 @@ inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
     return cumulative(sum, k);
 }
 
-// Where a search begins: symbols around the likeliest, and the intervals' ends there.
-constexpr int kProbes = 4;
-constexpr int kProbeSteps[kProbes] = { -7, -1, 2, 8};
+// ---- the search for a symbol: nearly, in floats that nothing depends on; then exactly ----
+
+// The mixture of all lanes, nearly: inverse scales in 1/4 of a scale.
+template <int J>
+struct Rough {
+    Floats weight[J], mu[J], inverse[J];
+};
+
+// The cdf at symbol k, nearly; weights and result count 2^20.
+template <int J>
+inline Floats rough_cdf(const Tables& t, const Rough<J>& mix, Ints k) {
+    const Floats at = __builtin_convertvector(64 * k - 32, Floats);
+    Floats sum = Floats{} + static_cast<float>(1 << (kPrecision - 1)) + __builtin_convertvector(k, Floats);
+    for (int j = 0; j < J; ++j) {
+        const Floats z = (at - mix.mu[j]) * mix.inverse[j], size = least(magnitude(z), Floats{} + 31.75f);
+        const Ints i = __builtin_convertvector(size, Ints);
+        sum = sum + mix.weight[j] * with_sign_of(pick(t.rough_value.data(), i) + pick(t.rough_rise.data(), i) * size, z);
+    }
+    return sum;
+}
+
+// Where a search begins: symbols around the likeliest, and the cdf there.
+constexpr int kProbes = 8;
+constexpr int kProbeSteps[kProbes] = {-24, -12, -6, -2, 2, 6, 12, 24};
 
 // The mixtures of a chunk's lanes, or of all slots: arrays of which slot i has [k stride + i].
 struct Mixtures {
     std::vector<Row> weight, mu, e;  // [components][chunks]
-    std::vector<Row> known;          // [kProbes][chunks], for decoding
-    std::vector<Row> middle, unit;   // [chunks], of the probes
-    std::size_t stride = 0;          // chunks
+    // For decoding, floats:
+    std::vector<Row> rough;  // [3][components][chunks], as `Rough` has them
+    std::vector<Row> known;  // [kProbes][chunks]
+    std::vector<Row> middle, unit;  // [chunks], of the probes; integers
+    std::size_t stride = 0;  // chunks
 
     void resize(int components, std::size_t chunks) {
         stride = chunks;
         for (auto* part : {&weight, &mu, &e}) part->assign(components * chunks, Row());
         for (auto* part : {&middle, &unit}) part->assign(chunks, Row());
+        rough.assign(3 * components * chunks, Row());
         known.assign(kProbes * chunks, Row());
     }
 };
 
 // The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
-inline Half probe(Half middle, Half unit, int i) { return clamp(middle + ((unit * kProbeSteps[i]) >> 4), Half{} + 1, Half{} + 255); }
+inline Ints probe(Ints middle, Ints unit, int i) { return clamp(middle + ((unit * kProbeSteps[i]) >> 4), 1, 255); }
 
-// The symbols whose intervals [below, above) hold cf: between two of the probes, whose cdf is known, by halving.
+// The symbol whose interval holds cf, nearly.
 template <int J>
-inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half middle, Half unit, const Half* known, Half& below, Half& above) {
-    Half left = {}, right = Half{} + 256;
-    below = Half{}, above = Half{} + (1 << kPrecision);
-    for (int i = 0; i < kProbes; ++i) {
-        const Half k = probe(middle, unit, i), up = known[i] <= cf;
-        left = up ? k : left, below = up ? known[i] : below;
-    }
-    for (int i = kProbes - 1; i >= 0; --i) {
-        const Half k = probe(middle, unit, i), up = known[i] <= cf;
-        right = up ? right : k, above = up ? above : known[i];
-    }
+inline Ints nearly(const Tables& t, const Rough<J>& mix, Ints cf, Ints middle, Ints unit, const Floats* known) {
+    const Floats wanted = __builtin_convertvector(cf, Floats);
+    Ints left = {}, right = Ints{} + 256;
+    for (int i = 0; i < kProbes; ++i) left = known[i] <= wanted ? probe(middle, unit, i) : left;
+    for (int i = kProbes - 1; i >= 0; --i) right = known[i] <= wanted ? right : probe(middle, unit, i);
     while (any(right - left > 1)) {
-        const Half k = (left + right) >> 1, at = cdf(t, mix, k), up = at <= cf;
-        left = up ? k : left, below = up ? at : below;
-        right = up ? right : k, above = up ? above : at;
+        const Ints k = (left + right) >> 1, up = rough_cdf(t, mix, k) <= wanted;
+        left = up ? k : left, right = up ? right : k;
     }
+    return least(left, Ints{} + 255);
+}
+
+// The symbols whose intervals [below, above) hold cf, most of which are k.
+template <int J>
+inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half& below, Half& above) {
+    const auto wrong = [&] { return any((cf < below) | (cf >= above)); };
+    below = cdf(t, mix, k), above = cdf(t, mix, k + 1);
+    if (!wrong()) return k;
+    k += (cf < below) - (cf >= above);  // truth is -1
+    below = cdf(t, mix, k), above = cdf(t, mix, k + 1);
+    if (!wrong()) return k;
+    Half left = cf < below ? Half{} : cf >= above ? k + 1 : k, right = cf < below ? k : cf >= above ? Half{} + 256 : k + 1;
+    while (any(right - left > 1)) {
+        const Half middle = (left + right) >> 1, up = cdf(t, mix, middle) <= cf;
+        left = up ? middle : left, right = up ? right : middle;
+    }
+    below = cdf(t, mix, left), above = cdf(t, mix, left + 1);
     return left;
 }
 

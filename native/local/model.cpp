@@ -18,9 +18,17 @@ std::int32_t packed(const T* from, std::size_t step, int count) {
 
 }  // namespace
 
-void Tables::complete() {
-    rise.resize(sigmoid.size() - 1);
-    for (std::size_t i = 0; i < rise.size(); ++i) rise[i] = sigmoid[i + 1] - sigmoid[i];
+void Tables::complete(const std::vector<std::int64_t>& sigmoid_at) {
+    sigmoid.clear();
+    for (std::size_t i = 0; i + 1 < sigmoid_at.size(); ++i)
+        sigmoid.push_back({static_cast<std::int32_t>(sigmoid_at[i]), static_cast<std::int32_t>(sigmoid_at[i + 1] - sigmoid_at[i])});
+    // 32 places of that table are a scale.
+    const auto half = [&](int quarters) { return static_cast<float>(sigmoid_at[512 + 8 * quarters]) / (1 << 30) - 0.5f; };
+    for (int i = 0; i < 32; ++i) {
+        rough_rise[i] = half(i + 1) - half(i);
+        rough_value[i] = half(i) - static_cast<float>(i) * rough_rise[i];
+    }
+    for (std::size_t e = 0; e < inverse.size(); ++e) rough_inverse[e] = static_cast<float>(inverse[e]) / (1 << 23);
     // A symbol is 64 inverse 2^-25 scales wide.
     for (std::size_t e = 0; e < unit.size(); ++e) unit[e] = std::max(16, static_cast<std::int32_t>((std::int64_t{1} << 22) / inverse[e]));
 }

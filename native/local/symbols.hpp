@@ -44,22 +44,23 @@ Logistics<J> logistics(const Tables& t, const Mixtures& all, std::size_t chunk, 
 // What a search of the lanes' samples begins with.
 template <int J>
 void probe_all(const Tables& t, Mixtures& all, std::size_t chunk) {
-    Half middle[2], unit[2], known[2][kProbes];
-    for (int h = 0; h < 2; ++h) {
-        Half best = half(all.weight[chunk].all(), h), mu = half(all.mu[chunk].all(), h), e = half(all.e[chunk].all(), h);
-        for (int j = 1; j < J; ++j) {
-            const std::size_t at = j * all.stride + chunk;
-            const Half weight = half(all.weight[at].all(), h), more = weight > best;
-            mu = more ? half(all.mu[at].all(), h) : mu, e = more ? half(all.e[at].all(), h) : e;
-            best = most(best, weight);
-        }
-        middle[h] = clamp((mu + 32) >> 6, Half{} + 1, Half{} + 255);
-        unit[h] = look_up(t.unit.data(), e);
-        const Logistics<J> mix = logistics<J>(t, all, chunk, h);
-        for (int i = 0; i < kProbes; ++i) known[h][i] = cdf(t, mix, probe(middle[h], unit[h], i));
+    Rough<J> mix;
+    Ints best = {}, mu = {}, e = {};
+    for (int j = 0; j < J; ++j) {
+        const std::size_t at = j * all.stride + chunk;
+        const Ints weight = all.weight[at].all(), more = weight > best;
+        mu = more ? all.mu[at].all() : mu, e = more ? all.e[at].all() : e;
+        best = most(best, weight);
+        mix.weight[j] = __builtin_convertvector(weight << (kPrecision - 16), Floats);
+        mix.mu[j] = __builtin_convertvector(all.mu[at].all(), Floats);
+        mix.inverse[j] = reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(t.rough_inverse.data()), all.e[at].all()));
+        const auto put = [&](int part, Floats v) { all.rough[(part * J + j) * all.stride + chunk].all() = reinterpret_cast<Ints>(v); };
+        put(0, mix.weight[j]), put(1, mix.mu[j]), put(2, mix.inverse[j]);
     }
-    all.middle[chunk].all() = join(middle[0], middle[1]), all.unit[chunk].all() = join(unit[0], unit[1]);
-    for (int i = 0; i < kProbes; ++i) all.known[i * all.stride + chunk].all() = join(known[0][i], known[1][i]);
+    const Ints middle = clamp((mu + 32) >> 6, 1, 255), unit = look_up(t.unit.data(), e);
+    all.middle[chunk].all() = middle, all.unit[chunk].all() = unit;
+    for (int i = 0; i < kProbes; ++i)
+        all.known[i * all.stride + chunk].all() = reinterpret_cast<Ints>(rough_cdf(t, mix, probe(middle, unit, i)));
 }
 
 // Pops the samples of all lanes, half a chunk at a time, and tells how many there are so far; false if the words do not suffice.
@@ -75,9 +76,17 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
             const std::int32_t* first = rows[part * all.stride].v;
             return together ? unaligned<Half>(first + slots[0]) : look_up(first, slot);
         };
-        Half weight[J], mu[J], e[J], known[kProbes];
-        for (int j = 0; j < J; ++j) weight[j] = of(all.weight, j), mu[j] = of(all.mu, j), e[j] = of(all.e, j);
-        for (int p = 0; p < kProbes; ++p) known[p] = of(all.known, p);
+        const auto wide = [&](const std::vector<Row>& rows, int part) { return join(of(rows, part), Half{}); };
+        Half weight[J], mu[J], e[J];
+        Rough<J> rough;
+        Floats known[kProbes];
+        for (int j = 0; j < J; ++j) {
+            weight[j] = of(all.weight, j), mu[j] = of(all.mu, j), e[j] = of(all.e, j);
+            rough.weight[j] = reinterpret_cast<Floats>(wide(all.rough, j));
+            rough.mu[j] = reinterpret_cast<Floats>(wide(all.rough, J + j));
+            rough.inverse[j] = reinterpret_cast<Floats>(wide(all.rough, 2 * J + j));
+        }
+        for (int p = 0; p < kProbes; ++p) known[p] = reinterpret_cast<Floats>(wide(all.known, p));
         Logistics<J> mix;
         spell_out(t, weight, mu, e, mix);
         std::uint64_t* heads = from.head + i % kLanes;
@@ -85,7 +94,8 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
         for (int l = 0; l < kHalf; ++l) low_bits[l] = static_cast<std::int32_t>(heads[l] & kMask);
         const Half cf = unaligned<Half>(low_bits);
         Half below, above;
-        const Half x = find(t, mix, cf, of(all.middle, 0), of(all.unit, 0), known, below, above);
+        const Ints near = nearly(t, rough, join(cf, Half{}), wide(all.middle, 0), wide(all.unit, 0), known);
+        const Half x = find(t, mix, cf, low(near), below, above);
         const Half size = above - below, rest = cf - below;
         const std::size_t n = std::min<std::size_t>(kHalf, group.count - i);
         for (std::size_t l = 0; l < n; ++l) {

@@ -149,22 +149,34 @@ inline Ints look_up(const std::int32_t* table, Ints at) {
     return Ints{table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
 #endif
 }
-inline Doubles look_up(const double* table, Half at) {
+// The two numbers of table[at], not negative.
+inline void look_up(const std::array<std::int32_t, 2>* table, Half at, Doubles& first, Doubles& second) {
+#if BBCODEC_LOCAL_TARGET > 0
+    // One gather of both. A double of 2^52 and more has integers as its lower bits.
 #if BBCODEC_LOCAL_TARGET > 1
-    return reinterpret_cast<Doubles>(_mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, reinterpret_cast<__m256i>(at), table, 8));
-#elif BBCODEC_LOCAL_TARGET == 1
-    return reinterpret_cast<Doubles>(_mm256_mask_i32gather_pd(_mm256_setzero_pd(), table, reinterpret_cast<__m128i>(at),
-                                                                 _mm256_castsi256_pd(_mm256_set1_epi64x(-1)), 8));
+    const __m512i both = _mm512_mask_i32gather_epi64(_mm512_setzero_si512(), 0xff, reinterpret_cast<__m256i>(at), table, 8);
+    const __m512i magic = _mm512_set1_epi64(0x4330000000000000);
+    const __m512i one = _mm512_or_si512(_mm512_and_si512(both, _mm512_set1_epi64(0xffffffff)), magic);
+    const __m512i two = _mm512_or_si512(_mm512_maskz_srli_epi64(0xff, both, 32), magic);
 #else
-    return Doubles{table[at[0]], table[at[1]]};
+    const __m256i both = _mm256_mask_i32gather_epi64(_mm256_setzero_si256(), reinterpret_cast<const long long*>(table), reinterpret_cast<__m128i>(at),
+                                                     _mm256_set1_epi64x(-1), 8);
+    const __m256i magic = _mm256_set1_epi64x(0x4330000000000000);
+    const __m256i one = _mm256_or_si256(_mm256_and_si256(both, _mm256_set1_epi64x(0xffffffff)), magic);
+    const __m256i two = _mm256_or_si256(_mm256_srli_epi64(both, 32), magic);
+#endif
+    first = reinterpret_cast<Doubles>(one) - 4503599627370496.0;
+    second = reinterpret_cast<Doubles>(two) - 4503599627370496.0;
+#else
+    for (int l = 0; l < kHalf; ++l) first[l] = table[at[l]][0], second[l] = table[at[l]][1];
 #endif
 }
-// The same where the table has sixteen numbers.
-inline Ints pick(const std::int32_t* table, Ints at) {
+// table[at] of each lane, where the table has 32 numbers.
+inline Floats pick(const float* table, Ints at) {
 #if BBCODEC_LOCAL_TARGET > 1
-    return reinterpret_cast<Ints>(_mm512_maskz_permutexvar_epi32(0xffff, reinterpret_cast<__m512i>(at), _mm512_loadu_si512(table)));
+    return reinterpret_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table), reinterpret_cast<__m512i>(at), _mm512_loadu_ps(table + 16)));
 #else
-    return look_up(table, at);
+    return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at));
 #endif
 }
 
@@ -199,6 +211,9 @@ inline V most(V a, V b) { return a > b ? a : b; }
 inline Ints clamp(Ints v, int low, int high) { return least(most(v, Ints{} + low), Ints{} + high); }
 inline Half clamp(Half v, Half low, Half high) { return least(most(v, low), high); }
 inline Ints magnitude(Ints v) { return most(v, -v); }
+inline Floats magnitude(Floats v) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) & 0x7fffffff); }
+// v, not negative, with the sign of another number.
+inline Floats with_sign_of(Floats v, Floats of) { return reinterpret_cast<Floats>(reinterpret_cast<Ints>(v) | (reinterpret_cast<Ints>(of) & (1 << 31))); }
 
 // 1 to 2^24 - 1: such a number is a float exactly, whose exponent and upper bits say it all.
 inline Ints quarter_log(Ints v) { return (reinterpret_cast<Ints>(__builtin_convertvector(v, Floats)) >> 21) - 4 * 127; }

@@ -153,6 +153,32 @@ def test_push_freqs_equals_ans(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_sections_begin_at_lane_0(backend: str) -> None:
+    rng = np.random.default_rng(1)
+    sections = np.array([3, 0, 8, 9, 17, 1], np.int64)
+    for p in (0, 5, 11, 12, 20, 31):
+        n = int(sections.sum())
+        freqs = rng.integers(1, (1 << p) + 1, n).astype(np.uint32)
+        freqs[::5] = rng.integers(1, min(9, (1 << p) + 1), len(freqs[::5]))  # large quotients
+        starts = rng.integers(0, (1 << p) - freqs.astype(np.int64) + 1).astype(np.uint32)
+        head, _ = random_message(8, 0, p)
+        pushed, words = kernels(backend).push_sections(head, starts, freqs, sections, p)
+        expected, tail = head, []
+        ends = np.cumsum(sections)
+        for one in map(slice, (ends - sections)[::-1].tolist(), ends[::-1].tolist()):
+            intervals = (starts[one].astype(np.uint64), freqs[one].astype(np.uint64))
+            expected, some = kernels("numpy").push_freqs(expected, *intervals, p)
+            tail.append(some)
+        assert np.array_equal(pushed, expected)
+        assert np.array_equal(words, np.concatenate(tail[::-1]))
+        for wrong in (sections[:-1], sections + 1, np.array([-1, n + 1], np.int64)):
+            with pytest.raises(ValueError, match="sections"):
+                kernels(backend).push_sections(head, starts, freqs, wrong, p)
+        with pytest.raises(ValueError, match="interval"):
+            kernels(backend).push_sections(head, starts, freqs * np.uint32(0), sections, p)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_kernels_change_nothing_passed_in_and_refuse_nonsense(backend: str) -> None:
     k = kernels(backend)
     head, (words, _) = random_message(3, 6)
