@@ -11,15 +11,16 @@ struct Cell {
     Row first[kRegressors + 1], second[kRegressors + 1];
     Row weight, weight2;
 
-    // Takes in the regressors of the pixel.
-    void put(int pixel, int regressor, Ints d) {
+    // Takes in n regressors of the pixel, from `regressor` on.
+    void put(int pixel, int regressor, const Ints* d, int n) {
+        Row* to = (pixel == 2 ? second : first) + regressor;
         if (pixel == 1)
-            first[regressor].all() |= d << 16;
+            for (int i = 0; i < n; ++i) to[i].all() |= d[i] << 16;
         else
-            (pixel == 0 ? first : second)[regressor].all() = d & 0xffff;
+            for (int i = 0; i < n; ++i) to[i].all() = d[i] & 0xffff;
     }
     void put_target(int pixel, Ints target, Ints w) {
-        put(pixel, kRegressors, target);
+        put(pixel, kRegressors, &target, 1);
         if (pixel == 0) weight.all() = w, weight2.all() = Ints{};
         if (pixel == 1) weight.all() |= w << 16;
         if (pixel == 2) weight2.all() = w;

@@ -68,7 +68,7 @@ inline Floats rough_cdf(const Tables& t, const Rough<J>& mix, Ints k) {
 
 // Where a search begins: symbols around the likeliest, and the cdf there.
 constexpr int kProbes = 8;
-constexpr int kProbeSteps[kProbes] = {-24, -12, -6, -2, 2, 6, 12, 24};
+alignas(64) constexpr std::int32_t kProbeSteps[16] = {-20, -10, -5, -2, 2, 5, 10, 20};  // quarters of a unit
 
 // The mixtures of a chunk's lanes, or of all slots: arrays of which slot i has [k stride + i].
 struct Mixtures {
@@ -89,20 +89,20 @@ struct Mixtures {
 };
 
 // The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
-inline Ints probe(Ints middle, Ints unit, int i) { return clamp(middle + ((unit * kProbeSteps[i]) >> 4), 1, 255); }
+inline Ints probe(Ints middle, Ints unit, Ints i) { return clamp(middle + ((unit * pick16(kProbeSteps, i)) >> 6), 1, 255); }
 
-// The symbol whose interval holds cf, nearly.
+// The symbols of half the lanes whose intervals hold cf, nearly. The lanes of the other half say nothing.
 template <int J>
-inline Ints nearly(const Tables& t, const Rough<J>& mix, Ints cf, Ints middle, Ints unit, const Floats* known) {
-    const Floats wanted = __builtin_convertvector(cf, Floats);
-    Ints left = {}, right = Ints{} + 256;
-    for (int i = 0; i < kProbes; ++i) left = known[i] <= wanted ? probe(middle, unit, i) : left;
-    for (int i = kProbes - 1; i >= 0; --i) right = known[i] <= wanted ? right : probe(middle, unit, i);
-    while (any(right - left > 1)) {
+inline Half nearly(const Tables& t, const Rough<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
+    const Floats wanted = __builtin_convertvector(join(cf, Half{}), Floats);
+    Ints passed = {};
+    for (int i = 0; i < kProbes; ++i) passed -= known[i] <= wanted;  // truth is -1
+    Ints left = passed > 0 ? probe(middle, unit, passed - 1) : Ints{}, right = passed < kProbes ? probe(middle, unit, passed) : Ints{} + 256;
+    while (any(low(right - left > 1))) {
         const Ints k = (left + right) >> 1, up = rough_cdf(t, mix, k) <= wanted;
         left = up ? k : left, right = up ? right : k;
     }
-    return least(left, Ints{} + 255);
+    return low(left);
 }
 
 // The symbols whose intervals [below, above) hold cf, most of which are k.
@@ -136,8 +136,10 @@ inline void make_mixtures(const Tables& t, int n, Ints mean, Ints spread, const 
     }
     Ints rest = Ints{} + 65536;
     for (int j = 1; j < n; ++j) {
-        const auto share = [&](int h) { return truncated(to_doubles(half(x[j], h)) * 65536.0 / to_doubles(half(total, h))); };
-        const Ints weight = join(share(0), share(1));
+        // x 2^16 and total are floats; the quotient, below 2^16, is rounded, so that it may be one too large.
+        const Floats quotient = __builtin_convertvector(x[j], Floats) * 65536.0f / __builtin_convertvector(total, Floats);
+        Ints weight = __builtin_convertvector(quotient, Ints);
+        weight += (x[j] << 16) - weight * total < 0;  // truth is -1; modulo 2^32, the rest is small
         mix.weight[j * mix.stride + chunk].all() = weight;
         rest -= weight;
     }

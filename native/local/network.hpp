@@ -148,7 +148,7 @@ struct Layers {
     void begin(const Model& m, int c, const Ints* f, const Quads& quads, const std::int32_t* side) {
         const std::size_t hidden = m.hidden;
         Row* pairs = inputs + hidden / 2;
-        for (int i = 0; i < kFeatures; i += 2) pairs[i / 2].all() = (f[i] & 0xffff) | f[i + 1] << 16;
+        for (int p = 0; p < kFeatures / 2; ++p) pairs[p].all() = (f[2 * p] & 0xffff) | f[2 * p + 1] << 16;
         const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
         const auto value = [&](int lane, std::size_t o, Ints sum) {
             const Ints v = (sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 8192)) >> 14;
@@ -213,7 +213,7 @@ struct Layers {
     // The outputs of the last layer, with weights as LastLayer has them.
     void outputs(const Model& m, const std::int16_t* w, const std::int32_t* bias, Ints* to) const {
         const int n = (m.hidden + kFeatures) / 2;
-        in_parts<9, 3, 1>(m.outputs, [&](auto size, int o) {
+        in_parts<9, 6, 3, 1>(m.outputs, [&](auto size, int o) {
             constexpr int kSize = decltype(size)::value;
             const std::int16_t* row = w + static_cast<std::size_t>(o) * kMaxInputs;
             Ints sum[kSize];
@@ -251,7 +251,7 @@ struct Layers {
 // sums[k][i] += over the lanes x[i] y[k], for `inputs` inputs and all outputs; sums[outputs][k] += over the lanes y[k].
 inline void outer_products(const LanePairs& x, int inputs, const ShortRow* y, int outputs, std::int32_t (*sums)[kMaxInputs]) {
     constexpr int kVectors = BBCODEC_LOCAL_TARGET > 1 ? 2 : 1;
-    in_parts<9, 3, 1>(outputs, [&](auto size, int o) {
+    in_parts<9, 6, 3, 1>(outputs, [&](auto size, int o) {
         constexpr int kSize = decltype(size)::value;
         const auto add = [&](auto vectors, int i) {
             constexpr int kV = decltype(vectors)::value;

@@ -239,19 +239,20 @@ class GroupPass final : public Pass {
         const int place = time_ % kCell;
         Surroundings around;
         Floats d[kRegressors];
-        const auto regressor = [&](int i, Ints v) {
-            chunk.cell[c].put(place, i, v);
-            d[i] = __builtin_convertvector(v, Floats);
+        const auto regressors = [&](int first, const Ints* samples, Ints from, int n) {
+            Ints v[kOwn];
+            for (int i = 0; i < n; ++i) v[i] = samples[i] - from, d[first + i] = __builtin_convertvector(v[i], Floats);
+            chunk.cell[c].put(place, first, v, n);
         };
         for (int i = 0; i < kOwn; ++i) around.own[i] = lanes.near(sample_[c], i);
         const Ints middle = (around.own[0] + around.own[1]) >> 1;
-        for (int i = 0; i < m_.used_own; ++i) regressor(i, around.own[i] - middle);
+        regressors(0, around.own, middle, m_.used_own);
         for (int n = 0; n < c; ++n) {
             Ints* other = around.other[n];
             other[0] = sample_[n].at(time_, k).all();
             for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
             const Ints other_middle = (other[1] + other[2]) >> 1;
-            for (int i = 0; i < m_.used_earlier; ++i) regressor(kOwn + n * kEarlier + i, other[i] - other_middle);
+            regressors(kOwn + n * kEarlier, other, other_middle, m_.used_earlier);
             around.other_error[n][0] = error_[n].at(time_, k).all();
             for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
         }

@@ -60,7 +60,7 @@ void probe_all(const Tables& t, Mixtures& all, std::size_t chunk) {
     const Ints middle = clamp((mu + 32) >> 6, 1, 255), unit = look_up(t.unit.data(), e);
     all.middle[chunk].all() = middle, all.unit[chunk].all() = unit;
     for (int i = 0; i < kProbes; ++i)
-        all.known[i * all.stride + chunk].all() = reinterpret_cast<Ints>(rough_cdf(t, mix, probe(middle, unit, i)));
+        all.known[i * all.stride + chunk].all() = reinterpret_cast<Ints>(rough_cdf(t, mix, probe(middle, unit, Ints{} + i)));
 }
 
 // Pops the samples of all lanes, half a chunk at a time, and tells how many there are so far; false if the words do not suffice.
@@ -94,8 +94,8 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
         for (int l = 0; l < kHalf; ++l) low_bits[l] = static_cast<std::int32_t>(heads[l] & kMask);
         const Half cf = unaligned<Half>(low_bits);
         Half below, above;
-        const Ints near = nearly(t, rough, join(cf, Half{}), wide(all.middle, 0), wide(all.unit, 0), known);
-        const Half x = find(t, mix, cf, low(near), below, above);
+        const Half guess = nearly(t, rough, cf, wide(all.middle, 0), wide(all.unit, 0), known);
+        const Half x = find(t, mix, cf, guess, below, above);
         const Half size = above - below, rest = cf - below;
         const std::size_t n = std::min<std::size_t>(kHalf, group.count - i);
         for (std::size_t l = 0; l < n; ++l) {

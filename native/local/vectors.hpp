@@ -171,12 +171,19 @@ inline void look_up(const std::array<std::int32_t, 2>* table, Half at, Doubles& 
     for (int l = 0; l < kHalf; ++l) first[l] = table[at[l]][0], second[l] = table[at[l]][1];
 #endif
 }
-// table[at] of each lane, where the table has 32 numbers.
+// table[at] of each lane, where the table has 16 or 32 numbers; of `at` no more counts than they need.
+inline Ints pick16(const std::int32_t* table, Ints at) {
+#if BBCODEC_LOCAL_TARGET > 1
+    return reinterpret_cast<Ints>(_mm512_maskz_permutexvar_epi32(0xffff, reinterpret_cast<__m512i>(at), _mm512_loadu_si512(table)));
+#else
+    return look_up(table, at & 15);
+#endif
+}
 inline Floats pick(const float* table, Ints at) {
 #if BBCODEC_LOCAL_TARGET > 1
     return reinterpret_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table), reinterpret_cast<__m512i>(at), _mm512_loadu_ps(table + 16)));
 #else
-    return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at));
+    return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at & 31));
 #endif
 }
 
