@@ -44,8 +44,7 @@ class Crew {
     // Waits for what another thread is about to do.
     template <typename Condition>
     static void wait_until(Condition done) {
-        for (int spins = 0; !done();)
-            if (++spins > kSpins) std::this_thread::yield();
+        for (int spins = 0; !done();) rest(spins);
     }
 
   private:
@@ -68,15 +67,28 @@ class Crew {
         for (int spins = 0; !stop_.load(std::memory_order_acquire);)
             if (waiting() && take(worker))
                 spins = 0;
-            else if (++spins > kSpins)
-                std::this_thread::yield();
+            else
+                rest(spins);
+    }
+
+    // Between two looks at what another thread does.
+    static void rest(int& spins) {
+        if (++spins > kSpins)
+            std::this_thread::yield();
+        else
+            pause();
+    }
+    static void pause() {
+#if BBCODEC_X86
+        __builtin_ia32_pause();
+#endif
     }
 
     static constexpr std::uint64_t kFront = 1 << 16;
-    static constexpr int kSpins = 20000;
+    static constexpr int kSpins = 1000;
     std::atomic<bool> stop_{false};
-    std::atomic<std::uint64_t> tickets_{0};  // tasks << 32 | taken from the front << 16 | from the back
-    std::atomic<std::uint32_t> done_{0};
+    alignas(64) std::atomic<std::uint64_t> tickets_{0};  // tasks << 32 | taken from the front << 16 | from the back
+    alignas(64) std::atomic<std::uint32_t> done_{0};
     const std::function<void(int, std::uint32_t)>* job_ = nullptr;
     std::vector<std::thread> workers_;
 };

@@ -13,6 +13,7 @@ struct Joint {
 
 struct Chunk {
     Lanes lanes;
+    int time = 0;
     std::vector<Joint> from, to;
     std::int32_t* beyond = nullptr;              // where the last lane leaves its column sums
     std::vector<Row> row, column;                // F and G
@@ -62,13 +63,13 @@ class Group {
         }
     }
 
-    // Lists the chunks at work in the order in which their lanes end.
+    // Lists all chunks: those without lanes, and the others in the order in which their lanes end.
     void list_chunks() {
         in_order.clear();
         needed.assign(chunks.size(), 0);
         for (std::size_t i = 0; i < count; ++i) needed[lanes[i] / kChunk] = i + 1;
         for (std::size_t k = 0; k < chunks.size(); ++k)
-            if (chunks[k].lanes.busy && !needed[k]) in_order.push_back(k);
+            if (!needed[k]) in_order.push_back(k);
         for (std::size_t i = 0; i < count; ++i)
             if (needed[lanes[i] / kChunk] == i + 1) in_order.push_back(lanes[i] / kChunk);
     }
@@ -79,7 +80,7 @@ class Group {
     // Of the time at hand:
     std::size_t count = 0;                   // lanes
     std::vector<std::int32_t> lanes, order;  // slots of the lanes; of each slot, its place among them
-    std::vector<std::size_t> in_order, needed;  // chunks at work; lanes that must be popped before each
+    std::vector<std::size_t> in_order, needed;  // chunks; lanes that must be popped before each
 
   private:
     void place_lanes() {

@@ -88,31 +88,39 @@ class GroupPass final : public Pass {
                           std::size_t n_words) override {
         Source from{head, words, n_words};
         decoding_ = true;
-        int due = kNothing;  // the channel whose last layer has still to learn: beside the next work of another channel
+        const auto start = [&](std::size_t k, int worker, int t) {
+            if (t < group_.end && enter(k, t)) predict(0, k, scratch_[worker]);
+        };
+        spread([&](std::size_t k, int worker) { start(k, worker, 0); });
+        int due = kNothing;  // the channel whose last layer has still to learn: beside the next work, which is that of other channels
         for (int t = 0; t < group_.end; ++t) {
             begin(t);
-            spread([&](std::size_t k, int worker) {
-                if (enter(k)) predict(0, k, scratch_[worker]);
-            }, due);
             group_.list_chunks();
             for (int c = 0; c < channels_; ++c) {
                 bool enough = true;
-                due = c > 0 ? begin_step(c - 1) : kNothing;
+                const bool last = c + 1 == channels_;
+                // A chunk's next time begins at once, unless the only channel has to learn before.
+                const bool go_on = last && (channels_ > 1 || !learns());
                 follow([&] { with_components(m_.components, [&](auto j) { enough = pop_all<decltype(j)::value>(m_.tables, mix_, group_, from, popped_); }); },
                        [&](std::size_t k, int worker) {
-                           const Chunk& chunk = group_.chunks[k];
-                           each_active(k, [&](int l, std::size_t pixel) {
-                               blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(chunk.sample.v[l]);
-                           });
-                           absorb(c, k, worker, nullptr, nullptr);
-                           if (c + 1 < channels_) predict(c + 1, k, scratch_[worker]);
+                           Chunk& chunk = group_.chunks[k];
+                           if (chunk.lanes.busy) {
+                               each_active(k, [&](int l, std::size_t pixel) {
+                                   blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(chunk.sample.v[l]);
+                               });
+                               absorb(c, k, worker, nullptr, nullptr);
+                               if (!last) predict(c + 1, k, scratch_[worker]);
+                           }
+                           if (go_on) start(k, worker, t + 1);
                        }, due);
                 if (!enough) return -1;
+                due = begin_step(c);
+                if (last && !go_on) {
+                    share(0, [](std::size_t, int) {}, due);
+                    due = kNothing;
+                    spread([&](std::size_t k, int worker) { start(k, worker, t + 1); });
+                }
             }
-            if (channels_ > 1)
-                due = begin_step(channels_ - 1);
-            else
-                learn();  // the only channel is predicted next
             flush_sometimes();
         }
         return static_cast<std::ptrdiff_t>(from.taken);
@@ -152,7 +160,7 @@ class GroupPass final : public Pass {
             else
                 task(i - extra, worker);
         };
-        if (crew_.size() == 1 || tasks < 2) {
+        if (crew_.size() == 1 || tasks + extra < 2) {
             first();
             for (std::size_t i = 0; i < tasks + extra; ++i) any_task(0, static_cast<std::uint32_t>(i));
         } else {
@@ -166,8 +174,8 @@ class GroupPass final : public Pass {
         share(group_.chunks.size(), job, due);
     }
 
-    // Calls first(), which pops lane after lane and counts them in popped_, and job(chunk, worker) for all chunks at work: of each after
-    // its lanes.
+    // Calls first(), which pops lane after lane and counts them in popped_, and job(chunk, worker) for all chunks: of each after its
+    // lanes.
     template <typename First, typename F>
     void follow(First first, F job, int due) {
         popped_.store(0, std::memory_order_relaxed);
@@ -189,7 +197,7 @@ class GroupPass final : public Pass {
         for (int t = 0; t < group_.end; ++t) {
             begin(t);
             spread([&](std::size_t k, int worker) {
-                if (!enter(k)) return;
+                if (!enter(k, t)) return;
                 for (int c = 0; c < channels_; ++c) job(c, k, worker);
             });
             learn();
@@ -198,12 +206,13 @@ class GroupPass final : public Pass {
         }
     }
 
-    // Brings the chunk's lanes to this time; false if it has none.
-    bool enter(std::size_t k) {
+    // Brings the chunk's lanes to time t; false if it has none.
+    bool enter(std::size_t k, int t) {
         Chunk& chunk = group_.chunks[k];
-        chunk.lanes.advance(time_);
+        chunk.time = t;
+        chunk.lanes.advance(t);
         if (!chunk.lanes.busy) return false;
-        chunk.lanes.look(time_, k, group_.chunks.size());
+        chunk.lanes.look(t, k, group_.chunks.size());
         const Ints begun = chunk.lanes.x.all() == 0;
         if (any(begun))
             for (int c = 0; c < channels_; ++c) chunk.slow_row[c].all() &= ~begun;
@@ -229,14 +238,15 @@ class GroupPass final : public Pass {
 
     int predictors(int c) const { return m_.alike[c] ? 1 : kPredictors; }
     // Whether the last layers take a step after this time.
-    bool learns() const { return m_.rate != 0 && !blind_ && time_ % m_.every == 0 && group_.count > 0; }
+    bool learns() const { return learns_at(time_) && group_.count > 0; }
+    bool learns_at(int t) const { return m_.rate != 0 && !blind_ && t % m_.every == 0; }
 
     // ---- prediction ----
 
     void predict(int c, std::size_t k, Scratch& scratch) {
         Chunk& chunk = group_.chunks[k];
         const Lanes& lanes = chunk.lanes;
-        const int place = time_ % kCell;
+        const int place = chunk.time % kCell;
         Surroundings around;
         Floats d[kRegressors];
         const auto regressors = [&](int first, const Ints* samples, Ints from, int n) {
@@ -249,11 +259,11 @@ class GroupPass final : public Pass {
         regressors(0, around.own, middle, m_.used_own);
         for (int n = 0; n < c; ++n) {
             Ints* other = around.other[n];
-            other[0] = sample_[n].at(time_, k).all();
+            other[0] = sample_[n].at(chunk.time, k).all();
             for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
             const Ints other_middle = (other[1] + other[2]) >> 1;
             regressors(kOwn + n * kEarlier, other, other_middle, m_.used_earlier);
-            around.other_error[n][0] = error_[n].at(time_, k).all();
+            around.other_error[n][0] = error_[n].at(chunk.time, k).all();
             for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
         }
         for (int q = 0; q < predictors(c); ++q) {
@@ -280,7 +290,7 @@ class GroupPass final : public Pass {
         layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
         for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
         layers.end(m_);
-        if (learns()) layers.pair_lanes(m_, chunk.features, chunk.inputs);
+        if (learns_at(chunk.time)) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
         layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
         make_mixtures(m_.tables, m_.components, mean, spread, out, mix_, k);
@@ -312,14 +322,14 @@ class GroupPass final : public Pass {
         Chunk& chunk = group_.chunks[k];
         const Lanes& lanes = chunk.lanes;
         const Ints x = chunk.sample.all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
-        sample_[c].at(time_, k).all() = x, error_[c].at(time_, k).all() = error;
+        sample_[c].at(chunk.time, k).all() = x, error_[c].at(chunk.time, k).all() = error;
         const auto weight = [&](int h) { return truncated(kWeightUnit / to_doubles(half(24576 + miss * miss, h))); };
         const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & lanes.active.all();
         Ints& slow = chunk.slow_row[c].all();
         slow = slow + magnitude(error) - (slow >> 4);
         const Ints above = lanes.above_slow(slow_[c]);
-        slow_[c].at(time_, k).all() = above + slow - (above >> 3);
-        const int place = time_ % kCell;
+        slow_[c].at(chunk.time, k).all() = above + slow - (above >> 3);
+        const int place = chunk.time % kCell;
         chunk.cell[c].put_target(place, x - chunk.middle.all(), w);
         if (place == kCell - 1)
             for (int q = 0; q < predictors(c); ++q) end_cell(c, q, chunk);
@@ -412,7 +422,6 @@ class GroupPass final : public Pass {
     Sides sides_;
     Crew crew_;
     int time_ = 0;
-    std::atomic<std::size_t> popped_{0};
     Recent sample_[kChannels], error_[kChannels], slow_[kChannels];
     Remember remember_[kChannels][kPredictors];
     Mixtures mix_;
@@ -422,6 +431,7 @@ class GroupPass final : public Pass {
     std::vector<Scratch> scratch_;
     const std::uint8_t* const* given_ = nullptr;
     bool blind_ = false, decoding_ = false;    // blind: without the network
+    alignas(64) std::atomic<std::size_t> popped_{0};  // in a line of its own: others wait for it
 };
 
 }  // namespace

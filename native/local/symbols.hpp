@@ -107,7 +107,7 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
             heads[l] = h;
             group.chunks[slots[l] / kChunk].sample.v[slots[l] % kChunk] = x[l];
         }
-        popped.store(i + n, std::memory_order_release);
+        if (i % kChunk) popped.store(i + n, std::memory_order_release);
     }
     return true;
 }
