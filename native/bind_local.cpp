@@ -104,12 +104,12 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
         copy(nb::cast<Array<std::int32_t>>(tables[name]), to, 80, name);
     };
     small("r1", t.r1), small("r2", t.r2), small("sig", t.sig), small("le", t.le);
-    std::vector<std::int64_t> sigmoid(1025);
+    std::vector<std::int64_t> sigmoid(1025), inverse(80);
     t.exp.resize(2817);
     copy(nb::cast<Array<std::int32_t>>(tables["exp"]), t.exp, 2817, "exp");
     copy(nb::cast<Array<std::int64_t>>(tables["sigmoid"]), sigmoid, 1025, "sigmoid");
-    copy(nb::cast<Array<std::int64_t>>(tables["inverse"]), t.inverse, 80, "inverse");
-    t.complete(sigmoid);
+    copy(nb::cast<Array<std::int64_t>>(tables["inverse"]), inverse, 80, "inverse");
+    t.complete(sigmoid, inverse);
     new (self) Model(std::move(m));
 }
 

@@ -9,11 +9,58 @@ namespace {
 constexpr int kPrecision = 20;
 constexpr int kMuLimit = 1 << 17;
 
-// The mixture of half the lanes, ready for intervals.
+// A mixture of each lane of a chunk, in floats that are exact: weights count 2^20, means are within kMuLimit, inverse scales count
+// 2^23, which makes them 1/4 of a scale and 1/64 of a level.
+template <int J>
+struct Mix {
+    Floats weight[J], mu[J], inverse[J];
+};
+
+// Mixtures of the chunks in memory, with what a search of the samples begins with. A chunk's numbers lie together, as another
+// thread may want them next.
+constexpr int kProbes = 8;
+struct Mixtures {
+    int components = 0, stride = 0;  // rows of a chunk
+    std::vector<Row> rows;
+
+    void resize(int n, std::size_t chunks) {
+        components = n, stride = 3 * n + kProbes + 2;
+        rows.assign(stride * chunks, Row());
+    }
+    // Row `part` of a chunk: its weights, mu, inverse scales (floats), the cdf at the probes (floats), their middle and unit (integers).
+    Row& at(std::size_t chunk, int part) { return rows[chunk * stride + part]; }
+    const Row& at(std::size_t chunk, int part) const { return rows[chunk * stride + part]; }
+    int probes() const { return 3 * components; }
+    int middle() const { return probes() + kProbes; }
+    int unit() const { return middle() + 1; }
+};
+
+// `load(part)` gives the row of that part as floats.
+template <int J, typename Load>
+inline Mix<J> load_mix(Load load) {
+    Mix<J> mix;
+    for (int j = 0; j < J; ++j) mix.weight[j] = load(j), mix.mu[j] = load(J + j), mix.inverse[j] = load(2 * J + j);
+    return mix;
+}
+template <int J>
+inline Mix<J> mix_of(const Mixtures& all, std::size_t chunk) {
+    return load_mix<J>([&](int part) { return reinterpret_cast<Floats>(all.at(chunk, part).all()); });
+}
+
+// The mixture of half the lanes, ready for intervals: weights count 2^16, inverse scales 2^-10.
 template <int J>
 struct Logistics {
-    Doubles weight[J], mu[J], inverse[J];  // inverse 2^-10
+    Doubles weight[J], mu[J], inverse[J];
 };
+template <int J>
+inline Logistics<J> exact(const Mix<J>& mix, int h) {
+    Logistics<J> to;
+    for (int j = 0; j < J; ++j) {
+        to.weight[j] = to_doubles(half(mix.weight[j], h)) * (1.0 / 16), to.mu[j] = to_doubles(half(mix.mu[j], h));
+        to.inverse[j] = to_doubles(half(mix.inverse[j], h)) * 8192.0;
+    }
+    return to;
+}
 
 // A + 2^19 and C of a component at 64 k - 32.
 inline void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, Half& u, Doubles& mass) {
@@ -47,15 +94,9 @@ inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
 
 // ---- the search for a symbol: nearly, in floats that nothing depends on; then exactly ----
 
-// The mixture of all lanes, nearly: inverse scales in 1/4 of a scale.
+// The cdf at symbol k, nearly; counts 2^20.
 template <int J>
-struct Rough {
-    Floats weight[J], mu[J], inverse[J];
-};
-
-// The cdf at symbol k, nearly; weights and result count 2^20.
-template <int J>
-inline Floats rough_cdf(const Tables& t, const Rough<J>& mix, Ints k) {
+inline Floats rough_cdf(const Tables& t, const Mix<J>& mix, Ints k) {
     const Floats at = __builtin_convertvector(64 * k - 32, Floats);
     Floats sum = Floats{} + static_cast<float>(1 << (kPrecision - 1)) + __builtin_convertvector(k, Floats);
     for (int j = 0; j < J; ++j) {
@@ -66,34 +107,15 @@ inline Floats rough_cdf(const Tables& t, const Rough<J>& mix, Ints k) {
     return sum;
 }
 
-// Where a search begins: symbols around the likeliest, and the cdf there.
-constexpr int kProbes = 8;
+// Where a search begins: symbols around the likeliest.
 alignas(64) constexpr std::int32_t kProbeSteps[16] = {-20, -10, -5, -2, 2, 5, 10, 20};  // quarters of a unit
-
-// The mixtures of a chunk's lanes, or of all slots: arrays of which slot i has [k stride + i].
-struct Mixtures {
-    std::vector<Row> weight, mu, e;  // [components][chunks]
-    // For decoding, floats:
-    std::vector<Row> rough;  // [3][components][chunks], as `Rough` has them
-    std::vector<Row> known;  // [kProbes][chunks]
-    std::vector<Row> middle, unit;  // [chunks], of the probes; integers
-    std::size_t stride = 0;  // chunks
-
-    void resize(int components, std::size_t chunks) {
-        stride = chunks;
-        for (auto* part : {&weight, &mu, &e}) part->assign(components * chunks, Row());
-        for (auto* part : {&middle, &unit}) part->assign(chunks, Row());
-        rough.assign(3 * components * chunks, Row());
-        known.assign(kProbes * chunks, Row());
-    }
-};
 
 // The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
 inline Ints probe(Ints middle, Ints unit, Ints i) { return clamp(middle + ((unit * pick16(kProbeSteps, i)) >> 6), 1, 255); }
 
 // The symbols of half the lanes whose intervals hold cf, nearly. The lanes of the other half say nothing.
 template <int J>
-inline Half nearly(const Tables& t, const Rough<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
+inline Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
     const Floats wanted = __builtin_convertvector(join(cf, Half{}), Floats);
     Ints passed = {};
     for (int i = 0; i < kProbes; ++i) passed -= known[i] <= wanted;  // truth is -1
@@ -123,36 +145,42 @@ inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half
     return left;
 }
 
-// From the last layer's outputs around the predictions `mean`.
-inline void make_mixtures(const Tables& t, int n, Ints mean, Ints spread, const Ints* o, Mixtures& mix, std::size_t chunk) {
+// From the last layer's outputs around the predictions `mean`; for a search too, if wanted.
+template <int J>
+inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o, bool search, Mixtures& all, std::size_t chunk) {
     const Ints sig = look_up(t.sig.data(), spread), le = look_up(t.le.data(), spread);
-    Ints top = o[2 * n], x[kMaxComponents], total = {};
-    for (int j = 1; j < n; ++j) top = most(top, o[2 * n + j]);
-    for (int j = 0; j < n; ++j) {
-        mix.mu[j * mix.stride + chunk].all() = mean + ((clamp(o[j], -4096, 4096) * sig + 1024) >> 11);
-        mix.e[j * mix.stride + chunk].all() = clamp((le + ((clamp(o[n + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
-        x[j] = look_up(t.exp.data(), least(top - o[2 * n + j], Ints{} + 2816));
+    Ints top = o[2 * J], x[J], total = {};
+    for (int j = 1; j < J; ++j) top = most(top, o[2 * J + j]);
+    for (int j = 0; j < J; ++j) {
+        x[j] = look_up(t.exp.data(), least(top - o[2 * J + j], Ints{} + 2816));
         total += x[j];
     }
-    Ints rest = Ints{} + 65536;
-    for (int j = 1; j < n; ++j) {
-        // x 2^16 and total are floats; the quotient, below 2^16, is rounded, so that it may be one too large.
-        const Floats quotient = __builtin_convertvector(x[j], Floats) * 65536.0f / __builtin_convertvector(total, Floats);
-        Ints weight = __builtin_convertvector(quotient, Ints);
-        weight += (x[j] << 16) - weight * total < 0;  // truth is -1; modulo 2^32, the rest is small
-        mix.weight[j * mix.stride + chunk].all() = weight;
-        rest -= weight;
+    Mix<J> mix;
+    Ints rest = Ints{} + 65536, best = {}, middle = {}, width = {};
+    for (int j = J - 1; j >= 0; --j) {
+        Ints weight = rest;
+        if (j > 0) {
+            // x 2^16 and total are floats; the quotient, below 2^16, is rounded, so that it may be one too large.
+            const Floats quotient = __builtin_convertvector(x[j], Floats) * 65536.0f / __builtin_convertvector(total, Floats);
+            weight = __builtin_convertvector(quotient, Ints);
+            weight += (x[j] << 16) - weight * total < 0;  // truth is -1; modulo 2^32, the rest is small
+            rest -= weight;
+        }
+        const Ints mu = clamp(mean + ((clamp(o[j], -4096, 4096) * sig + 1024) >> 11), -kMuLimit, kMuLimit);
+        const Ints e = clamp((le + ((clamp(o[J + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
+        mix.weight[j] = __builtin_convertvector(weight << (kPrecision - 16), Floats);
+        mix.mu[j] = __builtin_convertvector(mu, Floats);
+        mix.inverse[j] = look_up(t.inverse.data(), e);
+        const Ints more = weight >= best;
+        best = most(best, weight), middle = more ? mu : middle, width = more ? e : width;
     }
-    mix.weight[chunk].all() = rest;
-}
-
-template <int J>
-inline void spell_out(const Tables& t, const Half* weight, const Half* mu, const Half* e, Logistics<J>& to) {
-    for (int j = 0; j < J; ++j) {
-        to.weight[j] = to_doubles(weight[j]);
-        to.mu[j] = to_doubles(clamp(mu[j], Half{} - kMuLimit, Half{} + kMuLimit));
-        to.inverse[j] = to_doubles(look_up(t.inverse.data(), e[j])) * (1.0 / 1024);
-    }
+    const auto put = [&](int part, Floats v) { all.at(chunk, part).all() = reinterpret_cast<Ints>(v); };
+    for (int j = 0; j < J; ++j) put(j, mix.weight[j]), put(J + j, mix.mu[j]), put(2 * J + j, mix.inverse[j]);
+    if (!search) return;
+    middle = clamp((middle + 32) >> 6, 1, 255);
+    const Ints unit = look_up(t.unit.data(), width);
+    for (int i = 0; i < kProbes; ++i) put(all.probes() + i, rough_cdf(t, mix, probe(middle, unit, Ints{} + i)));
+    all.at(chunk, all.middle()).all() = middle, all.at(chunk, all.unit()).all() = unit;
 }
 
 inline Half rounded(Doubles g) {

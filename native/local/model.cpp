@@ -18,7 +18,7 @@ std::int32_t packed(const T* from, std::size_t step, int count) {
 
 }  // namespace
 
-void Tables::complete(const std::vector<std::int64_t>& sigmoid_at) {
+void Tables::complete(const std::vector<std::int64_t>& sigmoid_at, const std::vector<std::int64_t>& inverse_at) {
     sigmoid.clear();
     for (std::size_t i = 0; i + 1 < sigmoid_at.size(); ++i)
         sigmoid.push_back({static_cast<std::int32_t>(sigmoid_at[i]), static_cast<std::int32_t>(sigmoid_at[i + 1] - sigmoid_at[i])});
@@ -28,9 +28,9 @@ void Tables::complete(const std::vector<std::int64_t>& sigmoid_at) {
         rough_rise[i] = half(i + 1) - half(i);
         rough_value[i] = half(i) - static_cast<float>(i) * rough_rise[i];
     }
-    for (std::size_t e = 0; e < inverse.size(); ++e) rough_inverse[e] = static_cast<float>(inverse[e]) / (1 << 23);
+    for (std::size_t e = 0; e < inverse.size(); ++e) inverse[e] = static_cast<float>(inverse_at[e]) / (1 << 23);
     // A symbol is 64 inverse 2^-25 scales wide.
-    for (std::size_t e = 0; e < unit.size(); ++e) unit[e] = std::max(16, static_cast<std::int32_t>((std::int64_t{1} << 22) / inverse[e]));
+    for (std::size_t e = 0; e < unit.size(); ++e) unit[e] = std::max(16, static_cast<std::int32_t>((std::int64_t{1} << 22) / inverse_at[e]));
 }
 
 void Model::lay_out(const int own[2], const int earlier[2], const int along[2], const int down[2]) {

@@ -62,17 +62,16 @@ using Lines = std::vector<T, LineAllocator<T>>;
 
 // Integer tables of the format, computed once in Python (bbcodec/local/tables.py, distributions/tables.py).
 struct Tables {
-    std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{}, inverse{};
+    std::array<std::int32_t, 80> r1{}, r2{}, sig{}, le{};
+    std::array<float, 80> inverse{};     // counts 2^23
     std::array<std::int32_t, 80> unit{};  // about the width of a component in 1/16 of a symbol
     std::vector<std::int32_t> exp;       // [2817]
     std::vector<std::array<std::int32_t, 2>> sigmoid;  // [1024]: of each place, and how much more the next is
-    // For searches, which need not be exact: sigmoid less 1/2 from 0 to 8 as lines, and inverse scales in 1/4 of a scale and 1/64
-    // of a level.
+    // For searches, which need not be exact: sigmoid less 1/2 from 0 to 8 as lines, by quarters of a scale.
     std::array<float, 32> rough_value{}, rough_rise{};
-    std::array<float, 80> rough_inverse{};
 
-    // Makes what follows from the others, and from the 1,025 numbers of the sigmoid.
-    void complete(const std::vector<std::int64_t>& sigmoid_at);
+    // Makes what follows from the others: from the 1,025 numbers of the sigmoid, and the 80 inverse scales.
+    void complete(const std::vector<std::int64_t>& sigmoid_at, const std::vector<std::int64_t>& inverse_at);
 };
 
 struct Model {

@@ -293,8 +293,7 @@ class GroupPass final : public Pass {
         if (learns_at(chunk.time)) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
         layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
-        make_mixtures(m_.tables, m_.components, mean, spread, out, mix_, k);
-        if (decoding_) with_components(m_.components, [&](auto j) { probe_all<decltype(j)::value>(m_.tables, mix_, k); });
+        with_components(m_.components, [&](auto j) { make_mixtures<decltype(j)::value>(m_.tables, mean, spread, out, decoding_, mix_, k); });
     }
 
     // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
@@ -372,8 +371,9 @@ class GroupPass final : public Pass {
         const bool learn = learns();
         const Ints sig = look_up(m_.tables.sig.data(), chunk.spread.all());
         Half first[2], size[2], y[2][3 * J];
+        const Mix<J> mix = mix_of<J>(mix_, k);
         for (int h = 0; h < 2; ++h)
-            weigh(m_.tables, logistics<J>(m_.tables, mix_, k, h), half(sig, h), half(chunk.sample.all(), h), learn, first[h], size[h], y[h]);
+            weigh(m_.tables, exact(mix, h), half(sig, h), half(chunk.sample.all(), h), learn, first[h], size[h], y[h]);
         if (start) {
             Row begin, length;
             begin.all() = join(first[0], first[1]), length.all() = join(size[0], size[1]);

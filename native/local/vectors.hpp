@@ -22,6 +22,7 @@ typedef std::int16_t Pairs __attribute__((vector_size(4 * kChunk), may_alias)); 
 typedef std::int16_t Shorts __attribute__((vector_size(2 * kChunk), may_alias));
 // Of half the lanes.
 typedef std::int32_t Half __attribute__((vector_size(4 * kHalf), may_alias));
+typedef float HalfFloats __attribute__((vector_size(4 * kHalf), may_alias));
 typedef double Doubles __attribute__((vector_size(8 * kHalf), may_alias));
 
 // Numbers of the lanes in memory.
@@ -83,6 +84,7 @@ inline Ints shifted(Ints v) { return __builtin_shufflevector(v, v, 0, 0, 1, 2); 
 inline void transpose(Ints* rows) { exchange<1>(rows, kLaneNumbers), exchange<2>(rows, kLaneNumbers); }
 #endif
 inline Half half(Ints v, int which) { return which ? high(v) : low(v); }
+inline HalfFloats half(Floats v, int which) { return reinterpret_cast<HalfFloats>(half(reinterpret_cast<Ints>(v), which)); }
 
 // kChunk bytes from memory as numbers, and numbers of 0 .. 255 to bytes in memory. Written out, as GCC 12 takes conversions between
 // numbers of these sizes apart.
@@ -106,6 +108,7 @@ inline void to_bytes(Ints v, std::uint8_t* at) {
 #endif
 
 inline Doubles to_doubles(Half v) { return __builtin_convertvector(v, Doubles); }
+inline Doubles to_doubles(HalfFloats v) { return __builtin_convertvector(v, Doubles); }
 inline Half truncated(Doubles v) { return __builtin_convertvector(v, Half); }
 // v, not negative and below 2^31, without its fraction.
 inline Doubles whole(Doubles v) {
@@ -149,6 +152,7 @@ inline Ints look_up(const std::int32_t* table, Ints at) {
     return Ints{table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
 #endif
 }
+inline Floats look_up(const float* table, Ints at) { return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at)); }
 // The two numbers of table[at], not negative.
 inline void look_up(const std::array<std::int32_t, 2>* table, Half at, Doubles& first, Doubles& second) {
 #if BBCODEC_LOCAL_TARGET > 0
@@ -183,7 +187,7 @@ inline Floats pick(const float* table, Ints at) {
 #if BBCODEC_LOCAL_TARGET > 1
     return reinterpret_cast<Floats>(_mm512_permutex2var_ps(_mm512_loadu_ps(table), reinterpret_cast<__m512i>(at), _mm512_loadu_ps(table + 16)));
 #else
-    return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at & 31));
+    return look_up(table, at & 31);
 #endif
 }
 
