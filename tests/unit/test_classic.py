@@ -72,14 +72,6 @@ def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
     assert classic.encode(samples, threads=3) == payload
 
 
-def test_long_repeats_are_not_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classic, "_WHOLE_PIXELS", 5000)
-    monkeypatch.setattr(classic, "_TILE_PIXELS", 2000)
-    monkeypatch.setattr(classic, "_TILED_BITS", 25.0)
-    samples = np.tile(noise((20, 100, 3), "uint8"), (5, 1, 1))
-    assert assert_round_trip(samples)[0] == classic.WEBP
-
-
 def test_16_bit_transforms_pay() -> None:
     rng = np.random.default_rng(1)
     base = rng.integers(0, 40, (64, 64, 1)).cumsum(0).cumsum(1)

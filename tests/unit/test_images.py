@@ -299,7 +299,7 @@ def test_deep_png_against_pypng(mode: str, size: tuple[int, int], interlace: boo
     rows = array.reshape(size[0], -1)
     writer.write_array(out, rows.ravel().tolist()) if interlace else writer.write(out, rows.tolist())
     assert np.array_equal(read_image(io.BytesIO(out.getvalue())).pixels, array)
-    again = png.Reader(bytes=png16.encode(array, Metadata())).asDirect()
+    again = png.Reader(bytes=b"".join(png16.encode(array, Metadata()))).asDirect()
     assert again[3]["bitdepth"] == 16
     assert np.array_equal(np.array([list(row) for row in again[2]], np.uint16).reshape(array.shape), array)
 
@@ -331,7 +331,7 @@ def test_deep_png_filters(filters: tuple[int, ...]) -> None:
 
 
 def test_damaged_deep_png() -> None:
-    data = png16.encode(pixels("RGB;16"), Metadata())
+    data = b"".join(png16.encode(pixels("RGB;16"), Metadata()))
     for size in range(33, len(data), 7):
         with pytest.raises(FormatError):
             read_image(io.BytesIO(data[:size]))
