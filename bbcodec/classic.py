@@ -239,9 +239,8 @@ def _encode_webp(planes: NDArray[np.uint8], threads: int) -> bytes:
         )
         return b"".join([bytes([TILED]), *(varint(len(tile)) for tile in tiles), *tiles])
     efforts = [{}, _QUICK, *([_THOROUGH] if pixels <= _THOROUGH_PIXELS else [])]
-    streams: list[bytes] = parallel(
-        lambda effort: _vp8l(planes, **effort), efforts, 1
-    )  # one after the other: memory
+    # One after the other, for the memory's sake.
+    streams: list[bytes] = parallel(lambda effort: _vp8l(planes, **effort), efforts, 1)
     return bytes([WEBP]) + min(streams, key=len)
 
 
