@@ -326,10 +326,8 @@ _PREDICT, _COLOUR, _SCALED = 1, 2, 4
 
 def _encode16(planes: NDArray[np.uint16], threads: int) -> bytes:
     height, width, channels = planes.shape
-    rows = list(bands(height, width))
-    if all(
-        np.array_equal(planes[r] >> 8, planes[r] & 255) for r in rows
-    ):  # 8-bit samples times 257, as usual
+    # 8-bit samples times 257, the usual widening
+    if all(np.array_equal(planes[r] >> 8, planes[r] & 255) for r in bands(height, width)):
         return _pack16(planes, _SCALED, threads)
     y, x = max(0, height - _CROP) // 2, max(0, width - _CROP) // 2
     crop = np.ascontiguousarray(planes[y : y + _CROP, x : x + _CROP])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from bbcodec.ans import Message
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+
+_PATIENCE = 0.2  # seconds until a signal is answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,13 @@ def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], threads: int) 
     """
     pool = ThreadPoolExecutor(max(1, min(threads or cpus(), len(jobs))))
     futures = [pool.submit(function, job) for job in jobs]
+    results: list[Any] = []
     try:
-        results = [future.result() for future in futures]
+        for future in futures:
+            # The system may give a signal to a worker, and then nothing but the time ends a wait.
+            while not future.done():
+                wait([future], _PATIENCE)
+            results.append(future.result())
     except BaseException as error:
         pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
         raise

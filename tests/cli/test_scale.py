@@ -91,15 +91,23 @@ print([name for name in ("torch", "numba", "numpy.ma", "scipy", "rich.progress")
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_nobody_waits_for_native_code(threads: str, folder: Path, environment: dict[str, str]) -> None:
-    """An interruption while the model is at work: the process leaves, and so do its files."""
-    script = """
-import time
+@pytest.mark.parametrize("told", ["process", "worker"])
+def test_nobody_waits_for_native_code(
+    told: str, threads: str, folder: Path, environment: dict[str, str]
+) -> None:
+    """An interruption while the model is at work: the process leaves, and so do its files.
+
+    The system may hand a signal of the process to any of its threads.
+    """
+    script = f"""
+import signal, threading, time
 from bbcodec.__main__ import main
 from bbcodec.local import blocks
 
 def busy(*rest, **options):
     print("busy", flush=True)
+    if {told == "worker"}:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     time.sleep(3600)
 
 blocks.BLOCK, blocks.group_codec = 24, busy
@@ -116,8 +124,9 @@ main()
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"busy\n"
-    assert len(os.listdir(folder)) == len(before) + 1
-    process.send_signal(signal.SIGINT)
+    if told == "process":
+        assert len(os.listdir(folder)) == len(before) + 1
+        process.send_signal(signal.SIGINT)
     try:
         error = process.communicate(timeout=60)[1]
     finally:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import classic
+from bbcodec import bands, classic
 from bbcodec.container import varint
 from bbcodec.errors import FormatError
 
@@ -70,6 +70,15 @@ def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
     payload = assert_round_trip(samples)
     assert payload[0] == classic.TILED
     assert classic.encode(samples, threads=3) == payload
+
+
+@pytest.mark.parametrize("shape", [(90, 70, 3), (64, 33)])
+def test_bands_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = noise(shape, "uint16") // 7 + ramp(shape, "uint16")
+    whole = assert_round_trip(samples)
+    monkeypatch.setattr(bands, "_PIXELS", 200)
+    monkeypatch.setattr(bands, "_DEEP_ROWS", 3)
+    assert assert_round_trip(samples) == whole
 
 
 def test_16_bit_transforms_pay() -> None:
