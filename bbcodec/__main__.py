@@ -6,6 +6,8 @@ Nothing else lives here, and nothing slow is imported before the signals have th
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from types import FrameType
@@ -14,9 +16,13 @@ from typing import NoReturn
 __all__ = ["main"]
 
 
+class _Stopped(SystemExit):
+    """A signal asks us to leave."""
+
+
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     """Leave by an exception, so that temporary files are removed on the way out."""
-    raise SystemExit(128 + number)
+    raise _Stopped(128 + number)
 
 
 def main() -> None:
@@ -29,9 +35,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    from bbcodec.cli import app
+    try:
+        from bbcodec.cli import app
 
-    app(prog_name="bbcodec")
+        app(prog_name="bbcodec")
+    except _Stopped as stopped:
+        # All files are gone that had to go. Python would now wait for threads that may be in native code for
+        # seconds.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(int(str(stopped)))
 
 
 if __name__ == "__main__":

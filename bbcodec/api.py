@@ -127,14 +127,7 @@ def compress(
             raise OptionError("method 'classic' has no model to fit")
         encoder.fitting = Fitting(fit, seed, stop)
         encoder.fitting.fitter(encoder.model_at_hand())  # an error comes before the work
-    if method == "learned":
-        sections = encoder.learned()
-    elif method == "auto" and picture.mode in ("RGB", "RGBA"):
-        sections = encoder.auto()
-    else:
-        sections = encoder.classic()
-    header = Header(mode.code, int(picture.axis), picture.width, picture.height, digest(picture))
-    data = container.write(header, [*sections, *meta.pack(picture.metadata)])
+    data = _encode(encoder, method)
     if verify:
         _verify(data, picture, encoder)
     return data
@@ -256,6 +249,18 @@ def _fitted(parsed: container.Container) -> dict[str, Any]:
     """The option of the learned coder for a file that changes its model."""
     section = parsed.one(container.FITTED)
     return {} if section is None else {"fitted": section}
+
+
+def _encode(encoder: Encoder, method: Method) -> bytes:
+    picture = encoder.picture
+    if method == "learned":
+        sections = encoder.learned()
+    elif method == "auto" and picture.mode in ("RGB", "RGBA"):
+        sections = encoder.auto()
+    else:
+        sections = encoder.classic()
+    header = Header(encoder.mode.code, int(picture.axis), picture.width, picture.height, digest(picture))
+    return container.write(header, [*sections, *meta.pack(picture.metadata)])
 
 
 def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:

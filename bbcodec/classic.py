@@ -15,8 +15,6 @@ import io
 import lzma
 import struct
 import zlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,9 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
 from bbcodec.antidiagonals import steps
+from bbcodec.bands import bands
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.metadata import inflate
 from bbcodec.pillow_limit import lifted
+from bbcodec.workers import parallel
 
 __all__ = ["METHODS", "PAINTED", "decode", "decode_painted", "encode", "encode_painted", "webp_size"]
 
@@ -38,9 +38,9 @@ METHODS = ("webp", "webp tiles", "deflate", "lzma", "split16", "lzma bits", "pai
 
 _WEBP_SIDE = 16383  # pixels: VP8L has 14 bits for each side
 _TILE_PIXELS = 2**23  # libwebp's encoder takes about 40 bytes a pixel
-_WHOLE_PIXELS = 2**24  # larger pictures are coded in tiles first
-# Below this many bits a pixel, long repeats may be what makes a picture small, and tiles cut them.
-_TILED_BITS = 4.0
+# Larger pictures are coded in tiles. It costs them little: VP8L looks back over 2^20 pixels at most.
+_WHOLE_PIXELS = 2**24
+_MEASURED_PIXELS = 2**20  # tiles of what is only measured
 _SMALL_BYTES = 2**16  # up to here deflate and LZMA are tried too: WebP's tables weigh on tiny pictures
 # LZMA is also tried on arrays of repeats up to 4 MiB (two seconds or so): below so many WebP bits a sample.
 # It gains up to a quarter on palette indices, a tenth on screens, and nothing on photographs.
@@ -61,6 +61,7 @@ _LZMA_RATIO = 2**14  # at best a 273-byte match takes about a quarter of a bit
 _CROP = 256
 # WebP's quickest effort takes a tenth of the time; it finds long repeats that the default may miss.
 _QUICK = {"method": 0, "quality": 80}
+_THOROUGH = {"method": 6, "quality": 100}
 
 
 def encode(samples: Samples, *, threads: int = 1) -> bytes:
@@ -156,7 +157,7 @@ def webp_size(samples: Samples, *, quick: bool = False, threads: int = 1) -> int
     Parameters
     ----------
     samples : ndarray
-        Larger arrays than WebP allows, or than `encode` always codes whole, are measured as tiles.
+        Large arrays are measured as tiles, which takes less memory.
     quick : bool
         Take WebP's quickest effort, for an estimate: the default is up to a sixth smaller on photographs.
     threads : int
@@ -164,8 +165,9 @@ def webp_size(samples: Samples, *, quick: bool = False, threads: int = 1) -> int
     planes = samples[:, :, None] if samples.ndim == 2 else samples
     height, width = planes.shape[:2]
     effort = _QUICK if quick else {}
-    if max(height, width) > _WEBP_SIDE or height * width > _WHOLE_PIXELS:
-        return sum(map(len, _map(lambda at: _vp8l(planes[at], **effort), _grid(height, width), threads)))
+    if height * width > _MEASURED_PIXELS or max(height, width) > _WEBP_SIDE:
+        tiles = _grid(height, width, _MEASURED_PIXELS)
+        return sum(parallel(lambda at: len(_vp8l(planes[at], **effort)), tiles, threads))
     return 20 + len(_vp8l(planes, **effort))
 
 
@@ -215,15 +217,15 @@ def _unlzma(reader: Reader, size: int) -> bytes:
     return raw
 
 
-def _grid_size(height: int, width: int) -> tuple[int, int]:
-    """Return tile columns and rows of the tiled method: a rule of the format, given by the size alone."""
+def _grid_size(height: int, width: int, pixels: int) -> tuple[int, int]:
+    """Return columns and rows of tiles of so many pixels: for `_TILE_PIXELS` a rule of the format."""
     cols = -(-width // _WEBP_SIDE)
-    return cols, -(-height // min(_WEBP_SIDE, max(1, _TILE_PIXELS // -(-width // cols))))
+    return cols, -(-height // min(_WEBP_SIDE, max(1, pixels // -(-width // cols))))
 
 
-def _grid(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Return the tiles of the tiled method in raster order; none is empty."""
-    cols, rows = _grid_size(height, width)
+def _grid(height: int, width: int, pixels: int) -> list[tuple[slice, slice]]:
+    """Return the tiles in raster order; none is empty."""
+    cols, rows = _grid_size(height, width, pixels)
     y, x = (height * np.arange(rows + 1) // rows).tolist(), (width * np.arange(cols + 1) // cols).tolist()
     return [(slice(*y[i : i + 2]), slice(*x[j : j + 2])) for i in range(rows) for j in range(cols)]
 
@@ -231,24 +233,22 @@ def _grid(height: int, width: int) -> list[tuple[slice, slice]]:
 def _encode_webp(planes: NDArray[np.uint8], threads: int) -> bytes:
     height, width = planes.shape[:2]
     pixels = height * width
-    fits = max(height, width) <= _WEBP_SIDE
-    if not fits or pixels > _WHOLE_PIXELS:
-        tiles = _map(lambda at: _vp8l(planes[at]), _grid(height, width), threads)
-        tiled = bytes([TILED]) + b"".join(varint(len(tile)) for tile in tiles) + b"".join(tiles)
-        if not fits or 8 * len(tiled) >= _TILED_BITS * pixels:
-            return tiled
-        return min(bytes([WEBP]) + _vp8l(planes), tiled, key=len)
-    stream = min(_vp8l(planes), _vp8l(planes, **_QUICK), key=len)
-    if pixels <= _THOROUGH_PIXELS:
-        stream = min(stream, _vp8l(planes, quality=100, method=6), key=len)
-    return bytes([WEBP]) + stream
+    if max(height, width) > _WEBP_SIDE or pixels > _WHOLE_PIXELS:
+        tiles: list[bytes] = parallel(
+            lambda at: _vp8l(planes[at]), _grid(height, width, _TILE_PIXELS), threads
+        )
+        return b"".join([bytes([TILED]), *(varint(len(tile)) for tile in tiles), *tiles])
+    efforts = [{}, _QUICK, *([_THOROUGH] if pixels <= _THOROUGH_PIXELS else [])]
+    # One after the other, for the memory's sake.
+    streams: list[bytes] = parallel(lambda effort: _vp8l(planes, **effort), efforts, 1)
+    return bytes([WEBP]) + min(streams, key=len)
 
 
 def _decode_tiles(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    cols, rows = _grid_size(shape[0], shape[1])
+    cols, rows = _grid_size(shape[0], shape[1], _TILE_PIXELS)
     if reader.left < 2 * cols * rows:  # before millions of them are listed
         raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
-    grid = _grid(shape[0], shape[1])
+    grid = _grid(shape[0], shape[1], _TILE_PIXELS)
     sizes = [reader.varint(f"size of tile {i}") for i in range(len(grid))]
     streams = [reader.take(size, f"tile {i}") for i, size in enumerate(sizes)]
     reader.finish()
@@ -262,22 +262,25 @@ def _decode_tiles(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _vp8l(planes: NDArray[np.uint8], **effort: int) -> bytes:
     """Return the VP8L stream of ``[H, W, C]`` samples, without the RIFF headers around it (20 bytes)."""
-    channels = planes.shape[2]
-    if channels == 1:
-        pixels = np.repeat(planes, 3, axis=2)
-    elif channels == 2:
-        pixels = np.concatenate([np.repeat(planes[:, :, :1], 3, axis=2), planes[:, :, 1:]], axis=2)
-    else:
-        pixels = np.ascontiguousarray(planes)
     out = io.BytesIO()
-    image = Image.frombytes("RGBA" if channels in (2, 4) else "RGB", planes.shape[1::-1], pixels.tobytes())
-    image.save(out, "WEBP", lossless=True, exact=True, **effort)
+    _as_colours(planes).save(out, "WEBP", lossless=True, exact=True, **effort)
     riff = out.getvalue()
     at = 12
     while riff[at : at + 4] != b"VP8L":
         at += 8 + (struct.unpack_from("<I", riff, at + 4)[0] + 1 & ~1)
     (length,) = struct.unpack_from("<I", riff, at + 4)
     return riff[at + 8 : at + 8 + length]
+
+
+def _as_colours(planes: NDArray[np.uint8]) -> Image.Image:
+    """Return samples ``[H, W, C]`` as the RGB or RGBA image that WebP takes."""
+    channels = planes.shape[2]
+    if channels == 1:
+        planes = np.repeat(planes, 3, axis=2)
+    elif channels == 2:
+        planes = np.concatenate([np.repeat(planes[:, :, :1], 3, axis=2), planes[:, :, 1:]], axis=2)
+    mode = "RGBA" if channels in (2, 4) else "RGB"
+    return Image.frombytes(mode, planes.shape[1::-1], np.ascontiguousarray(planes).data)
 
 
 def _check_vp8l(stream: Buffer, height: int, width: int, reader: Reader) -> None:
@@ -302,20 +305,15 @@ def _unvp8l(stream: Buffer, shape: tuple[int, ...], reader: Reader) -> NDArray[n
         image = image.convert("RGBA" if shape[2] in (2, 4) else "RGB")
     except Exception as error:  # Pillow raises several kinds, of no common root, on damaged data
         raise reader.error(f"VP8L stream is damaged: {error}") from error
-    pixels = np.asarray(image)
-    if pixels.shape[:2] != shape[:2]:
+    if image.size != shape[1::-1]:
         raise reader.error(
-            f"VP8L stream holds {pixels.shape[1]} x {pixels.shape[0]}, expected {shape[1]} x {shape[0]}"
+            f"VP8L stream holds {image.width} x {image.height}, expected {shape[1]} x {shape[0]}"
         )
-    channels = {1: [0], 2: [0, 3]}.get(shape[2])
-    return np.ascontiguousarray(pixels if channels is None else pixels[:, :, channels])
-
-
-def _map(work: Callable[[Any], bytes], items: list[Any], threads: int) -> list[bytes]:
-    if threads <= 1 or len(items) == 1:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(min(threads, len(items))) as pool:  # libwebp runs without the interpreter lock
-        return list(pool.map(work, items))
+    channels = {1: [0], 2: [0, 3]}.get(shape[2], slice(None))
+    out = np.empty(shape, np.uint8)
+    for rows in bands(*shape[:2]):
+        out[rows] = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))[:, :, channels]
+    return out
 
 
 # --- 16 bits
@@ -327,9 +325,10 @@ _PREDICT, _COLOUR, _SCALED = 1, 2, 4
 
 
 def _encode16(planes: NDArray[np.uint16], threads: int) -> bytes:
-    if np.array_equal(planes >> 8, planes & 255):  # 8-bit samples times 257, the usual widening
-        return _pack16(planes, _SCALED, threads)
     height, width, channels = planes.shape
+    # 8-bit samples times 257, the usual widening
+    if all(np.array_equal(planes[r] >> 8, planes[r] & 255) for r in bands(height, width)):
+        return _pack16(planes, _SCALED, threads)
     y, x = max(0, height - _CROP) // 2, max(0, width - _CROP) // 2
     crop = np.ascontiguousarray(planes[y : y + _CROP, x : x + _CROP])
     kinds = [0, _PREDICT, *((_COLOUR, _PREDICT | _COLOUR) if channels >= 3 else ())]
@@ -339,15 +338,23 @@ def _encode16(planes: NDArray[np.uint16], threads: int) -> bytes:
 
 
 def _pack16(planes: NDArray[np.uint16], kind: int, threads: int) -> bytes:
-    if kind & _COLOUR:
-        planes = planes.copy()
-        planes[:, :, 0] -= planes[:, :, 1]
-        planes[:, :, 2] -= planes[:, :, 1]
-    if kind & _PREDICT:
-        planes = _residual(planes)
-    high = encode((planes >> 8).astype(np.uint8), threads=threads)
-    low = b"" if kind & _SCALED else encode((planes & 255).astype(np.uint8), threads=threads)
+    high = encode(_byte(planes, kind, 8), threads=threads)
+    low = b"" if kind & _SCALED else encode(_byte(planes, kind, 0), threads=threads)
     return bytes([SPLIT16, kind]) + varint(len(high)) + high + low
+
+
+def _byte(planes: NDArray[np.uint16], kind: int, shift: int) -> NDArray[np.uint8]:
+    """Return one byte of the transformed samples."""
+    out = np.empty(planes.shape, np.uint8)
+    for rows in bands(*planes.shape[:2]):
+        above = planes[max(0, rows.start - 1) : rows.stop].copy()  # and the row before, to predict from
+        if kind & _COLOUR:
+            above[:, :, 0] -= above[:, :, 1]
+            above[:, :, 2] -= above[:, :, 1]
+        if kind & _PREDICT:
+            above = _residual(above)
+        out[rows] = above[-(rows.stop - rows.start) :] >> shift & 255
+    return out
 
 
 def _decode16(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint16]:
@@ -366,7 +373,7 @@ def _decode16(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         return planes
     planes |= _decode8(Reader(reader.rest(), "low part", at + size), shape)
     if kind & _PREDICT:
-        planes = _unresidual(planes)
+        _unresidual(planes)
     if kind & _COLOUR:
         planes[:, :, 0] += planes[:, :, 1]
         planes[:, :, 2] += planes[:, :, 1]
@@ -386,14 +393,20 @@ def _residual(planes: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return folded
 
 
-def _unresidual(folded: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    height, width, channels = folded.shape
-    out = np.zeros((height + 1, width + 1, channels), np.uint16)
-    out[1:, 1:] = (folded >> 1) ^ (np.uint16(0) - (folded & 1))
-    flat = out.reshape(-1, channels)
-    for step in steps(height, width):
-        flat[step.pixel] += _med(flat[step.left], flat[step.up], flat[step.up_left])
-    return np.ascontiguousarray(out[1:, 1:])
+def _unresidual(planes: NDArray[np.uint16]) -> None:
+    """Undo `_residual` in place."""
+    height, width, channels = planes.shape
+    above = np.zeros((width, channels), np.uint16)
+    for rows in bands(height, width, deep=True):
+        folded = planes[rows]
+        out = np.zeros((len(folded) + 1, width + 1, channels), np.uint16)
+        out[0, 1:] = above
+        out[1:, 1:] = (folded >> 1) ^ (np.uint16(0) - (folded & 1))
+        flat = out.reshape(-1, channels)
+        for step in steps(len(folded), width):
+            flat[step.pixel] += _med(flat[step.left], flat[step.up], flat[step.up_left])
+        planes[rows] = out[1:, 1:]
+        above = out[-1, 1:]
 
 
 def _med(w: NDArray[np.uint16], n: NDArray[np.uint16], nw: NDArray[np.uint16]) -> NDArray[np.uint16]:

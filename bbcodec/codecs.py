@@ -140,8 +140,11 @@ def substack(codec: Codec, view_fun: Callable[[Any], Any]) -> Codec:
 
     @lru_cache(maxsize=8)
     def lanes_of(shape: tuple[int, ...]) -> NDArray[np.intp]:
-        lanes = np.asarray(view_fun(np.arange(math.prod(shape), dtype=np.intp).reshape(shape)))
-        if len(np.unique(lanes)) != lanes.size:
+        size = math.prod(shape)
+        lanes = np.asarray(view_fun(np.arange(size, dtype=np.intp).reshape(shape)))
+        selected = np.zeros(size, np.bool_)
+        selected[lanes] = True
+        if np.count_nonzero(selected) != lanes.size:
             raise ValueError("view_fun selects a lane more than once")
         return lanes
 

@@ -149,7 +149,8 @@ class Encoder:
                 coded, changes = again, [fitted]
         stored = bytes.fromhex(model.id) + (model_bytes(self.model, model) if self.embed_model else b"")
         lengths = b"".join(varint(len(chain)) for chain in coded.chains)
-        payload = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths + b"".join(coded.chains)
+        head = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths
+        payload = b"".join([head, *coded.chains])  # in one go: it may be large
         sections = [Section(container.MODEL, stored), *changes, Section(container.CHAINS, payload)]
         every = planes.every(self.mode)
         for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):

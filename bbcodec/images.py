@@ -18,7 +18,8 @@ from PIL import Image, PngImagePlugin
 
 from bbcodec import metadata as meta
 from bbcodec import png16
-from bbcodec.container import MAX_PIXELS
+from bbcodec.atomic import atomic_write
+from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import Palette, Picture, PictureLike
@@ -52,23 +53,21 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
     OSError
         The file cannot be read.
     """
-    name = ""
-    if isinstance(source, str | os.PathLike):
-        name = f"{os.fspath(source)}: "
-        data = Path(source).read_bytes()
-    else:
-        data = source.read()
-    try:
-        return _read_bytes(data, max_pixels)
-    except BBCodecError as error:
-        raise type(error)(f"{name}{error}") from error
+    if not isinstance(source, str | os.PathLike):
+        return _read(io.BytesIO(source.read()), max_pixels)
+    with open(source, "rb") as file:
+        try:
+            # Pillow wants to go back and forth, which a pipe cannot.
+            return _read(file if file.seekable() else io.BytesIO(file.read()), max_pixels)
+        except BBCodecError as error:
+            raise type(error)(f"{os.fspath(source)}: {error}") from error
 
 
-def _read_bytes(data: bytes, max_pixels: int) -> Picture:
+def _read(file: BinaryIO, max_pixels: int) -> Picture:
     with lifted(), warnings.catch_warnings():  # `max_pixels` is checked here instead
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(file)
         except (
             Exception
         ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
@@ -79,12 +78,19 @@ def _read_bytes(data: bytes, max_pixels: int) -> Picture:
         )
     if image.width * image.height > max_pixels:
         raise LimitError(f"{image.width} x {image.height} is above the limit of {max_pixels} pixels")
-    mode = png16.sniff(data) if image.format == "PNG" else None
+    mode = None
+    if image.format == "PNG":
+        at = file.tell()
+        file.seek(0)
+        mode = png16.sniff(file.read(png16.SNIFF))
+        file.seek(at)
     if mode is None:
         return Picture.of(image)
     if getattr(image, "n_frames", 1) > 1:
         return Picture.of(image)  # refuses it by name
-    pixels = png16.decode(data)
+    file.seek(0)
+    pixels = png16.decode(file.read())
+    file.seek(at)
     try:
         image.load()  # metadata chunks may stand behind the pixels
     except Exception as error:
@@ -128,15 +134,22 @@ def suffixes() -> list[str]:
 
 def write_image(
     target: str | os.PathLike[str] | BinaryIO, image: PictureLike, *, format: str | None = None
-) -> None:
+) -> int:
     """Write a picture to an image file, pixels unchanged, with its metadata where the format has a place.
 
     Parameters
     ----------
     target : path or binary file object
+        A path names the whole file or, if something fails, what it named before. A file object gets the file
+        piece by piece.
     image : Picture, Pillow image or array
     format : str, optional
         ``png``, ``webp``, ``tif``, ``bmp`` or ``ppm``; by default from the suffix, and PNG for a file object.
+
+    Returns
+    -------
+    int
+        Size of the file in bytes.
 
     Raises
     ------
@@ -157,21 +170,43 @@ def write_image(
             f"cannot write {suffix or 'a file without suffix'!r}, expected {', '.join(sorted(_SUFFIXES))}"
         )
     picture = Picture.of(image)
-    data = _encode_file(picture, kind)
-    if isinstance(target, str | os.PathLike):
-        Path(target).write_bytes(data)
-    else:
-        target.write(data)
+    if not isinstance(target, str | os.PathLike):
+        return _write(target, picture, kind)
+    with atomic_write(target, overwrite=True) as file:
+        return _write(file, picture, kind)
 
 
-def _encode_file(picture: Picture, kind: str) -> bytes:
+class _Pieces(io.RawIOBase):
+    """Hands on and counts what is written.
+
+    It has no file number: Pillow writes to one in a single call, and no signal is answered meanwhile.
+    """
+
+    def __init__(self, target: BinaryIO):
+        self.target, self.size = target, 0
+        self.failure: OSError | None = None  # of the target
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int:  # type: ignore[override]
+        try:
+            self.target.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+        self.size += len(data)
+        return len(data)
+
+
+def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
     m, palette = picture.metadata, picture.palette
     if wrong := m.problem(picture.mode):
         raise UnsupportedImageError(f"{kind} cannot hold the metadata: {wrong}")
     if m.dpi is not None and not all(_fits(v) for v in m.dpi):
         m = replace(m, dpi=None)  # no file format has a place for it
     if (kind == "PNG" and picture.mode.endswith("A;16")) or (picture.mode == "RGB;16" and kind == "PNG"):
-        return png16.encode(picture.pixels, m)
+        return sum(map(_Pieces(target).write, png16.encode(picture.pixels, m)))
     rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
     if picture.mode not in _WRITABLE[kind] or (kind != "PNG" and (rich or m.colour_key is not None)):
         what = "a palette with alpha" if rich else f"mode {picture.mode}"
@@ -192,12 +227,17 @@ def _encode_file(picture: Picture, kind: str) -> bytes:
         options |= {"pnginfo": _png_text(m), "transparency": m.colour_key}
         if palette is not None:
             options["transparency"] = palette.transparency
-    out = io.BytesIO()
+    options = {key: value for key, value in options.items() if value is not None}
+    pieces, whole = _Pieces(target), io.BytesIO()
+    file: Any = whole if kind == "TIFF" else pieces  # TIFF goes back and forth
     try:
-        image.save(out, kind, **{key: value for key, value in options.items() if value is not None})
+        image.save(file, kind, **options)
     except Exception as error:  # whatever a writer of Pillow raises on metadata that it cannot take
+        if error is pieces.failure:
+            raise
         raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
-    return out.getvalue()
+    pieces.write(whole.getbuffer())
+    return pieces.size
 
 
 def left_out(picture: Picture, format: str) -> list[str]:

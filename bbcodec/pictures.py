@@ -20,6 +20,7 @@ from PIL import Image
 
 from bbcodec import metadata as meta
 from bbcodec import png16
+from bbcodec.bands import bands
 from bbcodec.errors import FormatError, UnsupportedImageError
 from bbcodec.metadata import Metadata
 
@@ -156,8 +157,18 @@ class Picture:
             self.mode == other.mode
             and self.axis == other.axis
             and self.palette == other.palette
-            and self.pixels.dtype == other.pixels.dtype
-            and np.array_equal(self.pixels, other.pixels)
+            and self.same_pixels(other)
+        )
+
+    def same_pixels(self, other: Picture) -> bool:
+        """Return whether shape, type and every sample are equal."""
+        return (
+            self.pixels.dtype == other.pixels.dtype
+            and self.pixels.shape == other.pixels.shape
+            and all(
+                np.array_equal(self.pixels[rows], other.pixels[rows])
+                for rows in bands(self.height, self.width)
+            )
         )
 
     @classmethod
@@ -193,12 +204,12 @@ class Picture:
                 f"write_image() for a PNG"
             )
         if self.mode == "1":
-            raw = np.packbits(self.pixels, axis=1).tobytes()
+            raw = np.packbits(self.pixels, axis=1)
         elif self.mode in ("I;16", "I;16B"):
-            raw = self.pixels.astype(">u2" if self.mode == "I;16B" else "<u2", copy=False).tobytes()
+            raw = self.pixels.astype(">u2" if self.mode == "I;16B" else "<u2", copy=False)
         else:
-            raw = self.pixels.tobytes()
-        image = Image.frombytes(self.mode, self.size, raw)
+            raw = self.pixels
+        image = Image.frombytes(self.mode, self.size, np.ascontiguousarray(raw).data)
         if self.palette is not None and self.palette.data:
             image.putpalette(self.palette.data, self.palette.layout)
         m = self.metadata
@@ -280,9 +291,18 @@ def _from_pil(image: Image.Image) -> Picture:
         image.load()
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
         raise FormatError(f"{image.format or 'image'}: pixels cannot be read: {error}") from error
-    pixels = native(np.asarray(image))
+    pixels = _samples(image)
     palette = _palette_of(image) if image.mode == "P" else None
     return Picture(pixels, image.mode, palette, meta.from_pil(image))
+
+
+def _samples(image: Image.Image) -> Pixels:
+    """Return the samples of a loaded image; in bands, as Pillow makes copies of what it hands out."""
+    mode = MODES[image.mode]
+    out = np.empty(mode.shape(image.height, image.width), mode.dtype)
+    for rows in bands(image.height, image.width):
+        out[rows] = native(np.asarray(image.crop((0, rows.start, image.width, rows.stop))))
+    return out
 
 
 def _palette_of(image: Image.Image) -> Palette:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.antidiagonals import steps
+from bbcodec.bands import bands
 from bbcodec.errors import FormatError
 from bbcodec.metadata import Metadata
 
@@ -27,6 +28,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}
 _COLOUR_TYPES = {2: 4, 3: 2, 4: 6}  # channels -> PNG colour type
 _CHANNELS = {2: 3, 4: 2, 6: 4}
+_FEED = 2**16  # bytes that the decompressor gets at a time
 # Adam7: first column, first row, column step, row step.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
@@ -58,26 +60,43 @@ def decode(data: bytes) -> NDArray[np.uint16]:
     areas = [(-(-(height - y) // dy), -(-(width - x) // dx)) for x, y, dx, dy in passes]
     areas = [(rows, cols) if rows > 0 and cols > 0 else (0, 0) for rows, cols in areas]
     expected = sum(rows * (1 + cols * size) for rows, cols in areas)
-    packed = b"".join(body for kind, body in _chunks(data) if kind == b"IDAT")
-    if expected > 1032 * len(packed):
-        raise FormatError(f"PNG: {len(packed)} bytes of pixel data cannot hold {width} x {height} pixels")
-    expand = zlib.decompressobj()
-    try:
-        raw = expand.decompress(packed, expected + 1)
-    except zlib.error as error:
-        raise FormatError(f"PNG: pixel data are damaged: {error}") from error
-    if len(raw) < expected:
-        raise FormatError(f"PNG: {len(raw)} bytes of pixel data, expected {expected}")
+    packed = [body for kind, body in _chunks(data) if kind == b"IDAT"]
+    if expected > 1032 * (length := sum(map(len, packed))):
+        raise FormatError(f"PNG: {length} bytes of pixel data cannot hold {width} x {height} pixels")
+    raw = _Inflated(packed)
     out = np.empty((height, width, channels), np.uint16)
-    at = 0
     for (x, y, dx, dy), (rows, cols) in zip(passes, areas, strict=True):
-        if not rows:
-            continue
-        lines = np.frombuffer(raw, np.uint8, rows * (1 + cols * size), at).reshape(rows, 1 + cols * size)
-        at += lines.size
-        pixels = _unfilter(lines[:, 0], lines[:, 1:].reshape(rows, cols, size))
-        out[y::dy, x::dx] = np.ascontiguousarray(pixels).view(">u2")
+        above = np.zeros((cols, size), np.uint8)
+        for band in bands(rows, cols, deep=True):
+            count = band.stop - band.start
+            lines = np.frombuffer(raw.read(count * (1 + cols * size)), np.uint8).reshape(count, -1)
+            pixels = _unfilter(lines[:, 0], lines[:, 1:].reshape(count, cols, size), above)
+            out[y::dy, x::dx][band] = np.ascontiguousarray(pixels).view(">u2")
+            above = pixels[-1]
     return out
+
+
+class _Inflated:
+    """What a zlib stream in several pieces expands to, so many bytes at a time."""
+
+    def __init__(self, pieces: Sequence[memoryview]):
+        # It copies what it has not used yet, so it gets little at a time.
+        self._pieces = (piece[i : i + _FEED] for piece in pieces for i in range(0, len(piece), _FEED))
+        self._expand = zlib.decompressobj()
+
+    def read(self, count: int) -> bytes:
+        out = bytearray()
+        try:
+            while len(out) < count:
+                found = self._expand.decompress(self._expand.unconsumed_tail, count - len(out))
+                if not found:
+                    found = self._expand.decompress(next(self._pieces), count - len(out))
+                out += found
+        except zlib.error as error:
+            raise FormatError(f"PNG: pixel data are damaged: {error}") from error
+        except StopIteration:
+            raise FormatError(f"PNG: pixel data end {count - len(out)} bytes too early") from None
+        return bytes(out)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -98,17 +117,18 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     raise FormatError(f"PNG: cut off in the chunk at byte {at}")
 
 
-def _unfilter(filters: NDArray[np.uint8], lines: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Undo the five PNG filters, ``[H, W, bytes per pixel]``.
+def _unfilter(
+    filters: NDArray[np.uint8], lines: NDArray[np.uint8], above: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Undo the five PNG filters of rows ``[H, W, bytes per pixel]``, given the row above them.
 
     Averages and Paeth predictors need neighbours of the same row, so such pictures go by antidiagonals.
     """
     if filters.max() > 4:
         raise FormatError(f"PNG: row filter {int(filters.max())}, expected 0 to 4")
     rows, cols, size = lines.shape
-    out = np.zeros(
-        (rows + 1, cols + 1, size), np.uint8
-    )  # row 0 and column 0 are the zeros outside of the picture
+    out = np.zeros((rows + 1, cols + 1, size), np.uint8)  # column 0: the zeros outside of the picture
+    out[0, 1:] = above
     is_sub, is_up, is_mean, is_paeth = (filters == k for k in (1, 2, 3, 4))
     if not (is_mean.any() or is_paeth.any()):
         for row in range(rows):  # no diagonal is needed: whole rows at once
@@ -131,23 +151,31 @@ def _unfilter(filters: NDArray[np.uint8], lines: NDArray[np.uint8]) -> NDArray[n
     return out[1:, 1:]
 
 
-def encode(pixels: NDArray[np.uint16], metadata: Metadata) -> bytes:
-    """Return a PNG file of uint16 ``[H, W, 2..4]`` pixels, with ICC, EXIF, XMP, DPI, text and colour key."""
+def encode(pixels: NDArray[np.uint16], metadata: Metadata) -> Iterator[bytes]:
+    """Yield a PNG file of uint16 ``[H, W, 2..4]`` pixels, with ICC, EXIF, XMP, DPI, text and colour key."""
     height, width, channels = pixels.shape
-    lines = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
-    up = lines.copy()
-    up[1:] -= lines[:-1]
-    size = 2 * channels
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    yield from (_SIGNATURE, _chunk(b"IHDR", header), *_metadata_chunks(metadata))
+    pack = zlib.compressobj(6)
+    above = np.zeros(2 * channels * width, np.uint8)
+    for band in bands(height, width):
+        lines = np.ascontiguousarray(pixels[band].astype(">u2")).view(np.uint8).reshape(-1, len(above))
+        yield _chunk(b"IDAT", pack.compress(_filter(lines, above, 2 * channels)))
+        above = lines[-1]
+    yield _chunk(b"IDAT", pack.flush())
+    yield _chunk(b"IEND", b"")
+
+
+def _filter(lines: NDArray[np.uint8], above: NDArray[np.uint8], size: int) -> bytes:
+    """Return rows ``[H, bytes]`` filtered, given the row above them and the bytes per pixel."""
+    up = lines - np.concatenate([above[None], lines[:-1]])
     sub = lines.copy()
     sub[:, size:] -= lines[:, :-size]
     # libpng's rule of thumb: per row, the filter with the smallest sum of absolute differences.
     cost = [np.abs(x.view(np.int8).astype(np.int16)).sum(axis=1) for x in (lines, sub, up)]
     choice = np.argmin(cost, axis=0).astype(np.uint8)
     body = np.choose(choice[:, None], (lines, sub, up))
-    raw = np.concatenate([choice[:, None], body], axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
-    out = [_SIGNATURE, _chunk(b"IHDR", header), *_metadata_chunks(metadata)]
-    return b"".join([*out, _chunk(b"IDAT", zlib.compress(raw, 6)), _chunk(b"IEND", b"")])
+    return np.concatenate([choice[:, None], body], axis=1).tobytes()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

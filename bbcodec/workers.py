@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from bbcodec.ans import Message
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
+
+_PATIENCE = 0.2  # seconds until a signal is answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,23 @@ def cpus() -> int:
 
 
 def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> list[Any]:
-    workers = min(threads or cpus(), len(jobs))
-    if workers <= 1:
-        return [function(job) for job in jobs]
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    """What a function returns for every job, in order; 0 threads are one per CPU.
+
+    The calling thread does nothing but wait, even for a single job, so that it answers signals at once while
+    others are deep in native code. Once something is raised, no further job begins; an interruption
+    (KeyboardInterrupt, SystemExit) does not wait for those at work either.
+    """
+    pool = ThreadPoolExecutor(max(1, min(threads or cpus(), len(jobs))))
+    futures = [pool.submit(function, job) for job in jobs]
+    results: list[Any] = []
+    try:
+        for future in futures:
+            # The system may give a signal to a worker, and then nothing but the time ends a wait.
+            while not future.done():
+                wait([future], _PATIENCE)
+            results.append(future.result())
+    except BaseException as error:
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+        raise
+    pool.shutdown()
+    return results

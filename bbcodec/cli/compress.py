@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -95,9 +94,9 @@ def compress(
         from bbcodec.images import read_image
 
         started = time.perf_counter()
-        source = job.read()
+        source, size = job.image()
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = read_image(io.BytesIO(source), **limit)
+        picture = read_image(source, **limit)
         choice: dict[str, Any] = {} if model is None else {"model": model}
         with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
             data = api.compress(
@@ -124,7 +123,7 @@ def compress(
         record = {
             "input": job.source,
             "output": job.target,
-            "input_bytes": len(source),
+            "input_bytes": size,
             "output_bytes": len(data),
             "width": picture.width,
             "height": picture.height,
@@ -135,7 +134,7 @@ def compress(
         }
         if fit is not None:
             record["fit_bytes"] = report.fit["bytes"] if report.fit else 0
-        what = f"{len(source)} -> {len(data)} bytes, {bits:.3f} bits/dim, {how}"
+        what = f"{size} -> {len(data)} bytes, {bits:.3f} bits/dim, {how}"
         if job.target == STREAM:
             reporter.detail(f"{shown(job.source)}: {what}")
         else:

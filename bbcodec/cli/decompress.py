@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import Job, open_output, plan, remove_source, restored_name
+from bbcodec.cli.files import Job, open_output, plan, restored_name
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 from bbcodec.errors import BBCodecError
 
@@ -70,22 +70,27 @@ def decompress(
 
         started = time.perf_counter()
         source = job.read()
+        size = len(source)
         suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
         kind = format or suffix[1:] or "png"
         with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
             picture = api.decompress_picture(
                 source, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
             )
-            buffer = io.BytesIO()
-            write_image(buffer, picture, format=kind)
-            file.write(buffer.getbuffer())
+            del source  # it may be large, and so may the image
+            if job.target == STREAM:  # all or nothing, as for files
+                whole = io.BytesIO()
+                written = write_image(whole, picture, format=kind)
+                file.write(whole.getbuffer())
+            else:
+                written = write_image(file, picture, format=kind)
         if remove:
-            if lost := _lost(picture, buffer, max_pixels):
+            if lost := _lost(picture, job.target, max_pixels):
                 raise BBCodecError(
                     f"{shown(job.target)} is written, but reads back with other {', '.join(lost)}; "
                     f"the input is kept"
                 )
-            remove_source(job, buffer.getbuffer())
+            os.unlink(job.source)
         elif gone := left_out(picture, kind):
             reporter.note(f"{shown(job.source)}: {kind} has no place for {_named(gone)}: left out")
         seconds = time.perf_counter() - started
@@ -94,12 +99,12 @@ def decompress(
             reporter.detail(f"{shown(job.source)}: {what}")
         else:
             reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
-        reporter.detail(f"  {kind} of {buffer.getbuffer().nbytes} bytes, {seconds:.2f} s")
+        reporter.detail(f"  {kind} of {written} bytes, {seconds:.2f} s")
         return {
             "input": job.source,
             "output": job.target,
-            "input_bytes": len(source),
-            "output_bytes": buffer.getbuffer().nbytes,
+            "input_bytes": size,
+            "output_bytes": written,
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
@@ -110,18 +115,15 @@ def decompress(
     reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
 
 
-def _lost(picture: Picture, written: io.BytesIO, max_pixels: int | None) -> list[str]:
+def _lost(picture: Picture, path: str, max_pixels: int | None) -> list[str]:
     """Return what an image file does not give back of a picture: nothing, if the picture may be removed."""
     from dataclasses import fields
 
-    import numpy as np
-
     from bbcodec.images import read_image
 
-    written.seek(0)
-    found = read_image(written, **({} if max_pixels is None else {"max_pixels": max_pixels}))
+    found = read_image(path, **({} if max_pixels is None else {"max_pixels": max_pixels}))
     same = {
-        "pixels": np.array_equal(found.pixels, picture.pixels),
+        "pixels": found.same_pixels(picture),
         "mode": found.mode == picture.mode and not picture.axis,
         "palette": found.palette == picture.palette,
     }

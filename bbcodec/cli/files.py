@@ -71,6 +71,18 @@ class Job:
             raise self.problem
         return read_input(self.source)
 
+    def image(self) -> tuple[str | BinaryIO, int]:
+        """Return what an image can be read from, and its size in bytes; errors as of `read_input`.
+
+        A regular file is named, so that nobody need hold all of it.
+        """
+        if self.problem is None and self.source != STREAM:
+            status = os.stat(self.source)
+            if stat.S_ISREG(status.st_mode) and status.st_size:
+                return self.source, status.st_size
+        data = self.read()
+        return io.BytesIO(data), len(data)
+
 
 def compressed_name(name: str) -> str:
     """Return the name `compress` gives: `photo.png` -> `photo.bb`, `scan` -> `scan.bb`.

@@ -98,7 +98,7 @@ def decode(
     progress: Progress | None = None,
 ) -> Pixels:
     """Decode what `encode` made; see `bbcodec.learned.decode`."""
-    words = _split(chains, height, width)
+    _check(chains, height, width)
     places = cut(height, width)
     local, inner = _model(model), _inner_threads(threads, len(places))
     report = Report(progress, len(places))
@@ -107,7 +107,8 @@ def decode(
     def run(index: int) -> None:
         target = image[places[index]]
         codec = group_codec([target.shape[:2]], channels, local, backend, threads=inner)
-        message, (block,) = codec.pop(unflatten(words[index], LANES))
+        words = np.frombuffer(chains[index], "<u4").astype(np.uint32)
+        message, (block,) = codec.pop(unflatten(words, LANES))
         if not ans.message_equal(message, ans.base_message(LANES)):
             raise FormatError("learned payload: the message does not end where it began, it is damaged")
         target[...] = block
@@ -121,9 +122,9 @@ def inspect(
     chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
 ) -> dict[str, Any]:
     """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
-    blocks = len(_split(chains, height, width))
-    lost = 32 * len(flatten(ans.base_message(LANES))) * blocks
-    return {"chains": blocks, "blocks": blocks, "initial_bits_lost": lost}
+    _check(chains, height, width)
+    lost = 32 * len(flatten(ans.base_message(LANES))) * len(chains)
+    return {"chains": len(chains), "blocks": len(chains), "initial_bits_lost": lost}
 
 
 def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
@@ -140,11 +141,11 @@ def _inner_threads(threads: int, blocks: int) -> int:
     return max(1, (threads or cpus()) // blocks)
 
 
-def _split(chains: Sequence[bytes | memoryview], height: int, width: int) -> list[Any]:
+def _check(chains: Sequence[bytes | memoryview], height: int, width: int) -> None:
+    """Raise unless there are as many blocks as the size asks for, each of a length that can be."""
     expected = -(-height // BLOCK) * -(-width // BLOCK)
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:
         if len(chain) < 8 or len(chain) % 4:
             raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")
-    return [np.frombuffer(chain, "<u4").astype(np.uint32) for chain in chains]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from children import default_signals
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -222,12 +223,6 @@ def test_progress_is_for_terminals_only(environment: dict[str, str]) -> None:
     hidden = _terminal("bbcodec compress -f -q photo.png", environment)[1]
     assert b"\x1b[" in shown
     assert hidden == b""
-
-
-def default_signals() -> None:
-    """For a child: whoever started the tests may ignore signals, as a shell does for its background jobs."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

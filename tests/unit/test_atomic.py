@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from children import default_signals
 
 from bbcodec.atomic import atomic_write
 
@@ -110,12 +111,6 @@ def test_a_device_stays_a_device() -> None:
     with atomic_write("/dev/null", overwrite=True) as file:
         file.write(b"new")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
-
-
-def default_signals() -> None:
-    """For a child: whoever started the tests may ignore signals, as a shell does for its background jobs."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

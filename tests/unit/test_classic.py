@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import classic
+from bbcodec import bands, classic
 from bbcodec.container import varint
 from bbcodec.errors import FormatError
 
@@ -72,12 +72,13 @@ def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
     assert classic.encode(samples, threads=3) == payload
 
 
-def test_long_repeats_are_not_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classic, "_WHOLE_PIXELS", 5000)
-    monkeypatch.setattr(classic, "_TILE_PIXELS", 2000)
-    monkeypatch.setattr(classic, "_TILED_BITS", 25.0)
-    samples = np.tile(noise((20, 100, 3), "uint8"), (5, 1, 1))
-    assert assert_round_trip(samples)[0] == classic.WEBP
+@pytest.mark.parametrize("shape", [(90, 70, 3), (64, 33)])
+def test_bands_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = noise(shape, "uint16") // 7 + ramp(shape, "uint16")
+    whole = assert_round_trip(samples)
+    monkeypatch.setattr(bands, "_PIXELS", 200)
+    monkeypatch.setattr(bands, "_DEEP_ROWS", 3)
+    assert assert_round_trip(samples) == whole
 
 
 def test_16_bit_transforms_pay() -> None:

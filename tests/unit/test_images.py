@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import bbcodec
-from bbcodec import png16
+from bbcodec import bands, png16
 from bbcodec.errors import FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.images import left_out, read_image, write_image
 from bbcodec.metadata import Metadata
@@ -299,14 +299,17 @@ def test_deep_png_against_pypng(mode: str, size: tuple[int, int], interlace: boo
     rows = array.reshape(size[0], -1)
     writer.write_array(out, rows.ravel().tolist()) if interlace else writer.write(out, rows.tolist())
     assert np.array_equal(read_image(io.BytesIO(out.getvalue())).pixels, array)
-    again = png.Reader(bytes=png16.encode(array, Metadata())).asDirect()
+    again = png.Reader(bytes=b"".join(png16.encode(array, Metadata()))).asDirect()
     assert again[3]["bitdepth"] == 16
     assert np.array_equal(np.array([list(row) for row in again[2]], np.uint16).reshape(array.shape), array)
 
 
+@pytest.mark.parametrize("rows", [256, 4])
 @pytest.mark.parametrize("filters", [(0,), (1, 2), (3,), (4,), (0, 1, 2, 3, 4)])
-def test_deep_png_filters(filters: tuple[int, ...]) -> None:
+def test_deep_png_filters(filters: tuple[int, ...], rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All filters, undone the slow way of the PNG specification."""
+    monkeypatch.setattr(bands, "_PIXELS", 1)
+    monkeypatch.setattr(bands, "_DEEP_ROWS", rows)
     rng = np.random.default_rng(5)
     height, width, size = 13, 9, 6
     lines = rng.integers(0, 256, (height, width, size)).astype(np.uint8)
@@ -330,8 +333,33 @@ def test_deep_png_filters(filters: tuple[int, ...]) -> None:
     assert np.array_equal(found, expected[1:, 1:].astype(np.uint8).view(">u2"))
 
 
+@pytest.mark.parametrize("mode", [*MODES])
+def test_bands_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = picture(mode)
+    whole, cut = io.BytesIO(), io.BytesIO()
+    assert write_image(whole, source) == len(whole.getvalue())
+    monkeypatch.setattr(bands, "_PIXELS", 20)
+    write_image(cut, source)
+    for file in (whole, cut):
+        found = read_image(io.BytesIO(file.getvalue()))
+        assert found.same(source) or mode == "I;16B"
+        assert np.array_equal(found.pixels, source.pixels)
+    other = source.pixels.copy()
+    other[-1, -1] = ~other[-1, -1]
+    assert not source.same_pixels(Picture(other, mode, source.palette))
+
+
+def test_a_path_keeps_its_file_when_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "kept.bmp"
+    path.write_bytes(b"old")
+    with pytest.raises(UnsupportedImageError):
+        write_image(path, picture("LA"))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_damaged_deep_png() -> None:
-    data = png16.encode(pixels("RGB;16"), Metadata())
+    data = b"".join(png16.encode(pixels("RGB;16"), Metadata()))
     for size in range(33, len(data), 7):
         with pytest.raises(FormatError):
             read_image(io.BytesIO(data[:size]))
