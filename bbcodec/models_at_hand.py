@@ -18,10 +18,13 @@ from bbcodec.errors import FormatError, ModelMissingError, OptionError
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["DEFAULT_MODEL", "ModelLike", "load", "model_bytes", "model_for"]
+__all__ = ["DEFAULT_MODEL", "FAST_MODEL", "ModelLike", "load", "model_bytes", "model_for"]
 
 DEFAULT_MODEL = "photo"
 """Name of the model that is used unless another is asked for."""
+
+FAST_MODEL = "fast"
+"""Name of the model for those in a hurry."""
 
 ModelLike: TypeAlias = "str | os.PathLike[str] | Model"
 

@@ -36,6 +36,9 @@ def compress(
         ),
     ] = "auto",
     model: options.ModelName = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Some four times as fast, some 5 % larger: --model fast.")
+    ] = False,
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Put the model into the file, which then decodes anywhere.")
     ] = False,
@@ -74,6 +77,12 @@ def compress(
     """
     if remove and not verify:
         refuse("--rm and --no-verify exclude each other")
+    if fast:
+        if model is not None:
+            refuse("--fast and --model exclude each other")
+        from bbcodec.models_at_hand import FAST_MODEL
+
+        model = FAST_MODEL
     if method == "classic" and (model is not None or embed_model):
         refuse("--method classic uses no model")
     if fit is not None:
