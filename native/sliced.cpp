@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sliced.hpp"
+
+#include <algorithm>
+
+namespace bbcodec {
+namespace {
+
+constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
+
+constexpr std::size_t kLineWords = 8;       // words of a cache line
+constexpr std::size_t kSegmentPixels = 4096;  // enough for few pixels to be packed twice, and little enough for a cache
+
+}  // namespace
+
+SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels)
+    : outputs_(outputs), kernel_(kernel), channels_(channels) {
+    groups_ = round_up((inputs() + kGroup - 1) / kGroup, 8);
+    planes_ = kLeastPlanes;
+    while (inputs() >> planes_ != 0) ++planes_;
+    if (planes_ > kMostPlanes) return;
+    codes_.assign(groups_ * outputs, 0);
+    const std::size_t words = (channels + 63) / 64;
+    for (std::size_t o = 0; o < outputs; ++o)
+        for (std::size_t i = 0; i < inputs(); ++i) {
+            const std::size_t tap = i / channels, c = i % channels;
+            const std::uint64_t bit = weights[(o * kernel * kernel + tap) * words + c / 64] >> (c % 64) & 1;
+            const std::size_t group = i / kGroup;
+            // Chunks before this one are whole, so that the first group tells where a chunk starts.
+            std::size_t start = group / kChunkGroups * kChunkGroups;
+            while (group >= start + chunk_groups(groups_, start)) start += chunk_groups(groups_, start);
+            const std::size_t size = chunk_groups(groups_, start);
+            codes_[start * outputs + o * size + group - start] |= static_cast<std::uint8_t>(bit << (i % kGroup + 4));
+        }
+}
+
+bool SlicedWeights::pays(const MapShape& shape, std::size_t lanes) const {
+    if (planes_ > kMostPlanes || shape.pixels() == 0) return false;
+    (void)lanes;
+    return true;
+}
+
+SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, std::size_t lanes) {
+    const std::size_t margin = weights.kernel() / 2;
+    const std::size_t span = margin * (shape.width + 1);
+    reach = round_up(span, 64);
+    // Wide maps take longer segments: not much more than a third of the pixels is packed for another segment too.
+    segment = std::min(round_up(std::max(kSegmentPixels, 4 * span), lanes), round_up(shape.pixels(), lanes));
+    // A window ends in the word behind its last.
+    line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
+    inputs = round_up(weights.channels(), 64) * line;
+    masks = 2 * weights.kernel() * segment / 64;
+    tables = kChunkGroups * (2 * kPatterns + kGroup) * lanes / 64;
+    counters = weights.outputs() * weights.planes() * lanes / 64;
+    const std::size_t wide = round_up(weights.outputs(), 64);
+    bytes = 2 * lanes * wide / 8;
+    rows = kRowPixels * wide / 2;
+    for (std::size_t* size : {&inputs, &masks, &counters, &bytes, &rows}) *size = round_up(*size, kLineWords);
+}
+
+}  // namespace bbcodec
