@@ -51,7 +51,7 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
     tables = kChunkGroups * (2 * kPatterns + kGroup) * lanes / 64;
-    counters = weights.outputs() * weights.planes() * lanes / 64;
+    counters = weights.outputs() * (weights.planes() + 2 * kMostLeft) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     bytes = 2 * lanes * wide / 8;
     rows = kRowPixels * wide / 2;

@@ -22,7 +22,9 @@ namespace bbcodec {
 constexpr std::size_t kGroup = 3;         // inputs per group
 constexpr std::size_t kPatterns = 8;      // of three weights
 constexpr std::size_t kChunkGroups = 32;  // at most; the last chunks of a convolution may have 16 and 8
-constexpr std::size_t kLeastPlanes = 7;   // a chunk of 32 adds three planes of weight 32 to planes 5 and 6
+constexpr std::size_t kLowPlanes = 5;      // of a counter: those that a chunk of 32 groups adds to
+constexpr std::size_t kMostLeft = 8;      // chunks whose uppermost planes may wait to be added
+constexpr std::size_t kLeastPlanes = 10;  // so many are added to where 8 chunks have waited
 constexpr std::size_t kMostPlanes = 16;   // counts have at most two bytes
 
 // The weights of a bit convolution as patterns, in the order in which they are looked up.

@@ -27,6 +27,21 @@ BBCODEC_INLINE Plane unaligned(const std::uint64_t* from) {
     return plane;
 }
 
+// The kLanes bits from bit `offset` < 64 of a row of bits on.
+BBCODEC_INLINE Plane bits_from(const std::uint64_t* words, std::size_t offset) {
+    const Plane here = unaligned(words), next = unaligned(words + 1);
+#if BBCODEC_SLICED_BYTES == 64
+    // These shifts may be by 64 bits.
+    return (Plane)_mm512_or_si512(_mm512_srlv_epi64((__m512i)here, (__m512i)filled(offset)),
+                                  _mm512_sllv_epi64((__m512i)next, (__m512i)filled(64 - offset)));
+#elif BBCODEC_SLICED_BYTES == 32
+    return (Plane)_mm256_or_si256(_mm256_srlv_epi64((__m256i)here, (__m256i)filled(offset)),
+                                  _mm256_sllv_epi64((__m256i)next, (__m256i)filled(64 - offset)));
+#else
+    return here >> offset | next << 1 << (63 - offset);
+#endif
+}
+
 BBCODEC_INLINE Plane majority(Plane a, Plane b, Plane c) {
 #if BBCODEC_SLICED_BYTES == 64
     return (Plane)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0xe8);
@@ -57,59 +72,130 @@ BBCODEC_INLINE Plane add(Plane& total, Plane b) {
     return carry;
 }
 
-template <std::size_t Group>
-BBCODEC_INLINE Entry look_up(const Table& table, const std::uint8_t* codes) {
-    const std::size_t code = codes[Group];
-#if BBCODEC_SLICED_BYTES == 64
-    // A load of its own for each plane, address and all: compilers make an instruction more of the address, or load twice.
-    Entry entry;
-    constexpr std::size_t at = Group * kPatterns * sizeof(Entry);
-    asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.sum) : "r"(&table), "r"(code), "i"(at), "m"(table));
-    asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.carry) : "r"(&table), "r"(code), "i"(at + sizeof(Plane)), "m"(table));
-    return entry;
-#else
-    constexpr std::size_t kBytesPerCode = sizeof(Entry) / 16;
-    const char* from = reinterpret_cast<const char*>(&table) + code * kBytesPerCode;
-    asm("" : "+r"(from));  // else compilers keep the address of every group, in more registers than there are
-    from += Group * kPatterns * sizeof(Entry);
-    return {*reinterpret_cast<const Plane*>(from), *reinterpret_cast<const Plane*>(from + sizeof(Plane))};
-#endif
-}
+// The entries that an output has in a table.
+struct Chosen {
+    const Table& table;
+    const std::uint8_t* codes;
 
-// Adds 2^(Level + 1) groups, the first of them `Group`: to `low`, planes 0 to Level, and what is left over are three
-// planes of the next weight.
-template <std::size_t Level, std::size_t Group>
-BBCODEC_INLINE void add_groups(const Table& table, const std::uint8_t* codes, Plane* low, Plane* over) {
+    template <std::size_t Group>
+    BBCODEC_INLINE Entry get() const {
+        const std::size_t code = codes[Group];
+#if BBCODEC_SLICED_BYTES == 64
+        // Loads with the whole address in them: compilers make an instruction more of the address, or load twice.
+        Entry entry;
+        constexpr std::size_t at = Group * kPatterns * sizeof(Entry);
+        asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.sum) : "r"(&table), "r"(code), "i"(at), "m"(table));
+        asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.carry) : "r"(&table), "r"(code), "i"(at + sizeof(Plane)), "m"(table));
+        return entry;
+#else
+        constexpr std::size_t kBytesPerCode = sizeof(Entry) / 16;
+        const char* from = reinterpret_cast<const char*>(&table) + code * kBytesPerCode;
+        asm("" : "+r"(from));  // else compilers keep the address of every group, in more registers than there are
+        from += Group * kPatterns * sizeof(Entry);
+        return {*reinterpret_cast<const Plane*>(from), *reinterpret_cast<const Plane*>(from + sizeof(Plane))};
+#endif
+    }
+};
+
+// Entries that stand `step` apart.
+struct Listed {
+    const Entry* entries;
+    std::size_t step;
+
+    template <std::size_t Group>
+    BBCODEC_INLINE Entry get() const {
+        return {entries[Group * step].sum, entries[Group * step].carry};
+    }
+};
+
+// Adds 2^(Level + 1) entries, the first of them number `Group`: to `low`, planes 0 to Level, and what is left over are
+// three planes of the next weight.
+template <std::size_t Level, std::size_t Group = 0, typename Entries>
+BBCODEC_INLINE void add_entries(const Entries& entries, Plane* low, Plane* over) {
     if constexpr (Level == 0) {
-        const Entry a = look_up<Group>(table, codes), b = look_up<Group + 1>(table, codes);
+        const Entry a = entries.template get<Group>(), b = entries.template get<Group + 1>();
         over[0] = add(low[0], a.sum, b.sum);
         over[1] = a.carry;
         over[2] = b.carry;
     } else {
         Plane six[6];
-        add_groups<Level - 1, Group>(table, codes, low, six);
-        add_groups<Level - 1, Group + (std::size_t{1} << Level)>(table, codes, low, six + 3);
+        add_entries<Level - 1, Group>(entries, low, six);
+        add_entries<Level - 1, Group + (std::size_t{1} << Level)>(entries, low, six + 3);
         for (std::size_t i = 0; i < 3; ++i) over[i] = add(low[Level], six[2 * i], six[2 * i + 1]);
     }
 }
 
-// A chunk of 2^(Level + 1) groups, for all outputs.
-template <std::size_t Level>
-void add_chunk(const Table& table, const std::uint8_t* codes, Plane* counters, std::size_t outputs, std::size_t planes) {
-    constexpr std::size_t kLow = Level + 1;
-    for (std::size_t o = 0; o < outputs; ++o, codes += std::size_t{2} << Level, counters += planes) {
-        Plane low[kLow], over[3];
+// Adds 2^(Level + 1) entries to planes 0 to Level; the three planes that are left over become one entry of the next weight.
+template <std::size_t Level, typename Entries>
+BBCODEC_INLINE Entry add_low(const Entries& entries, Plane* planes) {
+    Plane low[Level + 1], over[3];
 #pragma GCC unroll 8
-        for (std::size_t i = 0; i < kLow; ++i) low[i] = counters[i];
-        add_groups<Level, 0>(table, codes, low, over);
+    for (std::size_t i = 0; i <= Level; ++i) low[i] = planes[i];
+    add_entries<Level>(entries, low, over);
 #pragma GCC unroll 8
-        for (std::size_t i = 0; i < kLow; ++i) counters[i] = low[i];
-        const Plane twice = add(over[0], over[1], over[2]);
-        const Plane again = add(counters[kLow], over[0]);
-        Plane carry = add(counters[kLow + 1], twice, again);
-        for (std::size_t i = kLow + 2; i < planes; ++i) carry = add(counters[i], carry);
-    }
+    for (std::size_t i = 0; i <= Level; ++i) planes[i] = low[i];
+    const Plane carry = add(over[0], over[1], over[2]);
+    return {over[0], carry};
 }
+
+// Adds an entry that weighs as much as plane 0.
+BBCODEC_INLINE void add_entry(const Entry& entry, Plane* planes, std::size_t count) {
+    const Plane again = add(planes[0], entry.sum);
+    Plane carry = add(planes[1], entry.carry, again);
+    for (std::size_t i = 2; i < count; ++i) carry = add(planes[i], carry);
+}
+
+// The counters of all outputs.  What every chunk changes lies close together.
+struct Counters {
+    Plane (*low)[kLowPlanes];  // of each output
+    Plane* high;               // `planes` - kLowPlanes of each output
+    Entry* left;               // of each chunk that waits, of each output: weighs as much as the first plane of `high`
+    std::size_t outputs, planes;
+
+    // A chunk of 32 groups; what it leaves over waits at `slot`.
+    void add_whole(const Table& table, const std::uint8_t* codes, std::size_t slot) const {
+        Entry* const to = left + slot * outputs;
+        for (std::size_t o = 0; o < outputs; ++o, codes += kChunkGroups) {
+            const Entry entry = add_low<kLowPlanes - 1>(Chosen{table, codes}, low[o]);
+            to[o].sum = entry.sum;
+            to[o].carry = entry.carry;
+        }
+    }
+
+    // A shorter chunk, of 2^(Level + 1) groups.
+    template <std::size_t Level>
+    void add_short(const Table& table, const std::uint8_t* codes) const {
+        for (std::size_t o = 0; o < outputs; ++o, codes += std::size_t{2} << Level) {
+            Plane all[kMostPlanes];
+            for (std::size_t b = 0; b < planes; ++b) all[b] = *plane(o, b);
+            const Entry entry = add_low<Level>(Chosen{table, codes}, all);
+            add_entry(entry, all + Level + 1, planes - Level - 1);
+            for (std::size_t b = 0; b < planes; ++b) *plane(o, b) = all[b];
+        }
+    }
+
+    // Adds what was left over by `slots` chunks.
+    void settle(std::size_t slots) const {
+        for (std::size_t o = 0; o < outputs; ++o) {
+            Plane* const to = high + o * (planes - kLowPlanes);
+            if (slots == kMostLeft) {
+                const Entry entry = add_low<2>(Listed{left + o, outputs}, to);
+                add_entry(entry, to + 3, planes - kLowPlanes - 3);
+            } else {
+                for (std::size_t i = 0; i < slots; ++i) add_entry(left[i * outputs + o], to, planes - kLowPlanes);
+            }
+        }
+    }
+
+    void clear() const {
+        for (std::size_t o = 0; o < outputs; ++o)
+            for (std::size_t b = 0; b < planes; ++b) *plane(o, b) = Plane{};
+    }
+
+    Plane* plane(std::size_t o, std::size_t b) const {
+        return b < kLowPlanes ? &low[o][b] : high + o * (planes - kLowPlanes) + b - kLowPlanes;
+    }
+};
 
 // Rows r[0], r[stride], .. r[7 stride] of 8 fields of `Unit` bits (in every 8 Unit bits) become columns.
 template <std::size_t Unit>
@@ -152,7 +238,7 @@ struct Body {
     std::uint64_t* const masks;
     Table& table;
     Plane* const window;
-    Plane* const counters;
+    const Counters counters;
     std::uint8_t* const bytes;
     std::int32_t* const rows;
 
@@ -161,9 +247,15 @@ struct Body {
           height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
           depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
           masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
-          window(reinterpret_cast<Plane*>(&table + 1)), counters(window + kChunkGroups * kGroup),
-          bytes(reinterpret_cast<std::uint8_t*>(reinterpret_cast<std::uint64_t*>(counters) + sizes.counters)),
+          window(reinterpret_cast<Plane*>(&table + 1)), counters(counters_at(window + kChunkGroups * kGroup)),
+          bytes(reinterpret_cast<std::uint8_t*>(masks + sizes.masks + sizes.tables + sizes.counters)),
           rows(reinterpret_cast<std::int32_t*>(bytes + 8 * sizes.bytes)) {}
+
+    Counters counters_at(Plane* at) const {
+        Plane* const high = at + kLowPlanes * outputs;
+        Plane* const left = high + (planes - kLowPlanes) * outputs;
+        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Entry*>(left), outputs, planes};
+    }
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
     void pack(std::size_t start, std::size_t size) {
@@ -213,9 +305,9 @@ struct Body {
 
     // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
-        for (std::size_t i = 0; i < outputs * planes; ++i) counters[i] = Plane{};
+        counters.clear();
         const std::size_t all = weights.inputs();
-        std::size_t tap = 0, channel = 0;
+        std::size_t tap = 0, channel = 0, left = 0;
         for (std::size_t group = 0; group < weights.groups();) {
             const std::size_t size = chunk_groups(weights.groups(), group);
             const std::size_t first = kGroup * group, end = first + kGroup * size;
@@ -226,12 +318,11 @@ struct Body {
                 }
                 const std::size_t y = tap / kernel, x = tap % kernel;
                 const std::size_t from = at + sizes.reach + y * width + x - margin * (width + 1);
-                const std::size_t right = from % 64, left = 63 - right;
                 const std::uint64_t* plane = inputs + channel * sizes.line + from / 64;
                 const Plane inside = unaligned(mask_of_row(y) + at / 64) & unaligned(mask_of_column(x) + at / 64);
                 const std::size_t most = channels - channel < end - i ? channels - channel : end - i;
                 for (std::size_t c = 0; c < most; ++c, ++i, plane += sizes.line)
-                    window[i - first] = (unaligned(plane) >> right | unaligned(plane + 1) << 1 << left) & inside;
+                    window[i - first] = bits_from(plane, from % 64) & inside;
                 channel += most;
                 if (channel == channels) {
                     channel = 0;
@@ -241,14 +332,19 @@ struct Body {
             for (std::size_t g = 0; g < size; ++g) fill(table.entries[g], window + kGroup * g);
             const std::uint8_t* codes = weights.codes() + group * outputs;
             if (size == 32) {
-                add_chunk<4>(table, codes, counters, outputs, planes);
+                counters.add_whole(table, codes, left);
+                if (++left == kMostLeft) {
+                    counters.settle(left);
+                    left = 0;
+                }
             } else if (size == 16) {
-                add_chunk<3>(table, codes, counters, outputs, planes);
+                counters.add_short<3>(table, codes);
             } else {
-                add_chunk<2>(table, codes, counters, outputs, planes);
+                counters.add_short<2>(table, codes);
             }
             group += size;
         }
+        counters.settle(left);
     }
 
     static BBCODEC_INLINE void fill(Entry* entries, const Plane* x) {
@@ -281,7 +377,7 @@ struct Body {
                 if (least > 0 && least < top) {
                     const std::uint64_t rest = static_cast<std::uint64_t>(top - least);
                     for (std::size_t b = 0; b < planes; ++b)
-                        carry = majority(counters[o * planes + b], filled(-(rest >> b & 1)), carry);
+                        carry = majority(*counters.plane(o, b), filled(-(rest >> b & 1)), carry);
                 }
                 out[i] = carry ^ filled(-(params.flips[word] >> i & 1));
             }
@@ -325,7 +421,7 @@ struct Body {
         for (std::size_t i = 0; i < 8; ++i) {
             Plane v[8];
             for (std::size_t b = 0; b < 8; ++b)
-                v[b] = o + i < outputs && base + b < planes ? counters[(o + i) * planes + base + b] : Plane{};
+                v[b] = o + i < outputs && base + b < planes ? *counters.plane(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
         }
