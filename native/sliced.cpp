@@ -19,7 +19,7 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
     planes_ = kLeastPlanes;
     while (inputs() >> planes_ != 0) ++planes_;
     if (planes_ > kMostPlanes) return;
-    codes_.assign(groups_ * outputs, 0);
+    codes_.assign(groups_ / 2 * kPairCodes * outputs, 0);
     const std::size_t words = (channels + 63) / 64;
     for (std::size_t o = 0; o < outputs; ++o)
         for (std::size_t i = 0; i < inputs(); ++i) {
@@ -30,7 +30,9 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
             std::size_t start = group / kChunkGroups * kChunkGroups;
             while (group >= start + chunk_groups(groups_, start)) start += chunk_groups(groups_, start);
             const std::size_t size = chunk_groups(groups_, start);
-            codes_[start * outputs + o * size + group - start] |= static_cast<std::uint8_t>(bit << (i % kGroup + 4));
+            std::uint8_t* const code = &codes_[(start * outputs + o * size + group - start) / 2 * kPairCodes];
+            code[0] ^= static_cast<std::uint8_t>(bit << (4 + group % 2));
+            code[1 + group % 2] |= static_cast<std::uint8_t>(bit << (3 + i % kGroup));
         }
 }
 
@@ -50,7 +52,7 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
-    tables = kChunkGroups * (2 * kPatterns + kGroup) * lanes / 64;
+    tables = kChunkGroups * (12 + kGroup) * lanes / 64;
     counters = weights.outputs() * (weights.planes() + 2 * kMostLeft) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     bytes = 2 * lanes * wide / 8;

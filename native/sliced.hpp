@@ -20,8 +20,8 @@
 namespace bbcodec {
 
 constexpr std::size_t kGroup = 3;         // inputs per group
-constexpr std::size_t kPatterns = 8;      // of three weights
 constexpr std::size_t kChunkGroups = 32;  // at most; the last chunks of a convolution may have 16 and 8
+constexpr std::size_t kPairCodes = 3;      // bytes that say what an output looks up in the table of two groups
 constexpr std::size_t kLowPlanes = 5;      // of a counter: those that a chunk of 32 groups adds to
 constexpr std::size_t kMostLeft = 8;      // chunks whose uppermost planes may wait to be added
 constexpr std::size_t kLeastPlanes = 10;  // so many are added to where 8 chunks have waited
@@ -39,7 +39,8 @@ public:
     std::size_t inputs() const { return kernel_ * kernel_ * channels_; }
     std::size_t groups() const { return groups_; }  // a multiple of 8; those that are too many count nothing
     std::size_t planes() const { return planes_; }  // of a counter
-    // Chunk by chunk, output by output, 16 times the pattern of each group (a table's entries are 32, 64 or 128 bytes).
+    // Chunk by chunk, output by output, pair of groups by pair: 16 * (odd in the first + 2 * odd in the second) and 8 *
+    // pattern of each, where odd says that a pattern has one or three ones.
     const std::uint8_t* codes() const { return codes_.data(); }
     // Whether this is the faster way for maps of this shape on vectors of so many bits.
     bool pays(const MapShape& shape, std::size_t lanes) const;

@@ -11,12 +11,19 @@ typedef std::uint64_t Plane __attribute__((vector_size(BBCODEC_SLICED_BYTES), ma
 constexpr std::size_t kLanes = 8 * sizeof(Plane);
 constexpr std::size_t kRuns = kLanes / 64;  // words of a plane
 
-// Mismatches of the three inputs of a group with one pattern of weights: sum + 2 * carry.
-struct Entry {
-    Plane sum, carry;
+// Two counts of two bits each: sums + 2 * carries.
+struct Pair {
+    Plane sums[2], carries[2];
+};
+
+// Mismatches of the inputs of two groups, a and b, with every pattern of weights.  The sum of a group depends on the
+// number of its ones alone (even or odd), so that one look-up can serve both.
+struct PairTable {
+    Plane sums[4][2];     // [odd in a + 2 * odd in b][group]
+    Plane carries[2][8];  // [group][pattern]
 };
 struct Table {
-    Entry entries[kChunkGroups][kPatterns];
+    PairTable pairs[kChunkGroups / 2];
 };
 
 BBCODEC_INLINE Plane filled(std::uint64_t word) { return Plane{} + word; }
@@ -72,118 +79,134 @@ BBCODEC_INLINE Plane add(Plane& total, Plane b) {
     return carry;
 }
 
-// The entries that an output has in a table.
+// The counts that an output has in a table.
 struct Chosen {
     const Table& table;
     const std::uint8_t* codes;
 
-    template <std::size_t Group>
-    BBCODEC_INLINE Entry get() const {
-        const std::size_t code = codes[Group];
+    template <std::size_t Number>
+    BBCODEC_INLINE Pair pair() const {
+        constexpr std::size_t kSums = Number * sizeof(PairTable);
+        constexpr std::size_t kCarries = kSums + sizeof(PairTable::sums);
+        const std::uint8_t* const code = codes + kPairCodes * Number;
+        Pair out;
+        out.sums[0] = plane<kSums>(code[0]);
+        out.sums[1] = plane<kSums + sizeof(Plane)>(code[0]);
+        out.carries[0] = plane<kCarries>(code[1]);
+        out.carries[1] = plane<kCarries + 8 * sizeof(Plane)>(code[2]);
+        return out;
+    }
+
+    template <std::size_t At>
+    BBCODEC_INLINE Plane plane(std::size_t code) const {
+        // Codes count eighths of a plane.
 #if BBCODEC_SLICED_BYTES == 64
-        // Loads with the whole address in them: compilers make an instruction more of the address, or load twice.
-        Entry entry;
-        constexpr std::size_t at = Group * kPatterns * sizeof(Entry);
-        asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.sum) : "r"(&table), "r"(code), "i"(at), "m"(table));
-        asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(entry.carry) : "r"(&table), "r"(code), "i"(at + sizeof(Plane)), "m"(table));
-        return entry;
+        // A load with the whole address in it: compilers make an instruction more of the address, or load twice.
+        Plane out;
+        asm("vmovdqa64 %c3(%1,%2,8), %0" : "=v"(out) : "r"(&table), "r"(code), "i"(At), "m"(table));
+        return out;
 #else
-        constexpr std::size_t kBytesPerCode = sizeof(Entry) / 16;
-        const char* from = reinterpret_cast<const char*>(&table) + code * kBytesPerCode;
-        asm("" : "+r"(from));  // else compilers keep the address of every group, in more registers than there are
-        from += Group * kPatterns * sizeof(Entry);
-        return {*reinterpret_cast<const Plane*>(from), *reinterpret_cast<const Plane*>(from + sizeof(Plane))};
+        const char* from = reinterpret_cast<const char*>(&table) + code * (sizeof(Plane) / 8);
+        asm("" : "+r"(from));  // else compilers keep the address of every pair, in more registers than there are
+        return *reinterpret_cast<const Plane*>(from + At);
 #endif
     }
 };
 
-// Entries that stand `step` apart.
-struct Listed {
-    const Entry* entries;
+// Counts of one output that wait to be added (as written by Counters), `step` apart.
+struct Waiting {
+    const Plane (*entries)[2];  // sum and carry
     std::size_t step;
 
-    template <std::size_t Group>
-    BBCODEC_INLINE Entry get() const {
-        return {entries[Group * step].sum, entries[Group * step].carry};
+    template <std::size_t Number>
+    BBCODEC_INLINE Pair pair() const {
+        const Plane* const a = entries[2 * Number * step];
+        const Plane* const b = entries[(2 * Number + 1) * step];
+        return {{a[0], b[0]}, {a[1], b[1]}};
     }
 };
 
-// Adds 2^(Level + 1) entries, the first of them number `Group`: to `low`, planes 0 to Level, and what is left over are
+// Adds 2^Level pairs of counts, the first of them number `First`: to `low`, planes 0 to Level, and what is left over are
 // three planes of the next weight.
-template <std::size_t Level, std::size_t Group = 0, typename Entries>
-BBCODEC_INLINE void add_entries(const Entries& entries, Plane* low, Plane* over) {
+template <std::size_t Level, std::size_t First = 0, typename Counts>
+BBCODEC_INLINE void add_pairs(const Counts& counts, Plane* low, Plane* over) {
     if constexpr (Level == 0) {
-        const Entry a = entries.template get<Group>(), b = entries.template get<Group + 1>();
-        over[0] = add(low[0], a.sum, b.sum);
-        over[1] = a.carry;
-        over[2] = b.carry;
+        const Pair pair = counts.template pair<First>();
+        over[0] = add(low[0], pair.sums[0], pair.sums[1]);
+        over[1] = pair.carries[0];
+        over[2] = pair.carries[1];
     } else {
         Plane six[6];
-        add_entries<Level - 1, Group>(entries, low, six);
-        add_entries<Level - 1, Group + (std::size_t{1} << Level)>(entries, low, six + 3);
+        add_pairs<Level - 1, First>(counts, low, six);
+        add_pairs<Level - 1, First + (std::size_t{1} << (Level - 1))>(counts, low, six + 3);
         for (std::size_t i = 0; i < 3; ++i) over[i] = add(low[Level], six[2 * i], six[2 * i + 1]);
     }
 }
 
-// Adds 2^(Level + 1) entries to planes 0 to Level; the three planes that are left over become one entry of the next weight.
-template <std::size_t Level, typename Entries>
-BBCODEC_INLINE Entry add_low(const Entries& entries, Plane* planes) {
+// Adds 2^Level pairs to planes 0 to Level; what is left over is a count of the next weight.
+template <std::size_t Level, typename Counts>
+BBCODEC_INLINE void add_low(const Counts& counts, Plane* planes, Plane* left) {
     Plane low[Level + 1], over[3];
 #pragma GCC unroll 8
     for (std::size_t i = 0; i <= Level; ++i) low[i] = planes[i];
-    add_entries<Level>(entries, low, over);
+    add_pairs<Level>(counts, low, over);
 #pragma GCC unroll 8
     for (std::size_t i = 0; i <= Level; ++i) planes[i] = low[i];
-    const Plane carry = add(over[0], over[1], over[2]);
-    return {over[0], carry};
+    left[1] = add(over[0], over[1], over[2]);
+    left[0] = over[0];
 }
 
-// Adds an entry that weighs as much as plane 0.
-BBCODEC_INLINE void add_entry(const Entry& entry, Plane* planes, std::size_t count) {
-    const Plane again = add(planes[0], entry.sum);
-    Plane carry = add(planes[1], entry.carry, again);
+// Adds a count that weighs as much as plane 0.
+BBCODEC_INLINE void add_count(const Plane* entry, Plane* planes, std::size_t count) {
+    const Plane again = add(planes[0], entry[0]);
+    Plane carry = add(planes[1], entry[1], again);
     for (std::size_t i = 2; i < count; ++i) carry = add(planes[i], carry);
+}
+
+// Adds 2^(Level + 1) counts.
+template <std::size_t Level>
+BBCODEC_INLINE void add_waiting(const Plane (*entries)[2], std::size_t step, Plane* planes, std::size_t count) {
+    Plane left[2];
+    add_low<Level>(Waiting{entries, step}, planes, left);
+    add_count(left, planes + Level + 1, count - Level - 1);
 }
 
 // The counters of all outputs.  What every chunk changes lies close together.
 struct Counters {
     Plane (*low)[kLowPlanes];  // of each output
     Plane* high;               // `planes` - kLowPlanes of each output
-    Entry* left;               // of each chunk that waits, of each output: weighs as much as the first plane of `high`
+    Plane (*waiting)[2];       // of each chunk that waits, of each output: weighs as much as the first plane of `high`
     std::size_t outputs, planes;
 
     // A chunk of 32 groups; what it leaves over waits at `slot`.
     void add_whole(const Table& table, const std::uint8_t* codes, std::size_t slot) const {
-        Entry* const to = left + slot * outputs;
-        for (std::size_t o = 0; o < outputs; ++o, codes += kChunkGroups) {
-            const Entry entry = add_low<kLowPlanes - 1>(Chosen{table, codes}, low[o]);
-            to[o].sum = entry.sum;
-            to[o].carry = entry.carry;
-        }
+        Plane(*const to)[2] = waiting + slot * outputs;
+        for (std::size_t o = 0; o < outputs; ++o, codes += kPairCodes * kChunkGroups / 2)
+            add_low<kLowPlanes - 1>(Chosen{table, codes}, low[o], to[o]);
     }
 
-    // A shorter chunk, of 2^(Level + 1) groups.
+    // A shorter chunk, of 2^Level pairs of groups.
     template <std::size_t Level>
     void add_short(const Table& table, const std::uint8_t* codes) const {
-        for (std::size_t o = 0; o < outputs; ++o, codes += std::size_t{2} << Level) {
-            Plane all[kMostPlanes];
+        for (std::size_t o = 0; o < outputs; ++o, codes += kPairCodes << Level) {
+            Plane all[kMostPlanes], left[2];
             for (std::size_t b = 0; b < planes; ++b) all[b] = *plane(o, b);
-            const Entry entry = add_low<Level>(Chosen{table, codes}, all);
-            add_entry(entry, all + Level + 1, planes - Level - 1);
+            add_low<Level>(Chosen{table, codes}, all, left);
+            add_count(left, all + Level + 1, planes - Level - 1);
             for (std::size_t b = 0; b < planes; ++b) *plane(o, b) = all[b];
         }
     }
 
     // Adds what was left over by `slots` chunks.
     void settle(std::size_t slots) const {
+        const std::size_t count = planes - kLowPlanes;
         for (std::size_t o = 0; o < outputs; ++o) {
-            Plane* const to = high + o * (planes - kLowPlanes);
-            if (slots == kMostLeft) {
-                const Entry entry = add_low<2>(Listed{left + o, outputs}, to);
-                add_entry(entry, to + 3, planes - kLowPlanes - 3);
-            } else {
-                for (std::size_t i = 0; i < slots; ++i) add_entry(left[i * outputs + o], to, planes - kLowPlanes);
-            }
+            Plane* const to = high + o * count;
+            Plane(*from)[2] = waiting + o;
+            if ((slots & 8) != 0) add_waiting<2>(from, outputs, to, count);
+            if ((slots & 4) != 0) add_waiting<1>(from, outputs, to, count), from += 4 * outputs;
+            if ((slots & 2) != 0) add_waiting<0>(from, outputs, to, count), from += 2 * outputs;
+            if ((slots & 1) != 0) add_count(*from, to, count);
         }
     }
 
@@ -253,8 +276,8 @@ struct Body {
 
     Counters counters_at(Plane* at) const {
         Plane* const high = at + kLowPlanes * outputs;
-        Plane* const left = high + (planes - kLowPlanes) * outputs;
-        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Entry*>(left), outputs, planes};
+        Plane* const waiting = high + (planes - kLowPlanes) * outputs;
+        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Plane(*)[2]>(waiting), outputs, planes};
     }
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
@@ -329,8 +352,8 @@ struct Body {
                     ++tap;
                 }
             }
-            for (std::size_t g = 0; g < size; ++g) fill(table.entries[g], window + kGroup * g);
-            const std::uint8_t* codes = weights.codes() + group * outputs;
+            for (std::size_t g = 0; g < size; g += 2) fill(table.pairs[g / 2], window + kGroup * g);
+            const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
             if (size == 32) {
                 counters.add_whole(table, codes, left);
                 if (++left == kMostLeft) {
@@ -347,16 +370,19 @@ struct Body {
         counters.settle(left);
     }
 
-    static BBCODEC_INLINE void fill(Entry* entries, const Plane* x) {
-        const Plane sum = x[0] ^ x[1] ^ x[2];
-        // A pattern and its complement count 3 together: both planes of one are the other's, inverted.
-        for (std::size_t pattern = 0; pattern < 4; ++pattern) {
-            const Plane a = pattern & 1 ? ~x[0] : x[0], b = pattern & 2 ? ~x[1] : x[1];
-            const bool odd = pattern == 1 || pattern == 2;
-            const Plane carry = majority(a, b, x[2]);
-            entries[pattern] = {odd ? ~sum : sum, carry};
-            entries[7 - pattern] = {odd ? sum : ~sum, ~carry};
+    static BBCODEC_INLINE void fill(PairTable& pair, const Plane* x) {
+        const Plane sums[2] = {x[0] ^ x[1] ^ x[2], x[3] ^ x[4] ^ x[5]};
+        for (std::size_t odd = 0; odd < 4; ++odd) {
+            pair.sums[odd][0] = odd & 1 ? ~sums[0] : sums[0];
+            pair.sums[odd][1] = odd & 2 ? ~sums[1] : sums[1];
         }
+        for (std::size_t group = 0; group < 2; ++group, x += kGroup)
+            // A pattern and its complement count 3 together: the carry of one is that of the other, inverted.
+            for (std::size_t pattern = 0; pattern < 4; ++pattern) {
+                const Plane carry = majority(pattern & 1 ? ~x[0] : x[0], pattern & 2 ? ~x[1] : x[1], x[2]);
+                pair.carries[group][pattern] = carry;
+                pair.carries[group][7 - pattern] = ~carry;
+            }
     }
 
     // Signs of `most` pixels, the first of them `first`.
