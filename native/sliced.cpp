@@ -55,9 +55,10 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     tables = kChunkGroups * (12 + kGroup) * lanes / 64;
     counters = weights.outputs() * (weights.planes() + 2 * kMostLeft) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
-    bytes = 2 * lanes * wide / 8;
+    limits = weights.outputs() * (weights.planes() + 1);
+    bytes = 2 * (lanes + kLineWords) * wide / 8;
     rows = kRowPixels * wide / 2;
-    for (std::size_t* size : {&inputs, &masks, &counters, &bytes, &rows}) *size = round_up(*size, kLineWords);
+    for (std::size_t* size : {&inputs, &masks, &counters, &limits, &bytes, &rows}) *size = round_up(*size, kLineWords);
 }
 
 }  // namespace bbcodec

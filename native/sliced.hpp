@@ -60,7 +60,7 @@ constexpr std::size_t chunk_groups(std::size_t groups, std::size_t group) {
 // A *segment* is a run of pixels whose input planes are made at once; with them those within `reach` on both sides.
 struct SlicedSizes {
     SlicedSizes(const SlicedWeights& weights, const MapShape& shape, std::size_t lanes);
-    std::size_t total() const { return inputs + masks + tables + counters + bytes + rows; }
+    std::size_t total() const { return inputs + masks + tables + counters + limits + bytes + rows; }
 
     std::size_t segment;  // pixels
     std::size_t reach;    // pixels, a multiple of 64
@@ -69,6 +69,7 @@ struct SlicedSizes {
     std::size_t masks;    // per row and column of taps: which pixels of the segment have it inside of the map
     std::size_t tables;   // of a chunk, and its inputs
     std::size_t counters;
+    std::size_t limits;   // of the signs
     std::size_t bytes;    // counts of a vector of pixels, low bytes and high bytes
     std::size_t rows;     // accumulators of a few pixels
 };

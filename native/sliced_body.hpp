@@ -10,6 +10,11 @@ namespace {
 typedef std::uint64_t Plane __attribute__((vector_size(BBCODEC_SLICED_BYTES), may_alias));
 constexpr std::size_t kLanes = 8 * sizeof(Plane);
 constexpr std::size_t kRuns = kLanes / 64;  // words of a plane
+// Words of a pixel each, and a cache line more: else all of a pixel's words would meet in one place of the cache.
+constexpr std::size_t kByteLine = kLanes + 8;
+
+// Of 8 outputs.
+typedef std::int32_t Numbers __attribute__((vector_size(32)));
 
 // Two counts of two bits each: sums + 2 * carries.
 struct Pair {
@@ -262,7 +267,8 @@ struct Body {
     Table& table;
     Plane* const window;
     const Counters counters;
-    std::uint8_t* const bytes;
+    std::uint64_t* const limits;
+    std::uint64_t* const bytes;
     std::int32_t* const rows;
 
     explicit Body(const SlicedJob& j)
@@ -271,8 +277,8 @@ struct Body {
           depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
           masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
           window(reinterpret_cast<Plane*>(&table + 1)), counters(counters_at(window + kChunkGroups * kGroup)),
-          bytes(reinterpret_cast<std::uint8_t*>(masks + sizes.masks + sizes.tables + sizes.counters)),
-          rows(reinterpret_cast<std::int32_t*>(bytes + 8 * sizes.bytes)) {}
+          limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
+          rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
 
     Counters counters_at(Plane* at) const {
         Plane* const high = at + kLowPlanes * outputs;
@@ -385,82 +391,105 @@ struct Body {
             }
     }
 
+    // total - 2 count < limit where count >= least, that is where count + (2^planes - least) has a carry.
+    // For each output the bits of that number as words, and in the end a word for what no carry means.
+    void make_limits() {
+        const ThresholdParams params = job.epilogue->threshold->params();
+        const std::int64_t total = static_cast<std::int64_t>(weights.inputs()), top = std::int64_t{1} << planes;
+        for (std::size_t o = 0; o < outputs; ++o) {
+            std::uint64_t* const to = limits + o * (planes + 1);
+            const std::int64_t least = ((total - params.limits[o]) >> 1) + 1;
+            const bool sometimes = 0 < least && least < top;
+            const std::uint64_t rest = sometimes ? static_cast<std::uint64_t>(top - least) : 0;
+            for (std::size_t b = 0; b < planes; ++b) to[b] = -(rest >> b & 1);
+            to[planes] = -((params.flips[o / 64] >> (o % 64) & 1) ^ (least <= 0));
+        }
+    }
+
     // Signs of `most` pixels, the first of them `first`.
     void signs(std::size_t first, std::size_t most) {
-        const ThresholdParams params = job.epilogue->threshold->params();
-        const std::int64_t total = static_cast<std::int64_t>(weights.inputs());
-        const std::int64_t top = std::int64_t{1} << planes;
-        for (std::size_t word = 0; word < params.words; ++word) {
+        const std::size_t words = (outputs + 63) / 64;
+        for (std::size_t word = 0; word < words; ++word) {
             Plane out[64];
             for (std::size_t i = 0; i < 64; ++i) {
                 const std::size_t o = 64 * word + i;
-                out[i] = Plane{};
-                if (o >= outputs) continue;
-                // total - 2 count < limit where count >= least: where count + (top - least) has a carry.
-                const std::int64_t least = ((total - params.limits[o]) >> 1) + 1;
                 Plane carry = Plane{};
-                if (least <= 0) carry = ~carry;
-                if (least > 0 && least < top) {
-                    const std::uint64_t rest = static_cast<std::uint64_t>(top - least);
-                    for (std::size_t b = 0; b < planes; ++b)
-                        carry = majority(*counters.plane(o, b), filled(-(rest >> b & 1)), carry);
+                if (o < outputs) {
+                    const std::uint64_t* const bits = limits + o * (planes + 1);
+#pragma GCC unroll 8
+                    for (std::size_t b = 0; b < kLowPlanes; ++b) carry = majority(counters.low[o][b], filled(bits[b]), carry);
+                    const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
+                    for (std::size_t b = kLowPlanes; b < planes; ++b) carry = majority(high[b], filled(bits[b]), carry);
+                    carry ^= filled(bits[planes]);
                 }
-                out[i] = carry ^ filled(-(params.flips[word] >> i & 1));
+                out[i] = carry;
             }
             turn_64(out);
             const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(out);
-            std::uint64_t* to = job.epilogue->bits + first * params.words + word;
+            std::uint64_t* to = job.epilogue->bits + first * words + word;
             for (std::size_t run = 0, p = 0; run < kRuns; ++run)
-                for (std::size_t i = 0; i < 64 && p < most; ++i, ++p) to[p * params.words] = from[i * kRuns + run];
+                for (std::size_t i = 0; i < 64 && p < most; ++i, ++p) to[p * words] = from[i * kRuns + run];
         }
     }
 
     // Accumulators of `most` pixels, the first of them `first`.
     void numbers(std::size_t first, std::size_t most) {
-        const std::size_t wide = (outputs + 63) / 64 * 64;
-        const std::size_t parts = planes > 8 ? 2 : 1;
+        const std::size_t parts = planes > 8 ? 2 : 1, blocks = (outputs + 7) / 8;
         for (std::size_t part = 0; part < parts; ++part)
-            for (std::size_t o = 0; o < outputs; o += 8) spread(o, 8 * part, bytes + part * kLanes * wide, wide);
+            for (std::size_t block = 0; block < blocks; ++block)
+                spread(8 * block, 8 * part, bytes + (parts * block + part) * kByteLine);
         const std::int32_t total = static_cast<std::int32_t>(weights.inputs());
-        const bool raw = job.epilogue->acc != nullptr;
+        const bool direct = job.epilogue->acc != nullptr && outputs % 8 == 0;
+        const std::size_t stride = direct ? outputs : (outputs + 63) / 64 * 64;
         for (std::size_t start = 0; start < most; start += kRowPixels) {
             const std::size_t many = most - start < kRowPixels ? most - start : kRowPixels;
-            std::int32_t* const to = raw ? job.epilogue->acc + (first + start) * outputs : rows;
-            const std::size_t stride = raw ? outputs : wide;
+            std::int32_t* const to = direct ? job.epilogue->acc + (first + start) * outputs : rows;
             for (std::size_t p = 0; p < many; ++p) {
-                const std::uint8_t* low = bytes + (start + p) * wide;
-                const std::uint8_t* high = low + kLanes * wide;
+                const std::uint64_t* from = bytes + start + p;
                 std::int32_t* acc = to + p * stride;
-                if (parts == 1) {
-                    for (std::size_t o = 0; o < outputs; ++o) acc[o] = total - 2 * low[o];
-                } else {
-                    for (std::size_t o = 0; o < outputs; ++o) acc[o] = total - 2 * (low[o] | high[o] << 8);
+                for (std::size_t block = 0; block < blocks; ++block, from += parts * kByteLine, acc += 8) {
+                    Numbers count = widened(from[0]);
+                    if (parts == 2) count |= widened(from[kByteLine]) << 8;
+                    count = total - 2 * count;
+                    __builtin_memcpy(acc, &count, sizeof count);
                 }
             }
-            if (!raw) finish(*job.table, *job.epilogue, rows, wide, outputs, first + start, many);
+            if (!direct) finish(*job.table, *job.epilogue, rows, stride, outputs, first + start, many);
         }
     }
 
-    // Planes `base` to `base` + 7 of 8 outputs as a byte of each pixel and output, in rows of `wide` outputs.
-    void spread(std::size_t o, std::size_t base, std::uint8_t* to, std::size_t wide) {
+    static BBCODEC_INLINE Numbers widened(std::uint64_t word) {
+#if BBCODEC_SLICED_BYTES > 16
+        return (Numbers)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(word)));
+#else
+        Numbers numbers_of;
+        for (std::size_t i = 0; i < 8; ++i) numbers_of[i] = static_cast<std::int32_t>(word >> (8 * i) & 0xff);
+        return numbers_of;
+#endif
+    }
+
+    // Planes `base` to `base` + 7 of 8 outputs as a byte of each: a word for each pixel.
+    void spread(std::size_t o, std::size_t base, std::uint64_t* to) {
         Plane fields[8][8];  // [pixel % 8][output]: bytes of the pixels, each 8 behind the other
         for (std::size_t i = 0; i < 8; ++i) {
             Plane v[8];
+#pragma GCC unroll 8
             for (std::size_t b = 0; b < 8; ++b)
                 v[b] = o + i < outputs && base + b < planes ? *counters.plane(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
+#pragma GCC unroll 8
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
         }
         for (std::size_t p = 0; p < 8; ++p) {
             turn_8<8>(fields[p], 1);
             const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(fields[p]);
             for (std::size_t run = 0; run < kRuns; ++run)
-                for (std::size_t i = 0; i < 8; ++i)
-                    __builtin_memcpy(to + (64 * run + 8 * i + p) * wide + o, from + i * kRuns + run, 8);
+                for (std::size_t i = 0; i < 8; ++i) to[64 * run + 8 * i + p] = from[i * kRuns + run];
         }
     }
 
     void run() {
+        if (job.epilogue->bits != nullptr) make_limits();
         for (std::size_t start = 0; start < pixels; start += sizes.segment) {
             const std::size_t size = pixels - start < sizes.segment ? pixels - start : sizes.segment;
             pack(start, size);
