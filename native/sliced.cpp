@@ -52,13 +52,13 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
-    tables = kChunkGroups * (12 + kGroup) * lanes / 64;
-    counters = weights.outputs() * (weights.planes() + 2 * kMostLeft) * lanes / 64;
+    tables = kChunkGroups / 2 * 24 * lanes / 64;
+    counters = weights.outputs() * (weights.planes() + 2 * kMostWaiting) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     limits = weights.outputs() * (weights.planes() + 1);
     bytes = 2 * (lanes + kLineWords) * wide / 8;
     rows = kRowPixels * wide / 2;
-    for (std::size_t* size : {&inputs, &masks, &counters, &limits, &bytes, &rows}) *size = round_up(*size, kLineWords);
+    for (std::size_t* size : {&inputs, &masks, &tables, &counters, &limits, &bytes, &rows}) *size = round_up(*size, kLineWords);
 }
 
 }  // namespace bbcodec

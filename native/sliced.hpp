@@ -23,7 +23,7 @@ constexpr std::size_t kGroup = 3;         // inputs per group
 constexpr std::size_t kChunkGroups = 32;  // at most; the last chunks of a convolution may have 16 and 8
 constexpr std::size_t kPairCodes = 3;      // bytes that say what an output looks up in the table of two groups
 constexpr std::size_t kLowPlanes = 5;      // of a counter: those that a chunk of 32 groups adds to
-constexpr std::size_t kMostLeft = 8;      // chunks whose uppermost planes may wait to be added
+constexpr std::size_t kMostWaiting = 8;   // chunks whose uppermost planes may wait to be added
 constexpr std::size_t kLeastPlanes = 10;  // so many are added to where 8 chunks have waited
 constexpr std::size_t kMostPlanes = 16;   // counts have at most two bytes
 
@@ -67,7 +67,7 @@ struct SlicedSizes {
     std::size_t line;     // words of one channel's plane of a segment, with some to spare behind
     std::size_t inputs;   // planes of all channels
     std::size_t masks;    // per row and column of taps: which pixels of the segment have it inside of the map
-    std::size_t tables;   // of a chunk, and its inputs
+    std::size_t tables;   // of a chunk
     std::size_t counters;
     std::size_t limits;   // of the signs
     std::size_t bytes;    // counts of a vector of pixels, low bytes and high bytes

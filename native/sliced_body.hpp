@@ -265,7 +265,6 @@ struct Body {
     std::uint64_t* const inputs;
     std::uint64_t* const masks;
     Table& table;
-    Plane* const window;
     const Counters counters;
     std::uint64_t* const limits;
     std::uint64_t* const bytes;
@@ -276,7 +275,7 @@ struct Body {
           height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
           depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
           masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
-          window(reinterpret_cast<Plane*>(&table + 1)), counters(counters_at(window + kChunkGroups * kGroup)),
+          counters(counters_at(reinterpret_cast<Plane*>(&table + 1))),
           limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
           rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
 
@@ -332,39 +331,61 @@ struct Body {
         }
     }
 
+    // The input planes of kLanes pixels, one after the other: channels of the first tap, of the second ..., then zeros.
+    struct Windows {
+        const Body& body;
+        const std::size_t at;  // pixels into the segment
+        std::size_t tap = 0, channel = 0;
+        const std::uint64_t* from = nullptr;
+        std::size_t offset = 0;
+        Plane inside = {};
+
+        Windows(const Body& b, std::size_t first) : body(b), at(first) { start(); }
+
+        void start() {
+            const std::size_t y = tap / body.kernel, x = tap % body.kernel;
+            const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
+            from = body.inputs + bit / 64;
+            offset = bit % 64;
+            inside = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+        }
+
+        BBCODEC_INLINE Plane next() {
+            const Plane out = bits_from(from, offset) & inside;
+            from += body.sizes.line;
+            if (++channel == body.channels) {
+                channel = 0;
+                if (++tap < body.kernel * body.kernel) {
+                    start();
+                } else {
+                    // Whatever is read from here on counts for nothing.
+                    from = body.inputs;
+                    inside = Plane{};
+                }
+            }
+            return out;
+        }
+    };
+
     // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
         counters.clear();
-        const std::size_t all = weights.inputs();
-        std::size_t tap = 0, channel = 0, left = 0;
+        std::size_t waiting = 0;
+        Windows windows(*this, at);
         for (std::size_t group = 0; group < weights.groups();) {
             const std::size_t size = chunk_groups(weights.groups(), group);
-            const std::size_t first = kGroup * group, end = first + kGroup * size;
-            for (std::size_t i = first; i < end;) {
-                if (i >= all) {
-                    window[i++ - first] = Plane{};
-                    continue;
-                }
-                const std::size_t y = tap / kernel, x = tap % kernel;
-                const std::size_t from = at + sizes.reach + y * width + x - margin * (width + 1);
-                const std::uint64_t* plane = inputs + channel * sizes.line + from / 64;
-                const Plane inside = unaligned(mask_of_row(y) + at / 64) & unaligned(mask_of_column(x) + at / 64);
-                const std::size_t most = channels - channel < end - i ? channels - channel : end - i;
-                for (std::size_t c = 0; c < most; ++c, ++i, plane += sizes.line)
-                    window[i - first] = bits_from(plane, from % 64) & inside;
-                channel += most;
-                if (channel == channels) {
-                    channel = 0;
-                    ++tap;
-                }
+            for (std::size_t pair = 0; pair < size / 2; ++pair) {
+                Plane x[2 * kGroup];
+#pragma GCC unroll 6
+                for (std::size_t i = 0; i < 2 * kGroup; ++i) x[i] = windows.next();
+                fill(table.pairs[pair], x);
             }
-            for (std::size_t g = 0; g < size; g += 2) fill(table.pairs[g / 2], window + kGroup * g);
             const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
             if (size == 32) {
-                counters.add_whole(table, codes, left);
-                if (++left == kMostLeft) {
-                    counters.settle(left);
-                    left = 0;
+                counters.add_whole(table, codes, waiting);
+                if (++waiting == kMostWaiting) {
+                    counters.settle(waiting);
+                    waiting = 0;
                 }
             } else if (size == 16) {
                 counters.add_short<3>(table, codes);
@@ -373,19 +394,23 @@ struct Body {
             }
             group += size;
         }
-        counters.settle(left);
+        counters.settle(waiting);
     }
 
     static BBCODEC_INLINE void fill(PairTable& pair, const Plane* x) {
         const Plane sums[2] = {x[0] ^ x[1] ^ x[2], x[3] ^ x[4] ^ x[5]};
+#pragma GCC unroll 4
         for (std::size_t odd = 0; odd < 4; ++odd) {
             pair.sums[odd][0] = odd & 1 ? ~sums[0] : sums[0];
             pair.sums[odd][1] = odd & 2 ? ~sums[1] : sums[1];
         }
-        for (std::size_t group = 0; group < 2; ++group, x += kGroup)
+#pragma GCC unroll 2
+        for (std::size_t group = 0; group < 2; ++group)
             // A pattern and its complement count 3 together: the carry of one is that of the other, inverted.
+#pragma GCC unroll 4
             for (std::size_t pattern = 0; pattern < 4; ++pattern) {
-                const Plane carry = majority(pattern & 1 ? ~x[0] : x[0], pattern & 2 ? ~x[1] : x[1], x[2]);
+                const Plane a = x[kGroup * group], b = x[kGroup * group + 1], c = x[kGroup * group + 2];
+                const Plane carry = majority(pattern & 1 ? ~a : a, pattern & 2 ? ~b : b, c);
                 pair.carries[group][pattern] = carry;
                 pair.carries[group][7 - pattern] = ~carry;
             }
