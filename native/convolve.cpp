@@ -120,7 +120,7 @@ BitConv::BitConv(const std::uint64_t* weights, std::size_t outputs, std::size_t 
 
 void BitConv::run(const std::uint64_t* x, const MapShape& shape, const Epilogue& epilogue) const {
     const Kernels& best = kernels();
-    if (sliced_.pays(shape, best.lanes)) {
+    if (sliced_.pays(shape, best)) {
         const SlicedSizes sizes(sliced_, shape, best.lanes);
         best.sliced({x, &shape, &sliced_, &sizes, &epilogue, &best, aligned_scratch(sizes.total())});
         return;

@@ -8,7 +8,10 @@ const Kernels& kernels() {
 #if BBCODEC_X86
     static const Kernels avx512 = [] {
         Kernels table = kAvx512Kernels;
-        if (!has_popcount()) table.bit_tile = kAvx2Kernels.bit_tile;
+        if (!has_popcount()) {
+            table.bit_tile = kAvx2Kernels.bit_tile;
+            table.sliced_gain = 4;
+        }
         if (!has_vnni()) table.int_tile = kAvx2Kernels.int_tile;
         return table;
     }();

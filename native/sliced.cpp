@@ -2,6 +2,8 @@
 #include "sliced.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <stdexcept>
 
 namespace bbcodec {
 namespace {
@@ -10,6 +12,13 @@ constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (va
 
 constexpr std::size_t kLineWords = 8;       // words of a cache line
 constexpr std::size_t kSegmentPixels = 4096;  // enough for few pixels to be packed twice, and little enough for a cache
+
+enum class Slices { automatic, always, never };
+
+std::atomic<Slices>& slices() {
+    static std::atomic<Slices> wish{Slices::automatic};
+    return wish;
+}
 
 }  // namespace
 
@@ -36,10 +45,22 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
         }
 }
 
-bool SlicedWeights::pays(const MapShape& shape, std::size_t lanes) const {
+bool SlicedWeights::pays(const MapShape& shape, const Kernels& table) const {
     if (planes_ > kMostPlanes || shape.pixels() == 0) return false;
-    (void)lanes;
-    return true;
+    const Slices wish = slices().load(std::memory_order_relaxed);
+    if (wish != Slices::automatic) return wish == Slices::always;
+    // Vectors are computed whole. Tables cost about as much as some more outputs, reading the counters as more inputs.
+    constexpr double kTables = 16, kCounters = 64;
+    const double all = static_cast<double>(round_up(shape.pixels(), table.lanes)) * (static_cast<double>(outputs_) + kTables) *
+                       (static_cast<double>(inputs()) + kCounters);
+    const double asked = static_cast<double>(shape.pixels()) * static_cast<double>(outputs_) * static_cast<double>(inputs());
+    return all <= table.sliced_gain * asked;
+}
+
+void set_slices(const std::string& name) {
+    if (name != "automatic" && name != "always" && name != "never")
+        throw std::invalid_argument("'automatic', 'always' or 'never' expected");
+    slices() = name == "automatic" ? Slices::automatic : name == "always" ? Slices::always : Slices::never;
 }
 
 SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, std::size_t lanes) {

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "epilogue.hpp"
@@ -42,13 +43,16 @@ public:
     // Chunk by chunk, output by output, pair of groups by pair: 16 * (odd in the first + 2 * odd in the second) and 8 *
     // pattern of each, where odd says that a pattern has one or three ones.
     const std::uint8_t* codes() const { return codes_.data(); }
-    // Whether this is the faster way for maps of this shape on vectors of so many bits.
-    bool pays(const MapShape& shape, std::size_t lanes) const;
+    // Whether this is the faster way for maps of this shape.
+    bool pays(const MapShape& shape, const Kernels& table) const;
 
 private:
     std::size_t outputs_ = 0, kernel_ = 0, channels_ = 0, groups_ = 0, planes_ = 0;
     std::vector<std::uint8_t> codes_;
 };
+
+// "automatic": where it pays; "always": wherever it can; "never".  Results are the same; this is for tests and benchmarks.
+void set_slices(const std::string& name);
 
 // Groups of the chunk that starts at `group`.
 constexpr std::size_t chunk_groups(std::size_t groups, std::size_t group) {
