@@ -176,7 +176,9 @@ def table(kernel: int, columns: dict[int, dict[str, float]]) -> list[str]:
     lines.append("| GMAC/s (times the faster fp32) | " + " | ".join(f"{c} channels" for c in columns) + " |")
     lines.append("| --- |" + " ---: |" * len(columns))
     for name in next(iter(columns.values())):
-        cells = [f"{f[name]:,.0f}" + (f" ({f[name] / base[c]:.1f})" if base[c] else "") for c, f in columns.items()]
+        cells = [
+            f"{f[name]:,.0f}" + (f" ({f[name] / base[c]:.1f})" if base[c] else "") for c, f in columns.items()
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     cells = [f"({xnor_net(c, kernel):.1f})" for c in columns]
     lines.append("| XNOR-Net's count of operations, bits x bits | " + " | ".join(cells) + " |")
@@ -196,7 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     shape = (options.images, options.side, options.side)
     torch = None if options.no_torch else importlib.import_module("torch")
-    lines = ["# Convolutions on one thread", "", "`" + " ".join(["python benchmarks/kernels.py", *words]) + "`", ""]
+    lines = [
+        "# Convolutions on one thread",
+        "",
+        "`" + " ".join(["python benchmarks/kernels.py", *words]) + "`",
+        "",
+    ]
     lines.append(f"- {machine()}; targets: {', '.join(_native.targets())}; NumPy {np.__version__}")
     if torch is not None:
         torch.set_num_threads(1)
@@ -208,7 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for kernel in map(int, options.kernels.split(",")):
             columns = {
-                c: column(torch, shape, c, kernel, options.rounds) for c in map(int, options.channels.split(","))
+                c: column(torch, shape, c, kernel, options.rounds)
+                for c in map(int, options.channels.split(","))
             }
             lines += table(kernel, columns)
     finally:

@@ -88,7 +88,9 @@ def test_bit_conv_on_maps_of_all_sizes(case: int) -> None:
         limits = rows[rng.integers(0, len(rows), outputs), np.arange(outputs)]
         limits = (limits + rng.integers(-1, 2, outputs)).astype(np.int32)
         total = kernel * kernel * channels
-        ends = np.array([-(1 << 31), -total - 1, -total, 1 - total, total, total + 1, (1 << 31) - 1], np.int32)
+        ends = np.array(
+            [-(1 << 31), -total - 1, -total, 1 - total, total, total + 1, (1 << 31) - 1], np.int32
+        )
         limits[::3] = rng.choice(ends, len(limits[::3]))
         flips = rng.integers(0, 2, outputs).astype(np.uint8)
         signs = np.empty((*shape, bits.words(outputs)), np.uint64)
@@ -102,11 +104,15 @@ def test_bit_conv_on_maps_of_all_sizes(case: int) -> None:
 
 
 @pytest.mark.usefixtures("slices")
-@pytest.mark.parametrize(("kernel", "channels"), [(1, 8192), (3, 3500), (5, 2600), (5, 2700), (1, 1023), (1, 1024)])
+@pytest.mark.parametrize(
+    ("kernel", "channels"), [(1, 8192), (3, 3500), (5, 2600), (5, 2700), (1, 1023), (1, 1024)]
+)
 def test_counters_are_wide_enough(kernel: int, channels: int) -> None:
     """All inputs differ from their weights, or none does; 5 x 5 x 2700 is more than counters in slices can count."""
     x = bits.pack(np.ones((1, 2, 3, channels), bool))
-    weight = bits.pack(np.stack([np.zeros((kernel, kernel, channels), bool), np.ones((kernel, kernel, channels), bool)]))
+    weight = bits.pack(
+        np.stack([np.zeros((kernel, kernel, channels), bool), np.ones((kernel, kernel, channels), bool)])
+    )
     assert np.array_equal(acc(_native.BitConv(weight, channels), x, 2), reference.bconv(x, weight, channels))
 
 
