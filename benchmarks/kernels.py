@@ -171,7 +171,7 @@ def xnor_net(channels: int, kernel: int) -> float:
 
 def table(kernel: int, columns: dict[int, dict[str, float]]) -> list[str]:
     """Lines of one table; every row beside the faster fp32 of its column."""
-    base = {c: max((figures.get(name, 0.0) for name in FP32)) for c, figures in columns.items()}
+    base = {c: max(figures.get(name, 0.0) for name in FP32) for c, figures in columns.items()}
     lines = [f"## {kernel} x {kernel}", ""]
     lines.append("| GMAC/s (times the faster fp32) | " + " | ".join(f"{c} channels" for c in columns) + " |")
     lines.append("| --- |" + " ---: |" * len(columns))

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 pytest.importorskip("bbcodec._native", exc_type=ImportError)
 
-from bbcodec import _native  # noqa: E402
+from bbcodec import _native
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

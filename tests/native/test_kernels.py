@@ -108,7 +108,7 @@ def test_bit_conv_on_maps_of_all_sizes(case: int) -> None:
     ("kernel", "channels"), [(1, 8192), (3, 3500), (5, 2600), (5, 2700), (1, 1023), (1, 1024)]
 )
 def test_counters_are_wide_enough(kernel: int, channels: int) -> None:
-    """All inputs differ from their weights, or none does; 5 x 5 x 2700 is more than counters in slices can count."""
+    """All inputs differ from their weights, or none does; 5 x 5 x 2700 is more than slices can count."""
     x = bits.pack(np.ones((1, 2, 3, channels), bool))
     weight = bits.pack(
         np.stack([np.zeros((kernel, kernel, channels), bool), np.ones((kernel, kernel, channels), bool)])
