@@ -32,7 +32,7 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
     const std::size_t words = (channels + 63) / 64;
     for (std::size_t o = 0; o < outputs; ++o)
         for (std::size_t i = 0; i < inputs(); ++i) {
-            const std::size_t tap = i / channels, c = i % channels;
+            const std::size_t c = i / (kernel * kernel), tap = i % (kernel * kernel);
             const std::uint64_t bit = weights[(o * kernel * kernel + tap) * words + c / 64] >> (c % 64) & 1;
             const std::size_t group = i / kGroup;
             // Chunks before this one are whole, so that the first group tells where a chunk starts.

@@ -148,12 +148,13 @@ BBCODEC_INLINE void add_pairs(const Counts& counts, Plane* low, Plane* over) {
     }
 }
 
-// Adds 2^Level pairs to planes 0 to Level; what is left over is a count of the next weight.
-template <std::size_t Level, typename Counts>
+// Adds 2^Level pairs to planes 0 to Level, or writes them where these are `Fresh`; what is left over is a count of the
+// next weight.
+template <std::size_t Level, bool Fresh = false, typename Counts>
 BBCODEC_INLINE void add_low(const Counts& counts, Plane* planes, Plane* left) {
     Plane low[Level + 1], over[3];
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i <= Level; ++i) low[i] = planes[i];
+    for (std::size_t i = 0; i <= Level; ++i) low[i] = Fresh ? Plane{} : planes[i];
     add_pairs<Level>(counts, low, over);
 #pragma GCC unroll 8
     for (std::size_t i = 0; i <= Level; ++i) planes[i] = low[i];
@@ -184,10 +185,11 @@ struct Counters {
     std::size_t outputs, planes;
 
     // A chunk of 32 groups; what it leaves over waits at `slot`.
+    template <bool Fresh>
     void add_whole(const Table& table, const std::uint8_t* codes, std::size_t slot) const {
         Plane(*const to)[2] = waiting + slot * outputs;
         for (std::size_t o = 0; o < outputs; ++o, codes += kPairCodes * kChunkGroups / 2)
-            add_low<kLowPlanes - 1>(Chosen{table, codes}, low[o], to[o]);
+            add_low<kLowPlanes - 1, Fresh>(Chosen{table, codes}, low[o], to[o]);
     }
 
     // A shorter chunk, of 2^Level pairs of groups.
@@ -215,9 +217,13 @@ struct Counters {
         }
     }
 
-    void clear() const {
+    void clear_low() const {
         for (std::size_t o = 0; o < outputs; ++o)
-            for (std::size_t b = 0; b < planes; ++b) *plane(o, b) = Plane{};
+            for (std::size_t b = 0; b < kLowPlanes; ++b) low[o][b] = Plane{};
+    }
+
+    void clear_high() const {
+        for (std::size_t i = 0; i < outputs * (planes - kLowPlanes); ++i) high[i] = Plane{};
     }
 
     Plane* plane(std::size_t o, std::size_t b) const {
@@ -294,11 +300,16 @@ struct Body {
                 std::uint64_t* const to = reinterpret_cast<std::uint64_t*>(rows_of);
                 // Unsigned numbers wrap: a pixel before the first one is behind the last one.
                 const std::size_t first = start + at - sizes.reach;
-                for (std::size_t run = 0; run < kRuns; ++run)
-                    for (std::size_t i = 0; i < 64; ++i) {
-                        const std::size_t q = first + 64 * run + i;
-                        to[i * kRuns + run] = q < pixels ? job.x[q * depth + word] : 0;
+                if (first < pixels && first + kLanes <= pixels) {
+                    const std::uint64_t* from = job.x + first * depth + word;
+                    for (std::size_t run = 0; run < kRuns; ++run)
+                        for (std::size_t i = 0; i < 64; ++i, from += depth) to[i * kRuns + run] = *from;
+                } else {
+                    for (std::size_t i = 0; i < kLanes; ++i) {
+                        const std::size_t q = first + i;
+                        to[i % 64 * kRuns + i / 64] = q < pixels ? job.x[q * depth + word] : 0;
                     }
+                }
                 turn_64(rows_of);
                 std::uint64_t* out = inputs + 64 * word * sizes.line + at / 64;
                 for (std::size_t i = 0; i < 64; ++i, out += sizes.line) __builtin_memcpy(out, &rows_of[i], sizeof(Plane));
@@ -331,37 +342,35 @@ struct Body {
         }
     }
 
-    // The input planes of kLanes pixels, one after the other: channels of the first tap, of the second ..., then zeros.
+    // The input planes of kLanes pixels, one after the other: taps of the first channel, of the second ..., then zeros.
     struct Windows {
-        const Body& body;
-        const std::size_t at;  // pixels into the segment
-        std::size_t tap = 0, channel = 0;
-        const std::uint64_t* from = nullptr;
-        std::size_t offset = 0;
-        Plane inside = {};
+        static constexpr std::size_t kMostTaps = 25;
+        const std::size_t taps, line;
+        const std::uint64_t* channel;  // plane of the channel at hand
+        const std::uint64_t* const end;
+        std::size_t tap = 0;
+        std::size_t word[kMostTaps], offset[kMostTaps];  // where a tap's planes start
+        Plane inside[kMostTaps];                         // pixels that have a tap
 
-        Windows(const Body& b, std::size_t first) : body(b), at(first) { start(); }
-
-        void start() {
-            const std::size_t y = tap / body.kernel, x = tap % body.kernel;
-            const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
-            from = body.inputs + bit / 64;
-            offset = bit % 64;
-            inside = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+        // `at` counts pixels from the start of the segment.
+        Windows(const Body& body, std::size_t at)
+            : taps(body.kernel * body.kernel), line(body.sizes.line), channel(body.inputs),
+              end(body.inputs + body.channels * body.sizes.line) {
+            for (std::size_t y = 0, i = 0; y < body.kernel; ++y)
+                for (std::size_t x = 0; x < body.kernel; ++x, ++i) {
+                    const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
+                    word[i] = bit / 64;
+                    offset[i] = bit % 64;
+                    inside[i] = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+                }
         }
 
         BBCODEC_INLINE Plane next() {
-            const Plane out = bits_from(from, offset) & inside;
-            from += body.sizes.line;
-            if (++channel == body.channels) {
-                channel = 0;
-                if (++tap < body.kernel * body.kernel) {
-                    start();
-                } else {
-                    // Whatever is read from here on counts for nothing.
-                    from = body.inputs;
-                    inside = Plane{};
-                }
+            if (channel == end) return Plane{};
+            const Plane out = bits_from(channel + word[tap], offset[tap]) & inside[tap];
+            if (++tap == taps) {
+                tap = 0;
+                channel += line;
             }
             return out;
         }
@@ -369,7 +378,8 @@ struct Body {
 
     // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
-        counters.clear();
+        counters.clear_high();
+        if (weights.groups() < kChunkGroups) counters.clear_low();
         std::size_t waiting = 0;
         Windows windows(*this, at);
         for (std::size_t group = 0; group < weights.groups();) {
@@ -382,7 +392,11 @@ struct Body {
             }
             const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
             if (size == 32) {
-                counters.add_whole(table, codes, waiting);
+                if (group == 0) {
+                    counters.add_whole<true>(table, codes, waiting);
+                } else {
+                    counters.add_whole<false>(table, codes, waiting);
+                }
                 if (++waiting == kMostWaiting) {
                     counters.settle(waiting);
                     waiting = 0;

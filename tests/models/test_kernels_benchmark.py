@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""benchmarks/kernels.py on small maps: every row is there, a wrong result ends it, the target is given back."""
+"""benchmarks/kernels.py on small maps: every row is there, a wrong result ends it."""
 
 from __future__ import annotations
 

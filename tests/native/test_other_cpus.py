@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The portable kernels on 64-bit ARM, where their vectors become NEON's: compiled for it, run by an emulator."""
+"""The portable kernels on 64-bit ARM (their vectors are NEON's there), run by an emulator."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ SHAPE = (2, 9, 17)  # 306 pixels: more than two vectors of 128 lanes
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("aarch64") / "emulated"
     sources = [Path(__file__).with_name("emulated.cpp"), *(NATIVE / f"{name}.cpp" for name in SOURCES)]
-    command = [COMPILER, "-std=c++17", "-O1", "-static", f"-I{NATIVE}", *map(str, sources), "-o", str(path)]
+    flags = ["-std=c++17", "-O1", "-static", f"-I{NATIVE}"]
+    command = [COMPILER, *flags, *map(str, sources), "-o", str(path)]
     subprocess.run(command, check=True)
     return path
 
 
-def run(program: Path, kind: str, slices: str, sizes: tuple[int, ...], *arrays: np.ndarray[Any, Any]) -> bytes:
+def run(
+    program: Path, kind: str, slices: str, sizes: tuple[int, ...], *arrays: np.ndarray[Any, Any]
+) -> bytes:
     words = [EMULATOR, str(program), kind, slices, *map(str, sizes)]
     return subprocess.run(
         words, input=b"".join(a.tobytes() for a in arrays), check=True, capture_output=True
