@@ -163,7 +163,8 @@ def column(
 def xnor_net(channels: int, kernel: int) -> float:
     """Speed-up by the count of operations of XNOR-Net (Rastegari et al. 2016, section 4.1).
 
-    It is c N_W / (c N_W / 64 + 1) for c channels and N_W taps. The paper takes 256 channels and 3 x 3 taps, where the count gives 62.27, and measures 58 on a CPU.
+    It is c N_W / (c N_W / 64 + 1) for c channels and N_W taps. The paper takes 256 channels and 3 x 3 taps,
+    where the count gives 62.27, and measures 58 on a CPU.
     """
     inputs = channels * kernel * kernel
     return inputs / (inputs / 64 + 1)
@@ -225,11 +226,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 NOTES = (
-    "A multiply-and-add counts once (MAC). To bits: the signs of the requantised result, packed, which is what",
-    "the next convolution of bits reads; to int16: requantised; to int32: bare accumulators. XNOR-Net's count",
+    "A multiply-and-add counts once (MAC). To bits: the signs of the requantised result, packed, which the",
+    "next convolution of bits reads; to int16: requantised; to int32: bare accumulators. XNOR-Net's count",
     "takes 64 products of bits as one operation, and one product of floats as one too. It leaves out the",
-    "vectors, in which floats have two instructions for 16 products and sums each in a cycle of a core with",
-    "AVX-512, and the sums of the bits, which cost more than their products.",
+    "vectors, in which floats have two instructions for 16 products and sums each in a cycle of a core",
+    "with AVX-512, and the sums of the bits, which cost more than their products.",
 )
 
 
