@@ -118,15 +118,14 @@ struct Chosen {
     }
 };
 
-// Counts of one output that wait to be added (as written by Counters), `step` apart.
+// Counts of one output that wait to be added (as written by Counters).
 struct Waiting {
     const Plane (*entries)[2];  // sum and carry
-    std::size_t step;
 
     template <std::size_t Number>
     BBCODEC_INLINE Pair pair() const {
-        const Plane* const a = entries[2 * Number * step];
-        const Plane* const b = entries[(2 * Number + 1) * step];
+        const Plane* const a = entries[2 * Number];
+        const Plane* const b = entries[2 * Number + 1];
         return {{a[0], b[0]}, {a[1], b[1]}};
     }
 };
@@ -171,9 +170,9 @@ BBCODEC_INLINE void add_count(const Plane* entry, Plane* planes, std::size_t cou
 
 // Adds 2^(Level + 1) counts.
 template <std::size_t Level>
-BBCODEC_INLINE void add_waiting(const Plane (*entries)[2], std::size_t step, Plane* planes, std::size_t count) {
+BBCODEC_INLINE void add_waiting(const Plane (*entries)[2], Plane* planes, std::size_t count) {
     Plane left[2];
-    add_low<Level>(Waiting{entries, step}, planes, left);
+    add_low<Level>(Waiting{entries}, planes, left);
     add_count(left, planes + Level + 1, count - Level - 1);
 }
 
@@ -181,15 +180,15 @@ BBCODEC_INLINE void add_waiting(const Plane (*entries)[2], std::size_t step, Pla
 struct Counters {
     Plane (*low)[kLowPlanes];  // of each output
     Plane* high;               // `planes` - kLowPlanes of each output
-    Plane (*waiting)[2];       // of each chunk that waits, of each output: weighs as much as the first plane of `high`
+    Plane (*waiting)[2];       // kMostWaiting of each output, of a chunk each; weigh as much as the first plane of `high`
     std::size_t outputs, planes;
 
     // A chunk of 32 groups; what it leaves over waits at `slot`.
     template <bool Fresh>
     void add_whole(const Table& table, const std::uint8_t* codes, std::size_t slot) const {
-        Plane(*const to)[2] = waiting + slot * outputs;
+        Plane(*const to)[2] = waiting + slot;
         for (std::size_t o = 0; o < outputs; ++o, codes += kPairCodes * kChunkGroups / 2)
-            add_low<kLowPlanes - 1, Fresh>(Chosen{table, codes}, low[o], to[o]);
+            add_low<kLowPlanes - 1, Fresh>(Chosen{table, codes}, low[o], to[o * kMostWaiting]);
     }
 
     // A shorter chunk, of 2^Level pairs of groups.
@@ -209,10 +208,16 @@ struct Counters {
         const std::size_t count = planes - kLowPlanes;
         for (std::size_t o = 0; o < outputs; ++o) {
             Plane* const to = high + o * count;
-            Plane(*from)[2] = waiting + o;
-            if ((slots & 8) != 0) add_waiting<2>(from, outputs, to, count);
-            if ((slots & 4) != 0) add_waiting<1>(from, outputs, to, count), from += 4 * outputs;
-            if ((slots & 2) != 0) add_waiting<0>(from, outputs, to, count), from += 2 * outputs;
+            Plane(*from)[2] = waiting + o * kMostWaiting;
+            if ((slots & 8) != 0) add_waiting<2>(from, to, count);
+            if ((slots & 4) != 0) {
+                add_waiting<1>(from, to, count);
+                from += 4;
+            }
+            if ((slots & 2) != 0) {
+                add_waiting<0>(from, to, count);
+                from += 2;
+            }
             if ((slots & 1) != 0) add_count(*from, to, count);
         }
     }
@@ -324,9 +329,11 @@ struct Body {
     void mask(std::size_t start, std::size_t size) {
         for (std::size_t i = 0; i < sizes.masks; ++i) masks[i] = ~std::uint64_t{0};
         const auto clear = [](std::uint64_t* words, std::size_t from, std::size_t to) {
-            for (; from < to && from % 64 != 0; ++from) words[from / 64] &= ~(std::uint64_t{1} << from % 64);
-            for (; from + 64 <= to; from += 64) words[from / 64] = 0;
-            for (; from < to; ++from) words[from / 64] &= ~(std::uint64_t{1} << from % 64);
+            while (from < to) {
+                const std::size_t bit = from % 64, many = to - from < 64 - bit ? to - from : 64 - bit;
+                words[from / 64] &= ~(~std::uint64_t{0} >> (64 - many) << bit);
+                from += many;
+            }
         };
         const std::size_t end = start + size;
         const auto inside = [&](std::size_t q) { return (q < start ? start : q > end ? end : q) - start; };
@@ -466,8 +473,7 @@ struct Body {
             turn_64(out);
             const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(out);
             std::uint64_t* to = job.epilogue->bits + first * words + word;
-            for (std::size_t run = 0, p = 0; run < kRuns; ++run)
-                for (std::size_t i = 0; i < 64 && p < most; ++i, ++p) to[p * words] = from[i * kRuns + run];
+            for (std::size_t p = 0; p < most; ++p, to += words) *to = from[p % 64 * kRuns + p / 64];
         }
     }
 
