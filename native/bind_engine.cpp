@@ -183,6 +183,8 @@ void bind_engine(nb::module_& m) {
     m.def("target", [] { return target_name(current_target()); }, "Instruction set in use.");
     m.def("targets", &target_names, "Instruction sets that this CPU offers, weakest first.");
     m.def("set_target", &set_target, "name"_a, "Force an instruction set; ValueError where it is not available.");
+    m.def("set_slices", &set_slices, "name"_a,
+          "Whether bit convolutions work in bit slices: 'automatic', 'always' or 'never'. For tests: results are the same.");
     bind_convs(m);
     bind_maps(m);
 }

@@ -253,5 +253,4 @@ void bind_local(nb::module_& m) {
           "Statistics of a group's blocks, for models with latents.");
     m.def("local_decode", &decode, "model"_a, "head"_a, "words"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a, "target"_a,
           "(samples of all blocks, head, words taken or -1, statistics) of a group.");
-    m.def("has_wide_vectors", &bbcodec::has_wide_vectors, "Whether AVX-512 F, BW, VL and DQ are there.");
 }

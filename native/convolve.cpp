@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <stdexcept>
 
 namespace bbcodec {
@@ -26,6 +25,13 @@ T* scratch(std::size_t size) {
     return buffer.data();
 }
 
+// The same, at the start of a cache line, which the widest vectors want.
+std::uint64_t* aligned_scratch(std::size_t size) {
+    constexpr std::size_t kLine = 64;
+    const auto at = reinterpret_cast<std::uintptr_t>(scratch<std::uint64_t>(size + kLine / sizeof(std::uint64_t)));
+    return reinterpret_cast<std::uint64_t*>((at + kLine - 1) / kLine * kLine);
+}
+
 // Copies images into frames of `margin` zeros on each side (zero bits are +1, as the convention wants).
 template <typename T>
 void pad(const T* x, const MapShape& shape, std::size_t depth, std::size_t margin, T* out) {
@@ -40,20 +46,6 @@ void pad(const T* x, const MapShape& shape, std::size_t depth, std::size_t margi
             out = std::fill_n(out, side, T{0});
         }
         out = std::fill_n(out, band, T{0});
-    }
-}
-
-// Accumulators of `count` pixels to the output that was asked for; `first` counts pixels from the start of the batch.
-void finish(const Kernels& table, const Epilogue& epilogue, const std::int32_t* acc, std::size_t stride,
-            std::size_t outputs, std::size_t first, std::size_t count) {
-    if (epilogue.stream != nullptr) {
-        table.scale(acc, count, stride, epilogue.scale->params(), epilogue.stream + first * outputs);
-    } else if (epilogue.bits != nullptr) {
-        const ThresholdParams params = epilogue.threshold->params();
-        table.threshold(acc, count, stride, params, epilogue.bits + first * params.words);
-    } else {
-        for (std::size_t p = 0; p < count; ++p)
-            std::copy_n(acc + p * stride, outputs, epilogue.acc + (first + p) * outputs);
     }
 }
 
@@ -115,32 +107,10 @@ void check_conv(std::size_t outputs, std::size_t kernel, std::size_t channels) {
 
 }  // namespace
 
-Scale::Scale(const std::int32_t* mul, const std::int64_t* add, std::size_t channels, int shift, int lo, int hi)
-    : mul_(mul, mul + channels), add_(add, add + channels), shift_(shift),
-      lo_(static_cast<std::int16_t>(lo)), hi_(static_cast<std::int16_t>(hi)) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 61;
-    if (shift < 1 || shift > 40) throw std::invalid_argument("shift must be 1 to 40");
-    if (lo > hi || lo_ != lo || hi_ != hi) throw std::invalid_argument("lo <= hi inside of int16 expected");
-    for (std::int64_t& value : add_) {
-        if (value > kMost || value < -kMost) throw std::invalid_argument("add must be within 2^61");
-        value += std::int64_t{1} << (shift - 1);
-    }
-}
-
-ScaleParams Scale::params() const { return {mul_.data(), add_.data(), mul_.size(), shift_, lo_, hi_}; }
-
-Threshold::Threshold(const std::int32_t* limits, const std::uint8_t* flips, std::size_t channels)
-    : channels_(channels), limits_(round_up(channels, 64), std::numeric_limits<std::int32_t>::min()),
-      flips_((channels + 63) / 64, 0) {
-    std::copy_n(limits, channels, limits_.begin());
-    for (std::size_t c = 0; c < channels; ++c) flips_[c / 64] |= static_cast<std::uint64_t>(flips[c] != 0) << (c % 64);
-}
-
-ThresholdParams Threshold::params() const { return {limits_.data(), flips_.data(), flips_.size()}; }
-
 BitConv::BitConv(const std::uint64_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels)
     : outputs_(outputs), kernel_(kernel), channels_(channels), words_((channels + 63) / 64) {
     check_conv(outputs, kernel, channels);
+    sliced_ = SlicedWeights(weights, outputs, kernel, channels);
     const std::size_t size = kernel * kernel * words_;
     weights_.assign(round_up(outputs, kBitBlock) * size, 0);
     for (std::size_t o = 0; o < outputs; ++o)
@@ -149,6 +119,12 @@ BitConv::BitConv(const std::uint64_t* weights, std::size_t outputs, std::size_t 
 }
 
 void BitConv::run(const std::uint64_t* x, const MapShape& shape, const Epilogue& epilogue) const {
+    const Kernels& best = kernels();
+    if (sliced_.pays(shape, best)) {
+        const SlicedSizes sizes(sliced_, shape, best.lanes);
+        best.sliced({x, &shape, &sliced_, &sizes, &epilogue, &best, aligned_scratch(sizes.total())});
+        return;
+    }
     BitTile tile{};
     std::vector<std::ptrdiff_t> offsets(kernel_ * kernel_ * words_);
     tile.words = offsets.size();

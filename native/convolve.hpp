@@ -7,50 +7,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels.hpp"
+#include "epilogue.hpp"
+#include "sliced.hpp"
 
 namespace bbcodec {
-
-struct MapShape {
-    std::size_t n, height, width;
-    std::size_t pixels() const { return n * height * width; }
-};
-
-// Multiply, shift and clamp per channel: the Requantise of the graph.  Throws std::invalid_argument.
-class Scale {
-public:
-    Scale(const std::int32_t* mul, const std::int64_t* add, std::size_t channels, int shift, int lo, int hi);
-    std::size_t channels() const { return mul_.size(); }
-    ScaleParams params() const;
-
-private:
-    std::vector<std::int32_t> mul_;
-    std::vector<std::int64_t> add_;
-    int shift_;
-    std::int16_t lo_, hi_;
-};
-
-// The sign of a Requantise as one comparison: bit = (acc < limit[c]) xor flip[c].
-class Threshold {
-public:
-    Threshold(const std::int32_t* limits, const std::uint8_t* flips, std::size_t channels);
-    std::size_t channels() const { return channels_; }
-    ThresholdParams params() const;
-
-private:
-    std::size_t channels_;
-    std::vector<std::int32_t> limits_;
-    std::vector<std::uint64_t> flips_;
-};
-
-// What becomes of the accumulators; exactly one output is set.
-struct Epilogue {
-    std::int32_t* acc = nullptr;
-    const Scale* scale = nullptr;
-    std::int16_t* stream = nullptr;
-    const Threshold* threshold = nullptr;
-    std::uint64_t* bits = nullptr;
-};
 
 // Bits x bits; outside of the map is +1.
 class BitConv {
@@ -64,6 +24,7 @@ public:
 private:
     std::size_t outputs_, kernel_, channels_, words_;
     std::vector<std::uint64_t> weights_;
+    SlicedWeights sliced_;
 };
 
 // int16 x int8 (±1 included); outside of the map is 0.

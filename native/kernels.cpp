@@ -6,9 +6,12 @@ namespace bbcodec {
 
 const Kernels& kernels() {
 #if BBCODEC_X86
-    // CPUs with VPOPCNTDQ and BW but without VNNI are not known to exist; integer tiles then take the AVX2 kernel.
     static const Kernels avx512 = [] {
         Kernels table = kAvx512Kernels;
+        if (!has_popcount()) {
+            table.bit_tile = kAvx2Kernels.bit_tile;
+            table.sliced_gain = 4;
+        }
         if (!has_vnni()) table.int_tile = kAvx2Kernels.int_tile;
         return table;
     }();

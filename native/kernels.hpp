@@ -63,6 +63,8 @@ struct ThresholdParams {
     std::size_t words;
 };
 
+struct SlicedJob;
+
 struct Kernels {
     void (*bit_tile)(const BitTile&);
     void (*int_tile)(const IntTile&);
@@ -75,12 +77,23 @@ struct Kernels {
     // Signs of x + threshold[c] in `rows` dense rows of `channels` numbers, each row padded to whole words with 0.
     void (*sign)(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows, std::size_t channels,
                  std::uint64_t* out);
+    // Whole bit convolutions by planes of `lanes` pixels each (sliced.hpp), and about how many times as fast as by
+    // bit_tile that is at best, less a margin.
+    std::size_t lanes;
+    double sliced_gain;
+    void (*sliced)(const SlicedJob&);
 };
 
 extern const Kernels kPortableKernels;
 #if BBCODEC_X86
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+#endif
+
+void sliced_portable(const SlicedJob&);
+#if BBCODEC_X86
+void sliced_avx2(const SlicedJob&);
+void sliced_avx512(const SlicedJob&);
 #endif
 
 const Kernels& kernels();

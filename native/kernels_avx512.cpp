@@ -163,7 +163,7 @@ BBCODEC_AVX512 void sign(const std::int16_t* x, const std::int16_t* threshold, s
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {bit_tile, int_tile, scale, threshold, add, sign};
+const Kernels kAvx512Kernels = {bit_tile, int_tile, scale, threshold, add, sign, 512, 1.5, sliced_avx512};
 
 }  // namespace bbcodec
 

@@ -30,7 +30,7 @@ bool supported(Target target) {
         case Target::avx2: return __builtin_cpu_supports("avx2");
         case Target::avx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq");
+                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     }
     return false;
 #else
@@ -46,10 +46,9 @@ bool has_vnni() {
 #endif
 }
 
-bool has_wide_vectors() {
+bool has_popcount() {
 #if BBCODEC_X86
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq");
+    return __builtin_cpu_supports("avx512vpopcntdq");
 #else
     return false;
 #endif

@@ -14,12 +14,13 @@
 
 namespace bbcodec {
 
-// Each target includes those before it.  avx512 means F, BW, VL and VPOPCNTDQ.
+// Each target includes those before it.  avx512 means F, BW, VL and DQ; what else the CPU has
+// (VNNI, VPOPCNTDQ) is used inside.
 enum class Target { portable = 0, avx2 = 1, avx512 = 2 };
 
 bool supported(Target target);
 bool has_vnni();
-bool has_wide_vectors();  // AVX-512 F, BW, VL and DQ, without VPOPCNTDQ
+bool has_popcount();  // VPOPCNTDQ
 
 // The best supported target, unless set_target() forced another one.
 Target current_target();

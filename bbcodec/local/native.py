@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -102,10 +101,8 @@ def _side(side: Side) -> list[NDArray[np.int32]]:
 
 
 def _target() -> str:
-    """Instruction set: the engine's, or AVX-512 without VPOPCNTDQ, which nothing here needs."""
-    target = native_target() or "portable"
-    wide = target == "avx2" and _native.has_wide_vectors() and not os.environ.get("BBCODEC_TARGET")
-    return "avx512" if wide else target
+    """Instruction set: the engine's."""
+    return native_target() or "portable"
 
 
 @lru_cache(maxsize=8)

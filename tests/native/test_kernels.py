@@ -35,10 +35,19 @@ def acc(conv: Any, x: Array, outputs: int) -> Array:
     return out
 
 
+@pytest.fixture(params=["never", "always"])
+def slices(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both ways of bit convolutions, whatever would pay."""
+    _native.set_slices(request.param)
+    yield request.param
+    _native.set_slices("automatic")
+
+
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1), (1, 1, 8), (5, 1, 1), (1, 9, 1), (2, 3, 5), (3, 16, 16), (1, 2, 700)]
 )
 @pytest.mark.parametrize(("channels", "outputs"), [(64, 64), (1, 1), (70, 9), (256, 24)])
+@pytest.mark.usefixtures("slices")
 def test_bit_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> None:
     rng = np.random.default_rng(0)
     x = bits.pack(rng.integers(0, 2, (*shape, channels)))
@@ -60,6 +69,54 @@ def test_int_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> N
         assert np.array_equal(acc(_native.IntConv(weight), x, outputs), reference.qconv(x, weight))
 
 
+@pytest.mark.usefixtures("slices")
+@pytest.mark.parametrize("case", range(12))
+def test_bit_conv_on_maps_of_all_sizes(case: int) -> None:
+    """Images that end inside of vectors, maps narrower than the kernel, segments that end inside of rows."""
+    rng = np.random.default_rng(case)
+    shapes = [(1, 1, 513), (3, 23, 31), (1, 70, 64), (700, 1, 1), (9, 2, 37), (1, 300, 2)]
+    shape = shapes[case % 6] if case < 10 else (1, 5, 1300)
+    channels, outputs = (int(n) for n in rng.integers(1, 90, 2))
+    x = bits.pack(rng.integers(0, 2, (*shape, channels)))
+    for kernel in (1, 3, 5):
+        weight = bits.pack(rng.integers(0, 2, (outputs, kernel, kernel, channels)))
+        conv = _native.BitConv(weight, channels)
+        raw = reference.bconv(x, weight, channels)
+        assert np.array_equal(acc(conv, x, outputs), raw)
+        # Limits that occur, that are always and never reached, and either sense.
+        rows = raw.reshape(-1, outputs)
+        limits = rows[rng.integers(0, len(rows), outputs), np.arange(outputs)]
+        limits = (limits + rng.integers(-1, 2, outputs)).astype(np.int32)
+        total = kernel * kernel * channels
+        ends = np.array(
+            [-(1 << 31), -total - 1, -total, 1 - total, total, total + 1, (1 << 31) - 1], np.int32
+        )
+        limits[::3] = rng.choice(ends, len(limits[::3]))
+        flips = rng.integers(0, 2, outputs).astype(np.uint8)
+        signs = np.empty((*shape, bits.words(outputs)), np.uint64)
+        conv.sign(x, _native.Threshold(limits, flips), signs)
+        assert np.array_equal(signs, bits.pack((raw < limits) ^ flips.astype(bool)))
+        mul = rng.integers(-5000, 5000, outputs).astype(np.int32)
+        add = rng.integers(-(1 << 20), 1 << 20, outputs)
+        stream = np.empty((*shape, outputs), np.int16)
+        conv.scale(x, _native.Scale(mul, add, 9, -3000, 2999), stream)
+        assert np.array_equal(stream, reference.requantise(raw, mul, add, 9, -3000, 2999))
+
+
+@pytest.mark.usefixtures("slices")
+@pytest.mark.parametrize(
+    ("kernel", "channels"), [(1, 8192), (3, 3500), (5, 2600), (5, 2700), (1, 1023), (1, 1024)]
+)
+def test_counters_are_wide_enough(kernel: int, channels: int) -> None:
+    """All inputs differ from their weights, or none does; 5 x 5 x 2700 is more than slices can count."""
+    x = bits.pack(np.ones((1, 2, 3, channels), bool))
+    weight = bits.pack(
+        np.stack([np.zeros((kernel, kernel, channels), bool), np.ones((kernel, kernel, channels), bool)])
+    )
+    assert np.array_equal(acc(_native.BitConv(weight, channels), x, 2), reference.bconv(x, weight, channels))
+
+
+@pytest.mark.usefixtures("slices")
 def test_many_words_do_not_overflow_byte_sums() -> None:
     # 5 * 5 * 8 words, all bits different: byte-wise partial sums must be flushed in time.
     channels = 512
@@ -147,6 +204,7 @@ def test_maps(channels: int) -> None:
     assert np.array_equal(out, reference.look_up(x, table, 30))
 
 
+@pytest.mark.usefixtures("slices")
 def test_calls_from_many_threads_agree() -> None:
     rng = np.random.default_rng(3)
     weight = bits.pack(rng.integers(0, 2, (64, 3, 3, 64)))
@@ -219,6 +277,8 @@ def test_bad_arguments_are_errors() -> None:
     ):
         with pytest.raises(ValueError, match=r"shift|int16|add"):
             _native.Scale(np.ones(1, np.int32), np.full(1, add), shift, lo, hi)
+    with pytest.raises(ValueError, match="never"):
+        _native.set_slices("sometimes")
     with pytest.raises(ValueError, match="sse9"):
         _native.set_target("sse9")
     stream = np.zeros((1, 2, 2, 4), np.int16)

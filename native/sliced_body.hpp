@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bit convolutions in bit slices: pixels to planes, windows, tables, and counters to signs or numbers.
+// Compiled once for each width of vectors; no include guard.
+#include "sliced_counters.hpp"
+
+namespace bbcodec {
+namespace {
+
+// Rows r[0], r[stride], .. r[7 stride] of 8 fields of `Unit` bits (in every 8 Unit bits) become columns.
+template <std::size_t Unit>
+BBCODEC_INLINE void turn_8(Plane* r, std::size_t stride) {
+    constexpr std::uint64_t kMasks[2][3] = {{0x5555555555555555, 0x3333333333333333, 0x0f0f0f0f0f0f0f0f},
+                                            {0x00ff00ff00ff00ff, 0x0000ffff0000ffff, 0x00000000ffffffff}};
+    static_assert(Unit == 1 || Unit == 8);
+    Plane v[8];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) v[i] = r[i * stride];
+#pragma GCC unroll 3
+    for (std::size_t stage = 0; stage < 3; ++stage) {
+        const std::size_t step = std::size_t{1} << stage;
+        const std::size_t shift = step * Unit;
+        const Plane mask = filled(kMasks[Unit == 8][stage]);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < 8; ++i) {
+            if ((i & step) != 0) continue;
+            const Plane swapped = ((v[i] >> shift) ^ v[i + step]) & mask;
+            v[i + step] ^= swapped;
+            v[i] ^= swapped << shift;
+        }
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i) r[i * stride] = v[i];
+}
+
+// 64 rows of 64 bits, in each word of the planes by itself.
+BBCODEC_INLINE void turn_64(Plane* rows) {
+    for (std::size_t i = 0; i < 8; ++i) turn_8<8>(rows + i, 8);
+    for (std::size_t i = 0; i < 8; ++i) turn_8<1>(rows + 8 * i, 1);
+}
+
+struct Body {
+    const SlicedJob& job;
+    const SlicedWeights& weights;
+    const SlicedSizes& sizes;
+    const std::size_t pixels, width, height, kernel, margin, channels, depth, outputs, planes;
+    std::uint64_t* const inputs;
+    std::uint64_t* const masks;
+    Table& table;
+    const Counters counters;
+    std::uint64_t* const limits;
+    std::uint64_t* const bytes;
+    std::int32_t* const rows;
+
+    explicit Body(const SlicedJob& j)
+        : job(j), weights(*j.weights), sizes(*j.sizes), pixels(j.shape->pixels()), width(j.shape->width),
+          height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
+          depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
+          masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
+          counters(counters_at(reinterpret_cast<Plane*>(&table + 1))),
+          limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
+          rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
+
+    Counters counters_at(Plane* at) const {
+        Plane* const high = at + kLowPlanes * outputs;
+        Plane* const waiting = high + (planes - kLowPlanes) * outputs;
+        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Plane(*)[2]>(waiting), outputs, planes};
+    }
+
+    // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
+    void pack(std::size_t start, std::size_t size) {
+        const std::size_t length = size + 2 * sizes.reach;
+        for (std::size_t at = 0; at < length; at += kLanes) {
+            for (std::size_t word = 0; word < depth; ++word) {
+                Plane rows_of[64];
+                std::uint64_t* const to = reinterpret_cast<std::uint64_t*>(rows_of);
+                // Unsigned numbers wrap: a pixel before the first one is behind the last one.
+                const std::size_t first = start + at - sizes.reach;
+                if (first < pixels && first + kLanes <= pixels) {
+                    const std::uint64_t* from = job.x + first * depth + word;
+                    for (std::size_t run = 0; run < kRuns; ++run)
+                        for (std::size_t i = 0; i < 64; ++i, from += depth) to[i * kRuns + run] = *from;
+                } else {
+                    for (std::size_t i = 0; i < kLanes; ++i) {
+                        const std::size_t q = first + i;
+                        to[i % 64 * kRuns + i / 64] = q < pixels ? job.x[q * depth + word] : 0;
+                    }
+                }
+                turn_64(rows_of);
+                std::uint64_t* out = inputs + 64 * word * sizes.line + at / 64;
+                for (std::size_t i = 0; i < 64; ++i, out += sizes.line) __builtin_memcpy(out, &rows_of[i], sizeof(Plane));
+            }
+        }
+    }
+
+    std::uint64_t* mask_of_column(std::size_t tap) const { return masks + tap * (sizes.segment / 64); }
+    std::uint64_t* mask_of_row(std::size_t tap) const { return mask_of_column(kernel + tap); }
+
+    // Which pixels of a segment have a tap inside of the map.
+    void mask(std::size_t start, std::size_t size) {
+        for (std::size_t i = 0; i < sizes.masks; ++i) masks[i] = ~std::uint64_t{0};
+        const auto clear = [](std::uint64_t* words, std::size_t from, std::size_t to) {
+            while (from < to) {
+                const std::size_t bit = from % 64, many = to - from < 64 - bit ? to - from : 64 - bit;
+                words[from / 64] &= ~(~std::uint64_t{0} >> (64 - many) << bit);
+                from += many;
+            }
+        };
+        const std::size_t end = start + size;
+        const auto inside = [&](std::size_t q) { return (q < start ? start : q > end ? end : q) - start; };
+        for (std::size_t row = start / width; row * width < end; ++row) {
+            const std::size_t left = row * width, y = row % height;
+            for (std::size_t tap = 0; tap < kernel; ++tap) {
+                // Pixels whose tap lies left of the map, or right of it; rows whose tap lies above or below.
+                const std::size_t before = tap < margin ? margin - tap : 0, after = tap > margin ? tap - margin : 0;
+                clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
+                clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(after ? left + width : 0));
+                if (y < before || y + after >= height) clear(mask_of_row(tap), inside(left), inside(left + width));
+            }
+        }
+    }
+
+    // The input planes of kLanes pixels, one after the other: taps of the first channel, of the second ..., then zeros.
+    struct Windows {
+        static constexpr std::size_t kMostTaps = 25;
+        const std::size_t taps, line;
+        const std::uint64_t* channel;  // plane of the channel at hand
+        const std::uint64_t* const end;
+        std::size_t tap = 0;
+        std::size_t word[kMostTaps], offset[kMostTaps];  // where a tap's planes start
+        Plane inside[kMostTaps];                         // pixels that have a tap
+
+        // `at` counts pixels from the start of the segment.
+        Windows(const Body& body, std::size_t at)
+            : taps(body.kernel * body.kernel), line(body.sizes.line), channel(body.inputs),
+              end(body.inputs + body.channels * body.sizes.line) {
+            for (std::size_t y = 0, i = 0; y < body.kernel; ++y)
+                for (std::size_t x = 0; x < body.kernel; ++x, ++i) {
+                    const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
+                    word[i] = bit / 64;
+                    offset[i] = bit % 64;
+                    inside[i] = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+                }
+        }
+
+        BBCODEC_INLINE Plane next() {
+            if (channel == end) return Plane{};
+            const Plane out = bits_from(channel + word[tap], offset[tap]) & inside[tap];
+            if (++tap == taps) {
+                tap = 0;
+                channel += line;
+            }
+            return out;
+        }
+    };
+
+    // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
+    void count(std::size_t at) {
+        counters.clear_high();
+        if (weights.groups() < kChunkGroups) counters.clear_low();
+        std::size_t waiting = 0;
+        Windows windows(*this, at);
+        for (std::size_t group = 0; group < weights.groups();) {
+            const std::size_t size = chunk_groups(weights.groups(), group);
+            for (std::size_t pair = 0; pair < size / 2; ++pair) {
+                Plane x[2 * kGroup];
+#pragma GCC unroll 6
+                for (std::size_t i = 0; i < 2 * kGroup; ++i) x[i] = windows.next();
+                fill(table.pairs[pair], x);
+            }
+            const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
+            if (size == 32) {
+                if (group == 0) {
+                    counters.add_whole<true>(table, codes, waiting);
+                } else {
+                    counters.add_whole<false>(table, codes, waiting);
+                }
+                if (++waiting == kMostWaiting) {
+                    counters.settle(waiting);
+                    waiting = 0;
+                }
+            } else if (size == 16) {
+                counters.add_short<3>(table, codes);
+            } else {
+                counters.add_short<2>(table, codes);
+            }
+            group += size;
+        }
+        counters.settle(waiting);
+    }
+
+    static BBCODEC_INLINE void fill(PairTable& pair, const Plane* x) {
+        const Plane sums[2] = {x[0] ^ x[1] ^ x[2], x[3] ^ x[4] ^ x[5]};
+#pragma GCC unroll 4
+        for (std::size_t odd = 0; odd < 4; ++odd) {
+            pair.sums[odd][0] = odd & 1 ? ~sums[0] : sums[0];
+            pair.sums[odd][1] = odd & 2 ? ~sums[1] : sums[1];
+        }
+#pragma GCC unroll 2
+        for (std::size_t group = 0; group < 2; ++group)
+            // A pattern and its complement count 3 together: the carry of one is that of the other, inverted.
+#pragma GCC unroll 4
+            for (std::size_t pattern = 0; pattern < 4; ++pattern) {
+                const Plane a = x[kGroup * group], b = x[kGroup * group + 1], c = x[kGroup * group + 2];
+                const Plane carry = majority(pattern & 1 ? ~a : a, pattern & 2 ? ~b : b, c);
+                pair.carries[group][pattern] = carry;
+                pair.carries[group][7 - pattern] = ~carry;
+            }
+    }
+
+    // total - 2 count < limit where count >= least, that is where count + (2^planes - least) has a carry.
+    // For each output the bits of that number as words, and in the end a word for what no carry means.
+    void make_limits() {
+        const ThresholdParams params = job.epilogue->threshold->params();
+        const std::int64_t total = static_cast<std::int64_t>(weights.inputs()), top = std::int64_t{1} << planes;
+        for (std::size_t o = 0; o < outputs; ++o) {
+            std::uint64_t* const to = limits + o * (planes + 1);
+            const std::int64_t least = ((total - params.limits[o]) >> 1) + 1;
+            const bool sometimes = 0 < least && least < top;
+            const std::uint64_t rest = sometimes ? static_cast<std::uint64_t>(top - least) : 0;
+            for (std::size_t b = 0; b < planes; ++b) to[b] = -(rest >> b & 1);
+            to[planes] = -((params.flips[o / 64] >> (o % 64) & 1) ^ (least <= 0));
+        }
+    }
+
+    // Signs of `most` pixels, the first of them `first`.
+    void signs(std::size_t first, std::size_t most) {
+        const std::size_t words = (outputs + 63) / 64;
+        for (std::size_t word = 0; word < words; ++word) {
+            Plane out[64];
+            for (std::size_t i = 0; i < 64; ++i) {
+                const std::size_t o = 64 * word + i;
+                Plane carry = Plane{};
+                if (o < outputs) {
+                    const std::uint64_t* const bits = limits + o * (planes + 1);
+#pragma GCC unroll 8
+                    for (std::size_t b = 0; b < kLowPlanes; ++b) carry = majority(counters.low[o][b], filled(bits[b]), carry);
+                    const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
+                    for (std::size_t b = kLowPlanes; b < planes; ++b) carry = majority(high[b], filled(bits[b]), carry);
+                    carry ^= filled(bits[planes]);
+                }
+                out[i] = carry;
+            }
+            turn_64(out);
+            const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(out);
+            std::uint64_t* to = job.epilogue->bits + first * words + word;
+            for (std::size_t p = 0; p < most; ++p, to += words) *to = from[p % 64 * kRuns + p / 64];
+        }
+    }
+
+    // Accumulators of `most` pixels, the first of them `first`.
+    void numbers(std::size_t first, std::size_t most) {
+        const std::size_t parts = planes > 8 ? 2 : 1, blocks = (outputs + 7) / 8;
+        for (std::size_t part = 0; part < parts; ++part)
+            for (std::size_t block = 0; block < blocks; ++block)
+                spread(8 * block, 8 * part, bytes + (parts * block + part) * kByteLine);
+        const std::int32_t total = static_cast<std::int32_t>(weights.inputs());
+        const bool direct = job.epilogue->acc != nullptr && outputs % 8 == 0;
+        const std::size_t stride = direct ? outputs : (outputs + 63) / 64 * 64;
+        for (std::size_t start = 0; start < most; start += kRowPixels) {
+            const std::size_t many = most - start < kRowPixels ? most - start : kRowPixels;
+            std::int32_t* const to = direct ? job.epilogue->acc + (first + start) * outputs : rows;
+            for (std::size_t p = 0; p < many; ++p) {
+                const std::uint64_t* from = bytes + start + p;
+                std::int32_t* acc = to + p * stride;
+                for (std::size_t block = 0; block < blocks; ++block, from += parts * kByteLine, acc += 8) {
+                    Numbers count = widened(from[0]);
+                    if (parts == 2) count |= widened(from[kByteLine]) << 8;
+                    count = total - 2 * count;
+                    __builtin_memcpy(acc, &count, sizeof count);
+                }
+            }
+            if (!direct) finish(*job.table, *job.epilogue, rows, stride, outputs, first + start, many);
+        }
+    }
+
+    static BBCODEC_INLINE Numbers widened(std::uint64_t word) {
+#if BBCODEC_SLICED_BYTES > 16
+        return (Numbers)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(word)));
+#else
+        Numbers numbers_of;
+        for (std::size_t i = 0; i < 8; ++i) numbers_of[i] = static_cast<std::int32_t>(word >> (8 * i) & 0xff);
+        return numbers_of;
+#endif
+    }
+
+    // Planes `base` to `base` + 7 of 8 outputs as a byte of each: a word for each pixel.
+    void spread(std::size_t o, std::size_t base, std::uint64_t* to) {
+        Plane fields[8][8];  // [pixel % 8][output]: bytes of the pixels, each 8 behind the other
+        for (std::size_t i = 0; i < 8; ++i) {
+            Plane v[8];
+#pragma GCC unroll 8
+            for (std::size_t b = 0; b < 8; ++b)
+                v[b] = o + i < outputs && base + b < planes ? *counters.plane(o + i, base + b) : Plane{};
+            turn_8<1>(v, 1);
+#pragma GCC unroll 8
+            for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
+        }
+        for (std::size_t p = 0; p < 8; ++p) {
+            turn_8<8>(fields[p], 1);
+            const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(fields[p]);
+            for (std::size_t run = 0; run < kRuns; ++run)
+                for (std::size_t i = 0; i < 8; ++i) to[64 * run + 8 * i + p] = from[i * kRuns + run];
+        }
+    }
+
+    void run() {
+        if (job.epilogue->bits != nullptr) make_limits();
+        for (std::size_t start = 0; start < pixels; start += sizes.segment) {
+            const std::size_t size = pixels - start < sizes.segment ? pixels - start : sizes.segment;
+            pack(start, size);
+            mask(start, size);
+            for (std::size_t at = 0; at < size; at += kLanes) {
+                const std::size_t most = size - at < kLanes ? size - at : kLanes;
+                count(at);
+                if (job.epilogue->bits != nullptr) {
+                    signs(start + at, most);
+                } else {
+                    numbers(start + at, most);
+                }
+            }
+        }
+    }
+};
+
+}  // namespace
+
+void BBCODEC_SLICED_NAME(const SlicedJob& job) { Body(job).run(); }
+
+}  // namespace bbcodec
