@@ -209,8 +209,8 @@ def thumbs_of(options: argparse.Namespace, skipped: list[str]) -> list[dict[str,
     """Return the rows of the batch, none where they are not asked for or cannot be."""
     if not options.thumbs:
         return []
-    if speed_thumbs.PROFILE not in modelfile.released():
-        skipped.append(f"thumbs: no profile {speed_thumbs.PROFILE}")
+    if missing := set(speed_thumbs.PROFILES) - set(modelfile.released()):
+        skipped.append(f"thumbs: no profile {', '.join(sorted(missing))}")
         return []
     try:
         images = speed_thumbs.pictures(options.data, options.thumbs)
@@ -243,7 +243,7 @@ def main(argv: list[str] | None = None) -> None:
             sets[name] = (pictures, [figures(row, pictures) for row in measured])
         starts = start_up(first, options.runs, Path(folder))
     thumbs = thumbs_of(options, skipped)
-    used = [*profiles, *({speed_thumbs.PROFILE} - set(profiles) if thumbs else ())]
+    used = [*profiles, *(sorted(set(speed_thumbs.PROFILES) - set(profiles)) if thumbs else ())]
     lines = conditions(used, options.chosen, settings, load)
     print(report(command(options), options.runs, lines, skipped, sets, starts, thumbs))
     if options.plot is not None:

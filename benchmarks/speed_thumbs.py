@@ -17,9 +17,9 @@ from speed_codecs import Backend, RoundTripError
 from bbcodec import modelfile
 from bbcodec.local import batch
 
-__all__ = ["PROFILE", "pictures", "rows"]
+__all__ = ["PROFILES", "pictures", "rows"]
 
-PROFILE = "thumb"
+PROFILES = ("thumb", "fast")
 _TRAINING = 3500  # of the CIFAR-10 images at hand: the others are for rates
 
 
@@ -58,15 +58,16 @@ def rows(
     RoundTripError
         A picture came back changed.
     """
-    model = modelfile.load_named(PROFILE)
-    choices = [(n, backend) for backend in backends for n in threads]
+    models = [modelfile.load_named(profile) for profile in PROFILES]
+    choices = [(model, n, backend) for backend in backends for n in threads for model in models]
     found: list[dict[str, Any]] = []
-    for n, backend in choices:
-        label = f"bbcodec {PROFILE}, {n} thread{'s' if n > 1 else ''}, {backend.title}"
+    for model, n, backend in choices:
+        profile = PROFILES[models.index(model)]
+        label = f"bbcodec {profile}, {n} thread{'s' if n > 1 else ''}, {backend.title}"
         found.append({"codec": label, "pictures": len(images), "encode_runs": [], "decode_runs": []})
         _one(images[:2], model, n, backend)  # imports, tables and compilation are not timed
     for _ in range(runs):
-        for (n, backend), row in zip(choices, found, strict=True):
+        for (model, n, backend), row in zip(choices, found, strict=True):
             row["bytes"], encode, decode = _one(images, model, n, backend)
             row["encode_runs"].append(encode)
             row["decode_runs"].append(decode)

@@ -26,7 +26,9 @@ from .local_latents import load as load_latents
 RATE = 0.0008  # of the last layer's learning while coding
 
 
-def integers(model: Head, rate: float = RATE, every: int = 1) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def integers(
+    model: Head, rate: float = RATE, every: int = 1
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Configuration and tensors of the integer network (docs/local.md)."""
     c = model.config
     if c.precision != "1/32" or c.bases != 1:
@@ -86,7 +88,7 @@ def export(
     latents: PictureLatents | None = None,
     every: int = 1,
 ) -> bytes:
-    """The model file, learning at rate `rate` every `every` times; `prior` are the sums that every fit starts from."""
+    """The model file; it learns at `rate`, at every `every`-th time, and its fits start from `prior`."""
     config, tensors = integers(model, rate, every)
     if latents is not None:
         more, its_tensors = latents_integers(latents)

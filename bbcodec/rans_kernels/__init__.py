@@ -101,14 +101,14 @@ def padded(
     lanes: int,
     precision: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Intervals with every section filled up to a multiple of the lanes by certain symbols, which change none.
+    """Intervals, every section filled up to a multiple of the lanes by certain symbols, which change none.
 
     Raises
     ------
     ValueError
         The sections do not add up to the intervals.
     """
-    if len(sections) and int(sections.min()) < 0 or int(sections.sum()) != len(starts):
+    if (len(sections) and int(sections.min()) < 0) or int(sections.sum()) != len(starts):
         raise ValueError("the sections do not match")
     whole = -(-sections // lanes) * lanes
     shift = (np.cumsum(whole) - whole) - (np.cumsum(sections) - sections)

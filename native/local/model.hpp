@@ -118,7 +118,7 @@ class Pass {
     virtual void observe(const std::uint8_t* block, std::int8_t* features, std::int32_t* facts) = 0;
     // Statistics of blocks without coding them.
     virtual void survey(const std::uint8_t* const* blocks) = 0;
-    // After plan, decode or survey, if the model has latents: [blocks][channel][moment][1 + 48].
+    // After decode or survey, if the model has latents: [blocks][channel][moment][1 + 48].
     virtual std::vector<std::int64_t> statistics() const = 0;
     // Pops all samples; returns the number of words taken, or -1 where they do not suffice.
     virtual std::ptrdiff_t decode(std::uint8_t* const* blocks, std::uint64_t* head, const std::uint32_t* words,

@@ -51,7 +51,7 @@ class GroupPass final : public Pass {
     }
 
     void plan(const std::uint8_t* const* blocks, std::uint32_t* start, std::uint32_t* freq) override {
-        given_ = blocks;
+        given_ = blocks, counting_ = false;
         walk([&](int c, std::size_t k, int worker) {
             predict(c, k, scratch_[worker]);
             read(c, k);
@@ -332,7 +332,7 @@ class GroupPass final : public Pass {
         chunk.cell[c].put_target(place, x - chunk.middle.all(), w);
         if (place == kCell - 1)
             for (int q = 0; q < predictors(c); ++q) end_cell(c, q, chunk);
-        if (m_.latents) count(c, error, chunk);
+        if (counting_) count(c, error, chunk);
         if (!blind_ && (start || learns()))
             with_components(m_.components, [&](auto j) { learn_from<decltype(j)::value>(c, k, worker, start, freq); });
     }
@@ -349,13 +349,16 @@ class GroupPass final : public Pass {
     void count(int c, Ints error, Chunk& chunk) const {
         const Ints active = chunk.lanes.active.all();
         const Ints n = clamp((error * look_up(m_.tables.r1.data(), chunk.spread.all()) + 8192) >> 14, -72, 72) & active;
-        const Ints moments[kMoments] = {n, magnitude(n), (magnitude(n) <= 7) & 24 & active};
+        const Ints moments[kMoments] = {n & 0xffff, magnitude(n), (magnitude(n) <= 7) & 24 & active};  // one of a pair
         Row* sums = &chunk.statistics[static_cast<std::size_t>(c) * kMoments * (kFeatures + 1)];
-        for (const Ints& m : moments) {
-            sums->all() += m * 32;
-            for (int i = 0; i < kFeatures; ++i) sums[1 + i].all() += m * chunk.features.feature(i);
-            sums += kFeatures + 1;
-        }
+        const auto add = [&](int i, Ints term) {
+            for (int m = 0; m < kMoments; ++m) {
+                Ints& sum = sums[m * (kFeatures + 1) + i].all();
+                sum = dot_pairs(sum, moments[m], term);
+            }
+        };
+        add(0, Ints{} + 32);
+        for (int i = 0; i < kFeatures; ++i) add(1 + i, chunk.features.feature(i));
     }
 
     void add_statistics(std::vector<std::int64_t>& sums) const {
@@ -430,7 +433,8 @@ class GroupPass final : public Pass {
     std::vector<std::int64_t> statistics_;
     std::vector<Scratch> scratch_;
     const std::uint8_t* const* given_ = nullptr;
-    bool blind_ = false, decoding_ = false;    // blind: without the network
+    bool blind_ = false, decoding_ = false;  // blind: without the network
+    bool counting_ = m_.latents;             // statistics
     alignas(64) std::atomic<std::size_t> popped_{0};  // in a line of its own: others wait for it
 };
 
