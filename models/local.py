@@ -39,7 +39,7 @@ class HeadConfig:
     precision: str = "1/32"
     bases: int = 1
     own: tuple[int, int] = (12, 6)
-    earlier: tuple[int, int] = (9, 5)
+    earlier: tuple[int, int] = (6, 4)
     along: tuple[int, int] = (3, 2)
     down: tuple[int, int] = (4, 2)
     ridge: int = 64
