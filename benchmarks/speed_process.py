@@ -50,6 +50,11 @@ class Process:
     peak: int
 
 
+def _cached() -> dict[str, str]:
+    """The environment, but that Python keeps the byte code that it compiles, as after an installation."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(words: list[str], variables: Mapping[str, str] | None = None) -> Process:
     """Run a process and measure it.
 
@@ -72,7 +77,7 @@ def heavy_imports(words: list[str], variables: Mapping[str, str] | None = None) 
 def _output(words: list[str], variables: Mapping[str, str] | None) -> str:
     done = subprocess.run(
         words,
-        env=os.environ | dict(variables or {}),
+        env=_cached() | dict(variables or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
