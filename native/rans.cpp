@@ -202,14 +202,15 @@ std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uin
     if (left) throw std::invalid_argument("the sections do not match");
     const std::uint64_t total = std::uint64_t{1} << precision;
     std::size_t at = n;
-    for (std::size_t s = n_sections, i = n; s-- > 0;)
-        for (std::size_t place = static_cast<std::size_t>(sections[s]); place-- > 0;) {
-            --i;
+    for (std::size_t s = n_sections, i = n; s-- > 0;) {
+        const std::size_t size = static_cast<std::size_t>(sections[s]);
+        for (std::size_t end = i - size, lane = size % lanes; i > end;) {
+            --i, lane = (lane ? lane : lanes) - 1;
             if (freqs[i] == 0 || freqs[i] > total || starts[i] > total - freqs[i])
                 throw std::invalid_argument("an interval is empty or not within 0..2^precision");
-            std::uint64_t& h = head[place % lanes];
-            h = push_one(h, starts[i], freqs[i], precision, words, at);
+            head[lane] = push_one(head[lane], starts[i], freqs[i], precision, words, at);
         }
+    }
     return at;
 }
 
