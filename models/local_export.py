@@ -27,7 +27,7 @@ RATE = 0.0008  # of the last layer's learning while coding
 
 
 def integers(
-    model: Head, rate: float = RATE, every: int = 1
+    model: Head, rate: float = RATE, every: int = 1, block: int = 1024
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Configuration and tensors of the integer network (docs/local.md)."""
     c = model.config
@@ -50,6 +50,8 @@ def integers(
     } | {"rate_q": round(rate * 2**20), "latents": 0, "encoder": 0}
     if every != 1:
         config["every"] = every
+    if block != 1024:
+        config["block"] = block
 
     def int32(values: NDArray[np.float64]) -> NDArray[np.int32]:
         return np.floor(values + 0.5).astype(np.int32)
@@ -87,9 +89,10 @@ def export(
     prior: NDArray[np.int32] | None = None,
     latents: PictureLatents | None = None,
     every: int = 1,
+    block: int = 1024,
 ) -> bytes:
     """The model file; it learns at `rate`, at every `every`-th time, and its fits start from `prior`."""
-    config, tensors = integers(model, rate, every)
+    config, tensors = integers(model, rate, every, block)
     if latents is not None:
         more, its_tensors = latents_integers(latents)
         config, tensors = config | more, tensors | its_tensors
@@ -105,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rate", type=float, default=RATE, help="of the last layer's learning while coding")
     parser.add_argument("--every", type=int, default=1, help="times from one step of it to the next")
+    parser.add_argument("--block", type=int, default=1024, help="longest side of a block, in pixels")
     args = parser.parse_args(argv)
     head, state = load_checkpoint(args.checkpoint)
     prior = state["prior"].numpy() if "prior" in state else None
@@ -115,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         "curve": state["curve"][-1:],
     }
     latents = load_latents(state) if "latents" in state else None
-    data = export(head, notes, args.rate, prior, latents, args.every)
+    data = export(head, notes, args.rate, prior, latents, args.every, args.block)
     args.out.write_bytes(data)
     print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
 

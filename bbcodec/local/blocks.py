@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole pictures with a model of the family: cut into blocks, each of them a message of its own.
 
-A picture of H x W pixels is cut into ``ceil(H / 1024)`` by ``ceil(W / 1024)`` blocks, as equal as can be:
-block row i begins at ``i H // rows``, and so for columns. Blocks come in raster order. The payload of a block
-is its message, folded to one lane (`bbcodec.codecs.flatten`), little-endian uint32. The cut depends on the
-size alone: threads never change a byte.
+A picture of H x W pixels is cut into ``ceil(H / B)`` by ``ceil(W / B)`` blocks, as equal as can be, with B
+of the model, at most 1,024: block row i begins at ``i H // rows``, and so for columns. Blocks come in raster
+order. The payload of a block is its message, folded to one lane (`bbcodec.codecs.flatten`), little-endian
+uint32. The cut depends on the model and the size alone: threads never change a byte.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report,
 BLOCK: Final = 1024  # pixels, the longest side
 
 
-def cut(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Rows and columns of every block, in order.
+def cut(height: int, width: int, side: int = BLOCK) -> list[tuple[slice, slice]]:
+    """Rows and columns of every block with sides of at most `side`, in order.
 
     >>> cut(1500, 700)
     [(slice(0, 750, None), slice(0, 700, None)), (slice(750, 1500, None), slice(0, 700, None))]
     """
-    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    rows, columns = _counts(height, width, side)
     return [
         (
             slice(i * height // rows, (i + 1) * height // rows),
@@ -60,8 +60,9 @@ def encode(
 ) -> EncodedPixels:
     """Encode pixels; see `bbcodec.learned.encode`."""
     height, width, channels = image.shape
-    places = cut(height, width)
-    local, inner = _model(model), _inner_threads(threads, len(places))
+    local = _model(model)
+    places = cut(height, width, local.block)
+    inner = _inner_threads(threads, len(places))
     report = Report(progress, len(places))
 
     def run(place: tuple[slice, slice]) -> tuple[bytes, float, float]:
@@ -98,9 +99,10 @@ def decode(
     progress: Progress | None = None,
 ) -> Pixels:
     """Decode what `encode` made; see `bbcodec.learned.decode`."""
-    _check(chains, height, width)
-    places = cut(height, width)
-    local, inner = _model(model), _inner_threads(threads, len(places))
+    local = _model(model)
+    _check(chains, height, width, local.block)
+    places = cut(height, width, local.block)
+    inner = _inner_threads(threads, len(places))
     report = Report(progress, len(places))
     image = np.empty((height, width, channels), np.uint8)
 
@@ -122,7 +124,8 @@ def inspect(
     chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
 ) -> dict[str, Any]:
     """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
-    _check(chains, height, width)
+    if model is not None:
+        _check(chains, height, width, _model(model).block)
     lost = 32 * len(flatten(ans.base_message(LANES))) * len(chains)
     return {"chains": len(chains), "blocks": len(chains), "initial_bits_lost": lost}
 
@@ -141,9 +144,15 @@ def _inner_threads(threads: int, blocks: int) -> int:
     return max(1, (threads or cpus()) // blocks)
 
 
-def _check(chains: Sequence[bytes | memoryview], height: int, width: int) -> None:
+def _counts(height: int, width: int, side: int) -> tuple[int, int]:
+    """Rows and columns of blocks."""
+    side = min(side, BLOCK)
+    return -(-height // side), -(-width // side)
+
+
+def _check(chains: Sequence[bytes | memoryview], height: int, width: int, side: int) -> None:
     """Raise unless there are as many blocks as the size asks for, each of a length that can be."""
-    expected = -(-height // BLOCK) * -(-width // BLOCK)
+    expected = math.prod(_counts(height, width, side))
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:

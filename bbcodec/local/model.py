@@ -36,7 +36,7 @@ STATISTICS: Final = 3 * MOMENTS * (FEATURES + 1)
 MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
 
 _PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
-_DEFAULTS: Final = {"every": 1}
+_DEFAULTS: Final = {"every": 1, "block": 1024}
 _NUMBERS: Final = {
     "hidden": (32, 192),
     "layers": (0, 8),
@@ -44,6 +44,7 @@ _NUMBERS: Final = {
     "ridge": (1, MAX_RIDGE),
     "rate_q": (0, 1 << 16),
     "every": (1, 64),
+    "block": (64, 1024),
     "latents": (0, 64),
     "encoder": (0, 256),
 }
@@ -84,6 +85,7 @@ class LocalModel:
     ridge : added to the diagonal of every fit.
     rate_q : learning rate in 2^-20; 0 for no learning.
     every : times from one step of learning to the next.
+    block : pixels of the longest side of a block that pictures are cut into.
     first_w : int8 [3, 48, H]
     first_m, first_b : int32 [3, H]
     signs : int8 [L, H, H], ±1, outputs before inputs.
@@ -106,6 +108,7 @@ class LocalModel:
     ridge: int
     rate_q: int
     every: int
+    block: int
     first_w: NDArray[np.int8]
     first_m: NDArray[np.int32]
     first_b: NDArray[np.int32]

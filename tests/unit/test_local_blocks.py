@@ -112,6 +112,18 @@ def test_the_cut_is_the_same_for_every_size_of_block(monkeypatch: pytest.MonkeyP
             assert (times == 1).all()
 
 
+def test_a_model_tells_how_long_a_block_is_at_most(model: modelfile.Model) -> None:
+    data = modelfile.dump("local", {**model.config, "block": 64}, Graph({}, {}), model.tensors)
+    narrow, image = modelfile.load(data), photo(70, 130, 3)
+    coded = learned.encode(image, narrow)
+    assert len(coded.chains) == 2 * 3
+    assert np.array_equal(learned.decode(coded.chains, 70, 130, 3, narrow), image)
+    with pytest.raises(FormatError, match="blocks"):
+        learned.decode(coded.chains[:-1], 70, 130, 3, narrow)
+    with pytest.raises(FormatError, match="blocks"):
+        learned.inspect(coded.chains, 70, 130, model)
+
+
 # -------------------------------------------------------------------------------------------- round trips
 
 

@@ -45,6 +45,8 @@ def test_a_model_is_read_whole(model: LocalModel) -> None:
         {"hidden": 80, "layers": 0},
         {"every": 0},
         {"every": 65},
+        {"block": 63},
+        {"block": 1025},
         {"every": True},
         {"hidden": 0},
         {"hidden": 320},
