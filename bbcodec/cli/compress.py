@@ -37,7 +37,7 @@ def compress(
     ] = "auto",
     model: options.ModelName = None,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Three times as fast, 5 to 8 % larger: --model fast.")
+        bool, typer.Option("--fast", help="Four times as fast, 5 to 8 % larger: --model fast.")
     ] = False,
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Put the model into the file, which then decodes anywhere.")
