@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from rates_sets import SETS
 
-from bbcodec import modelfile
+from bbcodec import batch, modelfile
 from bbcodec.distributions.logistic import bits
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError
-from bbcodec.local import batch, latents
+from bbcodec.local import groups, latents
 from bbcodec.local.codec import Pixels, implementation
 from bbcodec.local.model import LocalModel
 from bbcodec.modelfile import Model
@@ -87,7 +87,7 @@ def kl(images: Sequence[Pixels], model: Model, threads: int) -> float:
         symbols, np.broadcast_to(p_mean + centre, shape), np.broadcast_to(p_e, shape), LATENT_SYMBOLS
     )
     total = 0.0
-    for part in batch.groups([image.shape[:2] for image in images]):
+    for part in groups.groups([image.shape[:2] for image in images]):
         blocks = [np.ascontiguousarray(image) for image in images[part]]
         statistics = implementation().survey(blocks, local, threads)
         means, scales = latents.encode(local.latents, statistics, [b.shape[:2] for b in blocks])

@@ -12,7 +12,7 @@ untrained: only their number counts here.
 from __future__ import annotations
 
 import torch
-from bbcodec.models.config import Config
+from bbcodec.models.config import Config, config_from_dict
 from bbcodec.models.export import export, residual_sizes
 from bbcodec.models.train import build
 
@@ -47,7 +47,7 @@ def main() -> None:
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     for name, path in modelfile.released().items():
         model = modelfile.load_named(name)
-        print(row(name, Config.from_dict(dict(model.config)), path.stat().st_size))
+        print(row(name, config_from_dict(dict(model.config)), path.stat().st_size))
     print(row("rvae at the paper's size", PAPER, None))
 
 

@@ -13,7 +13,6 @@ The peers are slow (WebP most of all); `--cache` keeps what was measured, also w
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import json
 import os
@@ -24,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,8 +30,8 @@ from rates_peers import PEERS, Cache, Measured, Pixels, peers
 from rates_sets import SETS, ImageSet, mosaic
 
 import bbcodec
-from bbcodec import modelfile
-from bbcodec.errors import BBCodecError, ModelError, ModelMissingError, OptionError, UnsupportedImageError
+from bbcodec import batch, modelfile
+from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, UnsupportedImageError
 
 REFERENCE = "JPEG XL e9"
 THREADS = 1  # of bbcodec; the peers have one as well
@@ -86,36 +84,11 @@ def one_by_one(images: list[Pixels], **choice: Any) -> list[Measured]:
     ]
 
 
-def batch_api() -> ModuleType | None:
-    """Return the module of chained batches, where this version has one.
-
-    Expected of it: ``encode(images, model) -> bytes``, the whole file, and ``decode(data, model) -> images``.
-    """
-    try:
-        return importlib.import_module("bbcodec.local.batch")
-    except ModuleNotFoundError as error:
-        if error.name not in ("bbcodec.local", "bbcodec.local.batch"):
-            raise
-        return None
-
-
 def batch_bytes(images: list[Pixels], model: str) -> Row:
-    """Return the row of small pictures under a learned profile: one chained batch, or one by one where it
-    must be."""
-    name, batch = f"bbcodec {model}", batch_api()
-    if batch is None:
-        reason = "no batches in this version"
-    else:
-        loaded = modelfile.load_named(model)
-        try:
-            file = measure(
-                lambda: batch.encode(images, loaded), lambda data: batch.decode(data, loaded), images
-            )
-            return Row(name, "batch", [file], note=f"{len(images)} pictures, one file")
-        except (ModelError, OptionError, UnsupportedImageError) as error:
-            reason = f"no batch: {error}"
-    files = one_by_one(images, method="learned", model=model)
-    return Row(name, "alone", files, note=f"{reason}: coded one by one")
+    """Return the row of small pictures under a learned profile, as one chained batch."""
+    loaded = modelfile.load_named(model)
+    file = measure(lambda: batch.encode(images, loaded), lambda data: batch.decode(data, loaded), images)
+    return Row(f"bbcodec {model}", "batch", [file], note=f"{len(images)} pictures, one file")
 
 
 def our_rows(pictures: ImageSet, profiles: list[str], fit: float | None) -> list[Row]:

@@ -14,8 +14,7 @@ import numpy as np
 from rates_peers import Pixels
 from speed_codecs import Backend, RoundTripError
 
-from bbcodec import modelfile
-from bbcodec.local import batch
+from bbcodec import batch, modelfile
 
 __all__ = ["PROFILES", "pictures", "rows"]
 

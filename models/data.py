@@ -80,8 +80,11 @@ def thumbnails(pictures: list[Picture], size: int) -> list[Picture]:
 def load(source: str, size: int | None = None) -> list[Picture]:
     """Pictures named by a command line: a folder, ``cifar10:FOLDER``, or ``file.npz[start:stop]``.
 
-    `size` makes thumbnails of them, and so does ``@SIZE`` behind the name.
+    `size` makes thumbnails of them, and so does ``@SIZE`` behind the name. Several names are separated by
+    commas.
     """
+    if "," in source:
+        return [picture for part in source.split(",") for picture in load(part, size)]
     name, at, behind = source.rpartition("@")
     if at and behind.isdigit():
         source, size = name, int(behind)

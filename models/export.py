@@ -58,8 +58,8 @@ class GraphBuilder:
         """Open a function; keyword arguments name its inputs and their channels."""
         self._ops, self._outputs, self._name = [], [], name
         yield self
-        # x is (pixel - 128) * 16; z is (symbol - 256) * 32; h is a stream.
-        ranges = {"x": (-2048, 2032), "z": (-8192, 8160)}
+        # x is (pixel - 128) * 16; y is that of a dequantized pixel; z is (symbol - 256) * 32; h is a stream.
+        ranges = {"x": (-2048, 2032), "y": (-2048, 2047), "z": (-8192, 8160)}
         ports = [
             graph.Input(port, "stream", channels, *ranges.get(port, (-STREAM_MAX, STREAM_MAX)))
             for port, channels in inputs.items()

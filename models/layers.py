@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Config
+from .config import Recipe
 
 if TYPE_CHECKING:
     from .export import GraphBuilder
@@ -114,12 +114,13 @@ class PlainConv(nn.Module):
 
 
 class BinaryConv(nn.Module):
-    """Convolution with binary weight norm: w = sign(v) * g / sqrt(n), g a gain per output channel.
+    """Convolution of a residual unit, w = sign(v) * g / sqrt(n) with a gain g per output channel.
 
-    `precision` 32/32 keeps v real, with ordinary weight norm: w = v * g / |v|.
+    `Recipe` says what else may stand for the gain, and how many such kernels are summed. `precision` 32/32
+    keeps v real, with ordinary weight norm: w = v * g / |v|.
     """
 
-    def __init__(self, config: Config, kernel: int = 3, gain: float = 0.03):
+    def __init__(self, config: Recipe, kernel: int = 3, gain: float = 0.03):
         super().__init__()
         self.config, self.kernel = config, kernel
         shape = (config.bases, config.width, config.width, kernel, kernel)
@@ -131,20 +132,31 @@ class BinaryConv(nn.Module):
         self.g = nn.Parameter(start.clone())
         self.bias = nn.Parameter(torch.zeros(config.width))
         self.fan_in = config.width * kernel * kernel
+        self.batch_norm = nn.BatchNorm2d(config.width) if config.norm == "batch" else None
+        if self.batch_norm is not None:
+            nn.init.constant_(self.batch_norm.weight, gain)
+
+    def scale(self) -> Tensor:
+        """What the signs of each kernel are multiplied with, [bases, C]."""
+        if self.config.precision == "32/32" or self.config.norm == "weight":
+            return self.g / self.v.flatten(2).norm(dim=2).clamp_min(1e-6)
+        return self.g / math.sqrt(self.fan_in)
 
     def weight(self) -> Tensor:
-        """Effective weight [C, C, k, k]."""
-        if self.config.precision == "32/32":
-            norm = self.v.flatten(2).norm(dim=2).clamp_min(1e-6)
-            return (self.v * (self.g / norm)[:, :, None, None, None]).sum(0)
-        signs = _SignWeight.apply(self.v, self.config.stochastic and self.training)
-        return (signs * (self.g / math.sqrt(self.fan_in))[:, :, None, None, None]).sum(0)
+        """Effective weight [C, C, k, k], batch norm left out."""
+        kernels = self.v
+        if self.config.precision != "32/32":
+            kernels = _SignWeight.apply(self.v, self.config.stochastic and self.training)
+        return (kernels * self.scale()[:, :, None, None, None]).sum(0)
 
     def forward(self, a: Tensor) -> Tensor:
+        pad = self.kernel // 2
+        bias = self.bias if self.batch_norm is None else None
         if self.config.precision == "1/1":  # padding that a +-1 kernel can express: +1, the sign of zero
-            pad = self.kernel // 2
-            return F.conv2d(F.pad(a, (pad, pad, pad, pad), value=1.0), self.weight(), self.bias)
-        return F.conv2d(a, self.weight(), self.bias, padding=self.kernel // 2)
+            out = F.conv2d(F.pad(a, (pad, pad, pad, pad), value=1.0), self.weight(), bias)
+        else:
+            out = F.conv2d(a, self.weight(), bias, padding=pad)
+        return out if self.batch_norm is None else self.batch_norm(out)
 
     @torch.no_grad()
     def clip_weights(self) -> None:
@@ -152,36 +164,86 @@ class BinaryConv(nn.Module):
         if self.config.clip and self.config.precision != "32/32":
             self.v.clamp_(-self.config.clip, self.config.clip)
 
+    @torch.no_grad()
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Factors [bases, C] and offsets [C] that make signs' sums the outputs, batch norm included."""
+        if self.batch_norm is None:
+            return self.scale(), self.bias
+        norm = self.batch_norm
+        factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        return self.scale() * factor, norm.bias - norm.running_mean * factor
+
+    def emit(self, b: GraphBuilder, a: str) -> list[str]:
+        """Streams whose sum is the output: one a basis."""
+        scale, bias = self.folded()
+        if self.config.precision == "32/32":
+            weight = (self.v * scale[:, :, None, None, None]).sum(0)
+            return [b.qconv(a, weight, bias)]
+        return [
+            b.binary_conv(a, v, scale[i], bias if i == 0 else torch.zeros_like(bias))
+            for i, v in enumerate(self.v)
+        ]
+
+
+def activate(h: Tensor, threshold: Tensor, signs: bool) -> Tensor:
+    """What a binary convolution reads: sign(h + threshold) at precision 1/1, else ELU."""
+    return sign(h + threshold) if signs else F.elu(h)
+
 
 class ResidualUnit(nn.Module):
     """h + conv(act(h)), the layer that is binarized: act is sign(h + t) at 1/1, else ELU."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Recipe):
         super().__init__()
-        self.config = config
+        self.signs = config.precision == "1/1"
         self.threshold = nn.Parameter(torch.zeros(config.width, 1, 1))
         self.conv = BinaryConv(config)
 
     def forward(self, h: Tensor) -> Tensor:
-        a = sign(h + self.threshold) if self.config.precision == "1/1" else F.elu(h)
-        return saturate(h + self.conv(a))
+        return saturate(h + self.conv(activate(h, self.threshold, self.signs)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
-        conv = self.conv
-        if self.config.precision == "32/32":
-            return b.add(h, b.qconv(b.elu(h), conv.weight(), conv.bias))
-        a = b.sign(h, self.threshold) if self.config.precision == "1/1" else b.elu(h)
-        for i in range(self.config.bases):
-            bias = conv.bias if i == 0 else torch.zeros_like(conv.bias)
-            h = b.add(h, b.binary_conv(a, conv.v[i], conv.g[i] / math.sqrt(conv.fan_in), bias))
+        a = b.sign(h, self.threshold) if self.signs else b.elu(h)
+        for part in self.conv.emit(b, a):
+            h = b.add(h, part)
         return h
+
+
+class GatedUnit(nn.Module):
+    """Gated residual block of Flow++: h + a * sigmoid(g), a and g from a second convolution (1 x 1)."""
+
+    def __init__(self, config: Recipe):
+        super().__init__()
+        self.signs = config.precision == "1/1"
+        self.thresholds = nn.Parameter(torch.zeros(2, config.width, 1, 1))
+        self.inner = BinaryConv(config, gain=1.0)
+        self.value = BinaryConv(config, kernel=1, gain=0.1)
+        self.gate = BinaryConv(config, kernel=1, gain=0.5)
+
+    def forward(self, h: Tensor) -> Tensor:
+        inner = saturate(self.inner(activate(h, self.thresholds[0], self.signs)))
+        a = activate(inner, self.thresholds[1], self.signs)
+        return saturate(h + saturate(self.value(a)) * torch.sigmoid(self.gate(a)))
+
+    def emit(self, b: GraphBuilder, h: str) -> str:
+        def total(conv: BinaryConv, a: str) -> str:
+            first, *others = conv.emit(b, a)
+            for part in others:
+                first = b.add(first, part)
+            return first
+
+        def active(x: str, threshold: Tensor) -> str:
+            return b.sign(x, threshold) if self.signs else b.elu(x)
+
+        a = active(total(self.inner, active(h, self.thresholds[0])), self.thresholds[1])
+        return b.add(h, b.mul(total(self.value, a), b.sigmoid(total(self.gate, a)), shift=8))
 
 
 class Units(nn.Sequential):
     """A run of residual units (empty in the "no residual" models)."""
 
-    def __init__(self, config: Config, count: int | None = None):
-        super().__init__(*(ResidualUnit(config) for _ in range(config.units if count is None else count)))
+    def __init__(self, config: Recipe, kind: type[nn.Module] = ResidualUnit):
+        super().__init__(*(kind(config) for _ in range(config.units)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
         for unit in self:

@@ -24,22 +24,23 @@ import torch
 from torch import nn
 
 from . import data
-from .config import FAMILIES, PRECISIONS, Config
+from .config import FAMILIES, NORMS, PRECISIONS, Config, FlowConfig, Recipe, config_from_dict
+from .flowpp import FlowPP, FlowTerms
 from .layers import BinaryConv
 from .markov import Markov
 from .outputs import Terms
 from .rvae import RVAE
 
 
-def build(config: Config) -> nn.Module:
+def build(config: Recipe) -> nn.Module:
     """The network of a configuration."""
-    return {"rvae": RVAE, "markov": Markov}[config.family](config)
+    return {"rvae": RVAE, "markov": Markov, "flowpp": FlowPP}[config.family](config)
 
 
 def load_checkpoint(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Network in evaluation mode and the checkpoint's dictionary (weights_only: no code is run)."""
     state = torch.load(path, map_location="cpu", weights_only=True)
-    model = build(Config.from_dict(state["config"]))
+    model = build(config_from_dict(state["config"]))
     model.load_state_dict(state["model"])
     return model.eval(), state
 
@@ -50,7 +51,7 @@ def evaluate(model: nn.Module, images: torch.Tensor, batch: int = 8) -> tuple[fl
     model.eval()
     total, kls, count = 0.0, [0.0], 0
     for part in images.split(batch):
-        terms: Terms = model(part)
+        terms: Terms | FlowTerms = model(part)
         total += float(terms.bits_per_dim()) * len(part)
         layer_kls = terms.kl_bits_per_dim()
         kls = [
@@ -73,6 +74,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--units", type=int, default=2, help="residual units a layer and direction; 0: no residual"
     )
     p.add_argument("--precision", choices=PRECISIONS, default="1/1", help="weights/activations")
+    p.add_argument("--scales", type=int, default=4, help="of a flow: halvings of the resolution")
+    p.add_argument("--mixtures", type=int, default=4, help="of a flow: logistics in a mixture")
+    p.add_argument("--norm", choices=NORMS, default="binary", help="what binary kernels are multiplied with")
     p.add_argument("--bases", type=int, default=1, help="binary kernels that sum to one weight")
     p.add_argument("--stochastic", action="store_true", help="stochastic binarization of weights in training")
     p.add_argument(
@@ -108,6 +112,18 @@ def optimizer_for(model: nn.Module, lr: float) -> torch.optim.Adam:
     )
 
 
+def configuration(args: argparse.Namespace) -> Recipe:
+    """Configuration that the command line asks for."""
+    recipe = {
+        "family": args.family, "width": args.width, "units": args.units, "precision": args.precision,
+        "bases": args.bases, "norm": args.norm, "stochastic": args.stochastic, "clip": args.clip,
+    }  # fmt: skip
+    if args.family in FlowConfig.families:
+        return FlowConfig(**recipe, scales=args.scales, mixtures=args.mixtures)
+    layers = tuple(int(n) for n in args.layers.split(","))
+    return Config(**recipe, layers=layers, latents=args.latents)
+
+
 class Stop:
     """Turns SIGINT and SIGTERM into a clean last checkpoint."""
 
@@ -127,16 +143,12 @@ def main(argv: list[str] | None = None) -> None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    layers = tuple(int(n) for n in args.layers.split(","))
     state: dict[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}
     if args.resume:
         model, state = load_checkpoint(args.resume)
-        config = Config.from_dict(state["config"])
+        config = config_from_dict(state["config"])
     else:
-        config = Config(
-            family=args.family, width=args.width, layers=layers, latents=args.latents, units=args.units,
-            precision=args.precision, bases=args.bases, stochastic=args.stochastic, clip=args.clip,
-        )  # fmt: skip
+        config = configuration(args)
         model = build(config)
     model = model.to(args.device).train()
     optimizer = optimizer_for(model, args.lr)
@@ -183,7 +195,7 @@ def main(argv: list[str] | None = None) -> None:
         for group in optimizer.param_groups:
             group["lr"] = args.lr * rate * group["scale"]
         x = next(batches).to(args.device, memory_format=torch.channels_last)
-        terms: Terms = model(x)
+        terms: Terms | FlowTerms = model(x)
         loss = terms.loss(args.free_bits * (1 - done))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

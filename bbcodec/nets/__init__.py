@@ -11,12 +11,17 @@ from typing import Protocol
 from bbcodec.codecs import Codec
 from bbcodec.errors import ModelError
 from bbcodec.modelfile import Model
+from bbcodec.nets.flowpp import Flowpp
 from bbcodec.nets.markov import Markov
 from bbcodec.nets.rvae import Rvae
 
-__all__ = ["FAMILIES", "Markov", "Net", "Rvae", "load"]
+__all__ = ["FAMILIES", "Flowpp", "Markov", "Net", "Rvae", "load"]
 
-FAMILIES: dict[str, type[Rvae] | type[Markov]] = {"rvae": Rvae, "markov": Markov}
+FAMILIES: dict[str, type[Rvae] | type[Markov] | type[Flowpp]] = {
+    "rvae": Rvae,
+    "markov": Markov,
+    "flowpp": Flowpp,
+}
 
 
 class Net(Protocol):

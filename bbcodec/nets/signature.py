@@ -16,7 +16,7 @@ from bbcodec.engine import Program
 from bbcodec.errors import ModelError
 
 STREAM = 31 * 256  # streams between functions stay within +-31 in steps of 1/256
-RANGES = {"x": (-2048, 2032), "z": (-8192, 8160), "h": (-STREAM, STREAM)}
+RANGES = {"x": (-2048, 2032), "y": (-2048, 2047), "z": (-8192, 8160), "h": (-STREAM, STREAM)}
 MAX_SCALES = 6
 MAX_LAYERS = 64
 MAX_LATENTS = 256

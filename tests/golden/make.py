@@ -38,14 +38,14 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
 def tiny_model(seed: int, **changes: Any) -> Any:
     """A model file of an untrained network of width 16."""
     import torch
-    from bbcodec.models.config import Config
+    from bbcodec.models.config import Config, config_from_dict
     from bbcodec.models.export import export
     from bbcodec.models.train import build
 
     from bbcodec import modelfile
 
     torch.manual_seed(seed)
-    model = build(Config.from_dict(Config(width=16, units=1, layers=(1, 1)).to_dict() | changes))
+    model = build(config_from_dict(Config(width=16, units=1, layers=(1, 1)).to_dict() | changes))
     return modelfile.load(export(model.eval()))
 
 

@@ -19,8 +19,8 @@ from bbcodec.models.local_export import export, load_checkpoint  # noqa: E402
 from bbcodec.models.local_export import main as export_main  # noqa: E402
 from bbcodec.models.local_latents import inputs, load, statistics  # noqa: E402
 
-from bbcodec import modelfile  # noqa: E402
-from bbcodec.local import batch, latents  # noqa: E402
+from bbcodec import batch, modelfile  # noqa: E402
+from bbcodec.local import latents  # noqa: E402
 from bbcodec.local.model import LocalModel  # noqa: E402
 from bbcodec.nets.pixels import latent_logistic  # noqa: E402
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import ans, learned, modelfile, nets, tiles
+from bbcodec import ans, chains, learned, modelfile, nets, tiles
 from bbcodec.bits_back import initial_bits
 from bbcodec.engine import select
 from bbcodec.errors import FormatError
@@ -135,7 +135,7 @@ def test_bit_swap_starts_with_fewer_bits_than_bb_ans() -> None:
 
 
 def test_a_tile_codec_leaves_the_message_as_it_was(model: modelfile.Model) -> None:
-    start = tiles._random_message(64 * 64)
+    start = chains.random_message(64 * 64)
     tile = photo(40, 64)
     codec = nets.load(model).tile_codec(40, 64, 3)
     (message,) = codec.push(start, tile)

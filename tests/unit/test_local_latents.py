@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from local_cases import CONFIG, group, random_tensors, same, some_message
 
-from bbcodec import modelfile
+from bbcodec import batch, modelfile
 from bbcodec.ans import base_message, message_equal
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import MessageUnderflow, ModelError
-from bbcodec.local import batch, latents, reference
+from bbcodec.local import groups, latents, reference
 from bbcodec.local.codec import group_codec, implementation
 from bbcodec.local.model import STATISTICS, LocalModel
 
@@ -138,7 +138,7 @@ def test_an_empty_message_holds_too_few_bits(model: LocalModel) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_batches(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "GROUP_LANES", 8)
+    monkeypatch.setattr(groups, "GROUP_LANES", 8)
     images, model = group([(9, 11)] * 9, channels), file()
     data = batch.encode(images, model)
     assert same(batch.decode(data, model), images)
@@ -147,7 +147,7 @@ def test_batches(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_first_groups_pushed_pay_for_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last picture alone has too few bits: more groups go without latents until it works."""
-    monkeypatch.setattr(batch, "GROUP_LANES", 8)
+    monkeypatch.setattr(groups, "GROUP_LANES", 8)
     images, model = [*group([(9, 11)] * 6, 3), *group([(1, 1)], 3)], file()
     data = batch.encode(images, model)
     assert same(batch.decode(data, model), images)

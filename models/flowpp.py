@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow++ (Ho et al. 2019) with binarized residual blocks and without attention, so for any size.
+
+All variables live in [0, 1): a dequantized sample is y = (x + u) / 256, and the base density is uniform. A
+coupling maps some channels by the distribution functions of mixtures of logistics, cut to [0, 1), whose
+parameters a network computes from the other channels. In logit space these are Flow++'s couplings without
+their affine part; in [0, 1) they are bijections of integers too (`bbcodec.bits_back.monotone`).
+
+A scale turns 2 x 2 pixels into 12 channels. Its first four couplings map half of the pixels given the other
+half (a checkerboard), and R and B given G (channels), while nothing that they read has been mapped but what
+went just before; the last two (channels, then a stripe) see the mapped values, and take out what was left
+between them. One pixel in four goes on to the next scale. Dequantization is a flow of two couplings of its
+own, given x.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import FlowConfig
+from .export import LOG2_UNIT, PIXEL_UNIT, GraphBuilder
+from .layers import GatedUnit, PlainConv, Units, clamp, saturate, space_to_depth
+
+LN2 = math.log(2.0)
+CHANNELS = 12
+# Channels that a scale's couplings map, in order; 3 p + c is colour c (R, G, B) of pixel p (dy * 2 + dx).
+TARGETS = ((3, 5, 6, 8), (4, 7), (9, 11), (10,), (5, 8, 11), (6, 7, 8))
+KEPT = (0, 1, 2)  # go on to the next scale
+# Channels of the noise that its couplings map: one half of the checkerboard, then the other.
+# Neighbours of pixel p that its first coupling reads as they are: blocks below, blocks to the right, pixel.
+NEIGHBOURS = {
+    1: ((0, 0, 0), (0, 1, 0), (-1, 0, 3), (0, 0, 3)),
+    2: ((0, 0, 0), (1, 0, 0), (0, -1, 3), (0, 0, 3)),
+    3: ((0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0)),
+}
+NOISE_TARGETS = ((3, 4, 5, 6, 7, 8), (0, 1, 2, 9, 10, 11))
+LEVELS = 256.0
+MAP_LOG2 = (-3.0, 7.875)  # log2 scale of a logistic, in levels of 1/256 of the range
+WEIGHT_UNIT = 1 / 128  # log2 of a mixture weight
+
+
+def others(targets: tuple[int, ...]) -> list[int]:
+    """Channels that a coupling reads."""
+    return [c for c in range(CHANNELS) if c not in targets]
+
+
+def monotone(t: Tensor, params: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """Map values by distribution functions on [0, 1).
+
+    Parameters
+    ----------
+    t : [N, T, H, W] in [0, 1).
+    params : [N, T, 3, J, H, W]: log2 of the weights, means as (mean - 128) / 16 and log2 of the scales, both
+        in levels of 1/256.
+    floor : weight of the uniform distribution in the mixture.
+
+    Returns
+    -------
+    Mapped values, and the log of the derivative, in nats; both [N, T, H, W].
+    """
+    weight, mean, log2 = params.unbind(2)
+    mean = clamp(128 + 16 * mean, 0.0, LEVELS)
+    inverse = torch.exp2(-clamp(log2, *MAP_LOG2))
+    weight = torch.log_softmax(weight * LN2, dim=2)
+    z = (LEVELS * t.unsqueeze(2) - mean) * inverse
+    w = weight.exp()
+    below = (w * torch.sigmoid(-mean * inverse)).sum(2)
+    inside = (w * torch.sigmoid((LEVELS - mean) * inverse)).sum(2) - below
+    mass = ((w * torch.sigmoid(z)).sum(2) - below) / inside
+    log_density = weight - z - 2 * F.softplus(-z) + (LEVELS * inverse).log()
+    log_density = torch.logsumexp(log_density, dim=2) - inside.log() + math.log1p(-floor)
+    value = (1 - floor) * mass + floor * t
+    return value.clamp(0, 1 - 2**-24), torch.logaddexp(log_density, log_density.new_tensor(math.log(floor)))
+
+
+class Conditioner(nn.Module):
+    """Parameters of a coupling's maps from the channels that it reads."""
+
+    def __init__(self, config: FlowConfig, inputs: int, targets: int):
+        super().__init__()
+        self.targets, self.mixtures = targets, config.mixtures
+        self.inputs = inputs
+        self.stem = PlainConv(inputs, config.width, kernel=3)
+        self.units = Units(config, GatedUnit)
+        self.head = PlainConv(config.width, targets * 3 * config.mixtures, gain=0.1)
+        with torch.no_grad():  # almost the identity
+            bias = self.head.bias.view(targets, 3, config.mixtures)
+            bias[:, 1] = torch.linspace(-4, 4, config.mixtures)
+            bias[:, 2] = 7.25
+
+    @torch.no_grad()
+    def predict(self, targets: tuple[int, ...]) -> None:
+        """Begin with a logistic around the mean of four neighbours, of differences to G for R and B.
+
+        A random network takes thousands of steps to find out that neighbours are alike.
+        """
+        read, shape = others(targets), (len(targets), 3, self.mixtures)
+        bias = self.head.bias.view(shape)
+        weight = self.head.weight.view(*shape, -1)
+        bias[:, 1] = torch.linspace(-0.2, 0.2, self.mixtures)[:, None].T
+        bias[:, 2] = torch.linspace(2.5, 4.5, self.mixtures)
+        self.stem.weight[: len(targets)] = 0
+        weight[:, 1] = 0
+        for row, target in enumerate(targets):
+            pixel, colour = divmod(target, 3)
+            for down, right, neighbour in NEIGHBOURS[pixel]:
+                taps = self.stem.weight[row, :, 1 + down, 1 + right]
+                taps[read.index(3 * neighbour + colour)] += 0.25
+                if colour != 1:
+                    taps[read.index(3 * neighbour + 1)] -= 0.25
+            if colour != 1:
+                self.stem.weight[row, read.index(3 * pixel + 1), 1, 1] += 1
+            weight[row, 1, :, row] = 1
+
+    def forward(self, context: Tensor) -> Tensor:
+        """[N, C, H, W] in levels of 1/256 -> [N, T, 3, J, H, W]."""
+        h = self.units(saturate(self.stem((context - 128) / 16)))
+        out = self.head(h)
+        return out.view(out.shape[0], self.targets, 3, self.mixtures, *out.shape[2:])
+
+    def emit(self, b: GraphBuilder) -> str:
+        h = self.units.emit(b, self.stem.emit(b, "y"))
+        unit = torch.tensor([WEIGHT_UNIT, PIXEL_UNIT, LOG2_UNIT]).repeat_interleave(self.mixtures)
+        return self.head.emit(b, h, unit=unit.repeat(self.targets), limit=32767)
+
+
+@dataclass
+class FlowTerms:
+    """Terms of the bound.
+
+    Attributes
+    ----------
+    log_density : [N] of the dequantized picture in [0, 1), in nats.
+    log_noise : [N] of the noise given the picture, in nats.
+    dims : sub-pixels of a picture.
+    """
+
+    log_density: Tensor
+    log_noise: Tensor
+    dims: int
+
+    def bits_per_dim(self) -> Tensor:
+        """Negative variational bound in bits per sub-pixel, mean over the batch."""
+        return 8 + (self.log_noise - self.log_density).mean() / (LN2 * self.dims)
+
+    def kl_bits_per_dim(self) -> list[float]:
+        """Divergence of the noise from uniform noise, in bits per sub-pixel."""
+        return [float(self.log_noise.mean() / (LN2 * self.dims))]
+
+    def loss(self, free_bits: float) -> Tensor:
+        """Negative bound; a flow has no latents that `free_bits` would help."""
+        return self.bits_per_dim()
+
+
+class FlowPP(nn.Module):
+    """The flow; `forward` gives the terms of the bound for pictures x [N, 3, H, W] in 0..255."""
+
+    def __init__(self, config: FlowConfig):
+        super().__init__()
+        self.config = config
+        self.noise = nn.ModuleList(Conditioner(config, 2 * CHANNELS - len(t), len(t)) for t in NOISE_TARGETS)
+        self.scales = nn.ModuleList(
+            nn.ModuleList(Conditioner(config, CHANNELS - len(t), len(t)) for t in TARGETS)
+            for _ in range(config.scales)
+        )
+        for couplings in self.scales:
+            for net, t in zip(couplings[:4], TARGETS[:4], strict=True):
+                net.predict(t)
+        self.floor = 2.0**-config.cell_bits
+        self.noise_floor = 2.0 ** -(config.fraction_bits // 2)
+        self.multiple = 2**config.scales
+
+    def dequantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise u in [0, 1) for x [N, 12, H, W], and log q(u | x), [N]."""
+        u = torch.rand_like(x)
+        log_q = x.new_zeros(x.shape[0])
+        for net, targets in zip(self.noise, NOISE_TARGETS, strict=True):
+            read, mapped = others(targets), list(targets)
+            context = torch.cat([x, LEVELS * u[:, read]], 1)
+            value, log_slope = monotone(u[:, mapped], net(context), self.noise_floor)
+            u = u.index_copy(1, torch.tensor(mapped, device=x.device), value)
+            log_q = log_q - log_slope.sum((1, 2, 3))
+        return u, log_q
+
+    def forward(self, x: Tensor) -> FlowTerms:
+        dims = x[0].numel()
+        x = space_to_depth(x)
+        u, log_q = self.dequantize(x)
+        y, log_p = (x + u) / LEVELS, x.new_zeros(x.shape[0])
+        for i, couplings in enumerate(self.scales):
+            y = space_to_depth(y) if i else y
+            for net, targets in zip(couplings, TARGETS, strict=True):
+                read, mapped = others(targets), list(targets)
+                value, log_slope = monotone(y[:, mapped], net(LEVELS * y[:, read]), self.floor)
+                y = y.index_copy(1, torch.tensor(mapped, device=x.device), value)
+                log_p = log_p + log_slope.sum((1, 2, 3))
+            y = y[:, list(KEPT)]
+        return FlowTerms(log_p, log_q, dims)
+
+    def export(self, b: GraphBuilder) -> None:
+        """Emit ``noise_i`` (picture and noise -> maps) and ``coupling_s_i``, scales from the finest."""
+        named = [(f"noise_{i}", net) for i, net in enumerate(self.noise)]
+        for s, couplings in enumerate(self.scales):
+            named += [(f"coupling_{s}_{i}", net) for i, net in enumerate(couplings)]
+        for name, net in named:
+            with b.function(name, y=net.inputs) as f:
+                f.output("params", net.emit(b))
