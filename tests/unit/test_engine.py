@@ -17,6 +17,7 @@ from bbcodec.engine import (
     Function,
     Graph,
     Input,
+    Mul,
     Op,
     Program,
     Qconv,
@@ -107,19 +108,39 @@ def test_pointwise_operations_are_their_definitions() -> None:
     threshold = rng.choice([-32768, -1, 0, 1, 32767], 70).astype(np.int16)
     ops: list[Op] = [
         Add("x", "y", "sum", -30000, 20000),
+        Mul("x", "y", "product", 13, -30000, 20000),
         Sign("x", "sign", "t"),
         Table("x", "seen", "table", 50),
     ]
     inputs = [Input("x", "stream", 70, *FULL), Input("y", "stream", 70, *FULL)]
-    graph = one(ops, inputs, ["sum", "sign", "seen"], {"table": table, "t": threshold})
+    graph = one(ops, inputs, ["sum", "product", "sign", "seen"], {"table": table, "t": threshold})
     found = Program(graph, "numpy")("f", {"x": x, "y": y})
     for index in np.ndindex(x.shape):
         n, row, column, c = index
         assert found["sum"][index] == min(max(int(x[index]) + int(y[index]), -30000), 20000)
+        product = (int(x[index]) * int(y[index]) + (1 << 12)) // (1 << 13)
+        assert found["product"][index] == min(max(product, -30000), 20000)
         assert found["seen"][index] == table[min(max(int(x[index]) + 50, 0), 99)]
         bit = int(found["sign"][n, row, column, c // 64]) >> (c % 64) & 1
         assert bit == (int(x[index]) + int(threshold[c]) < 0)
     assert not np.any(found["sign"][..., 1] >> np.uint64(6))
+
+
+@pytest.mark.parametrize("shift", [1, 8, 15])
+@pytest.mark.parametrize("backend", select.available())
+def test_products_of_extremes_are_exact(backend: str, shift: int) -> None:
+    ends = [-32768, -32767, -257, -129, -128, -1, 0, 1, 127, 128, 255, 32766, 32767]
+    x, y = (side.astype(np.int16)[None, ..., None] for side in np.meshgrid(ends, ends))
+    inputs = [Input("x", "stream", 1, *FULL), Input("y", "stream", 1, *FULL)]
+    program = Program(one([Mul("x", "y", "z", shift, *FULL)], inputs, ["z"], {}), backend)
+    found = program("f", {"x": x, "y": y})["z"]
+    for index in np.ndindex(x.shape):
+        expected = (int(x[index]) * int(y[index]) + (1 << shift - 1)) // (1 << shift)
+        assert found[index] == min(max(expected, -32768), 32767)
+    assert found[0, 0, 0] == 32767  # -32768 times itself
+    halves = Program(one([Mul("x", "x", "z", 1, -3, 3)], inputs[:1], ["z"], {}), backend)
+    values = np.array([-3, -2, -1, 0, 1, 2], np.int16).reshape(1, 1, 6, 1)
+    assert halves("f", {"x": values})["z"].ravel().tolist() == [3, 2, 1, 0, 1, 2]
 
 
 def test_space_and_depth_are_their_definitions() -> None:
@@ -175,6 +196,44 @@ def test_intervals_are_per_channel() -> None:
     assert check_graph(graph)["f"].macs == 4
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "product"),
+    [
+        ((-3, 5), (2, 7), (-21, 35)),
+        ((-3, 5), (-7, -2), (-35, 21)),
+        ((-5, -3), (-7, -2), (6, 35)),
+        ((-3, 5), (-7, 2), (-35, 21)),
+        ((-32768, -32768), (-32768, -32768), (1 << 30, 1 << 30)),
+        ((-32768, 32767), (-32768, 32767), (-32767 << 15, 1 << 30)),
+    ],
+)
+@pytest.mark.parametrize("shift", [1, 4, 15])
+def test_interval_of_a_product(
+    x: tuple[int, int], y: tuple[int, int], product: tuple[int, int], shift: int
+) -> None:
+    def value(lo: int, hi: int) -> list[list[int]]:
+        ports = [Input("x", "stream", 2, *x), Input("y", "stream", 2, *y)]
+        found = check_graph(one([Mul("x", "y", "z", shift, lo, hi)], ports, ["z"], {}))["f"].values["z"]
+        assert (found.kind, found.channels, found.up) == ("stream", 2, 0)
+        return [found.lo.tolist(), found.hi.tolist()]
+
+    ends = [(end + (1 << shift - 1)) // (1 << shift) for end in product]
+    assert value(*FULL) == [[min(max(end, -32768), 32767)] * 2 for end in ends]
+    assert value(-1, 2) == [[min(max(end, -1), 2)] * 2 for end in ends]
+
+
+def test_a_product_costs_what_it_writes() -> None:
+    ops: list[Op] = [DepthToSpace("x", "y"), Mul("y", "y", "z", 8, 0, 9)]
+    found = check_graph(one(ops, [Input("x", "stream", 8, 0, 99)], ["z"], {}))["f"]
+    assert (found.macs, found.elements, found.values["z"].up) == (0, 16, 1)
+    assert found.live == 32
+
+
+def mul_graph(x: int = 3, y: int = 3, shift: int = 8, lo: int = 0, hi: int = 9) -> Graph:
+    ports = [Input("x", "stream", x, 0, 1), Input("y", "stream", y, 0, 1)]
+    return one([Mul("x", "y", "z", shift, lo, hi)], ports, ["z"], {})
+
+
 T3 = np.zeros(3, np.int16)
 SMALL = np.ones((2, 1, 1, 3), np.int8)
 
@@ -224,6 +283,22 @@ SMALL = np.ones((2, 1, 1, 3), np.int8)
             ["z"],
             {},
         ),
+        mul_graph(y=4),
+        mul_graph(x=1),
+        mul_graph(shift=0),
+        mul_graph(shift=-1),
+        mul_graph(shift=16),
+        mul_graph(lo=10),
+        mul_graph(hi=32768),
+        mul_graph(lo=-32769),
+        one([Mul("x", "y", "z", 8, 0, 1)], [Input("x", "stream", 3, 0, 1)], ["z"], {}),
+        one([Mul("x", "x", "z", 8, 0, 1)], [Input("x", "bits", 3)], ["z"], {}),
+        one(
+            [Qconv("x", "a", "w", 1), Mul("a", "a", "z", 8, 0, 1)],
+            [Input("x", "stream", 3, 0, 1)],
+            ["z"],
+            {"w": SMALL},
+        ),
         one(
             [Bconv("x", "a", "w", 1)],
             [Input("x", "bits", 3)],
@@ -235,6 +310,15 @@ SMALL = np.ones((2, 1, 1, 3), np.int8)
 def test_unsound_graphs_are_refused(graph: Graph) -> None:
     with pytest.raises(ModelError):
         check_graph(graph)
+
+
+def test_errors_of_products_say_what_was_found() -> None:
+    for shift in (1, 15):
+        check_graph(mul_graph(shift=shift))
+    with pytest.raises(ModelError, match=r"mul -> 'z'.*shift 16, expected 1 to 15"):
+        check_graph(mul_graph(shift=16))
+    with pytest.raises(ModelError, match="multiplies 3 channels by 4"):
+        check_graph(mul_graph(y=4))
 
 
 def test_unbounded_growth_is_refused() -> None:
@@ -365,6 +449,22 @@ def test_json_round_trip_and_strictness() -> None:
             functions_from_json(broken)
 
 
+def test_json_of_a_product() -> None:
+    graph = mul_graph()
+    data = functions_to_json(graph.functions)
+    op = {"op": "mul", "x": "x", "y": "y", "out": "z", "shift": 8, "lo": 0, "hi": 9}
+    assert data["f"]["ops"] == [op]
+    assert functions_from_json(data) == graph.functions
+    changes = [("shift", True), ("shift", 8.0), ("shift", 1 << 62), ("y", 1), ("y", ""), ("mul", "m")]
+    for key, value in changes:
+        with pytest.raises(ModelError):
+            functions_from_json({"f": {**data["f"], "ops": [{**op, key: value}]}})
+    for key in op:
+        less = {name: value for name, value in op.items() if name != key}
+        with pytest.raises(ModelError):
+            functions_from_json({"f": {**data["f"], "ops": [less]}})
+
+
 # --- the executor
 # -----------------------------------------------------------------------------------------------------
 
@@ -402,11 +502,13 @@ def test_sizes_that_do_not_fit_are_model_errors() -> None:
     with pytest.raises(ModelError, match="odd"):
         halve("f", {"x": np.zeros((1, 3, 2, 1), np.int16)})
     inputs = [Input("x", "stream", 1, 0, 1), Input("y", "stream", 1, 0, 1)]
-    total = Program(one([Add("x", "y", "z", 0, 1)], inputs, ["z"], {}), "numpy")
-    with pytest.raises(ModelError, match="different sizes"):
-        total("f", {"x": np.zeros((1, 3, 2, 1), np.int16), "y": np.zeros((1, 2, 3, 1), np.int16)})
-    with pytest.raises(ValueError, match="batch"):
-        total("f", {"x": np.zeros((1, 3, 2, 1), np.int16), "y": np.zeros((2, 3, 2, 1), np.int16)})
+    both: list[Op] = [Add("x", "y", "z", 0, 1), Mul("x", "y", "z", 8, 0, 1)]
+    for op in both:
+        program = Program(one([op], inputs, ["z"], {}), "numpy")
+        with pytest.raises(ModelError, match="different sizes"):
+            program("f", {"x": np.zeros((1, 3, 2, 1), np.int16), "y": np.zeros((1, 2, 3, 1), np.int16)})
+        with pytest.raises(ValueError, match="batch"):
+            program("f", {"x": np.zeros((1, 3, 2, 1), np.int16), "y": np.zeros((2, 3, 2, 1), np.int16)})
 
 
 @pytest.mark.parametrize("cache", [1, 1 << 8, 1 << 30])
