@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 STREAM_UNIT = 1 / 256
+STREAM_SHIFT = 8  # log2 of the steps in 1: what a product of two streams has too many
 STREAM_MAX = 31 * 256  # streams saturate at +-31
 INPUT_UNIT = 1 / 16  # pixel levels: the networks see (x - 128) / 16
 LATENT_UNIT = 1 / 512  # mean of a latent: 1/64 of its grid step of 1/8
@@ -40,6 +41,7 @@ LOG2_UNIT = 1 / 128  # log2 of a scale: 1/16 of the index e
 PIXEL_UNIT = 1 / 1024  # mean of a pixel: 1/64 of a level
 COEF_UNIT = 1 / 256  # colour coefficients
 ELU_MIN = -6 * 256  # below, ELU is -1 to within half a step
+SIGMOID_MAX = 8 * 256  # beyond, the logistic function is 0 or 1 to within half a step
 
 
 class GraphBuilder:
@@ -149,6 +151,10 @@ class GraphBuilder:
         """Sum of two streams, saturating."""
         return self._emit(graph.Add(x, y, self._fresh("s"), -STREAM_MAX, STREAM_MAX))
 
+    def mul(self, x: str, y: str, shift: int = STREAM_SHIFT, limit: int = STREAM_MAX) -> str:
+        """Product of two streams in steps 2^shift as large as the product of theirs, clamped to +-`limit`."""
+        return self._emit(graph.Mul(x, y, self._fresh("p"), shift, -limit, limit))
+
     def sign(self, x: str, threshold: Tensor) -> str:
         """Bits of x + threshold < 0, in whole steps."""
         name = self._fresh("t")
@@ -163,6 +169,13 @@ class GraphBuilder:
             value = np.where(steps < 0, np.expm1(np.minimum(steps, 0) / 256) * 256, steps)
             self.tensors["elu"] = np.round(value).astype(np.int16)
         return self._emit(graph.Table(x, self._fresh("e"), "elu", -ELU_MIN))
+
+    def sigmoid(self, x: str) -> str:
+        """Logistic function by table, 0 to 256 in steps of 1/256; the ends stand for all that lies beyond."""
+        if "sigmoid" not in self.tensors:
+            steps = np.arange(-SIGMOID_MAX, SIGMOID_MAX + 1)
+            self.tensors["sigmoid"] = np.round(256 / (1 + np.exp(-steps / 256))).astype(np.int16)
+        return self._emit(graph.Table(x, self._fresh("g"), "sigmoid", SIGMOID_MAX))
 
     def space_to_depth(self, x: str) -> str:
         """Half the resolution, four times the channels."""

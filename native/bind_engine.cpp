@@ -11,6 +11,7 @@
 #include <string>
 
 #include "convolve.hpp"
+#include "multiply.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -138,6 +139,15 @@ void bind_maps(nb::module_& m) {
         kernels().add(x.data(), y.data(), x.size(), static_cast<std::int16_t>(lo), static_cast<std::int16_t>(hi),
                       out.data());
     }, "x"_a.noconvert(), "y"_a.noconvert(), "lo"_a, "hi"_a, "out"_a.noconvert());
+
+    m.def("mul", [](const ConstStream& x, const ConstStream& y, int shift, int lo, int hi, const Stream& out) {
+        expect_sides(x, out, x.shape(3));
+        expect_sides(y, out, x.shape(3));
+        expect(1 <= shift && shift <= kMaxMulShift, "shift must be 1 to 15");
+        expect(-32768 <= lo && lo <= hi && hi <= 32767, "lo <= hi inside of int16 expected");
+        nb::gil_scoped_release release;
+        multiply(x.data(), y.data(), x.size(), shift, lo, hi, out.data());
+    }, "x"_a.noconvert(), "y"_a.noconvert(), "shift"_a, "lo"_a, "hi"_a, "out"_a.noconvert());
 
     m.def("sign", [](const ConstStream& x, const Array<const std::int16_t, 1>& threshold,
                      const Map<std::uint64_t>& out) {

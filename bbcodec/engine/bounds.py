@@ -29,6 +29,7 @@ from bbcodec.engine.graph import (
     Graph,
     Input,
     Kind,
+    Mul,
     Op,
     Qconv,
     Requantise,
@@ -57,6 +58,8 @@ MAX_TABLE = 1 << 17
 # A value may be at most 2^4 times finer than the inputs of its function.
 MAX_UPSCALE = 4
 MAX_SHIFT = 40
+# Of a product of two streams: |x * y| <= 2^30, and with the rounding term the sum stays inside int32.
+MAX_MUL_SHIFT = 15
 # |acc * mul| < 2^62; with |add| <= 2^61 and the rounding term the sum stays inside int64.
 MAX_ADD = 1 << 61
 ACC_LIMIT = 1 << 31
@@ -252,6 +255,8 @@ def _transfer(op: Op, args: list[Value], check: _Check, where: str) -> Value:
             _check_range(op.lo, op.hi, where)
             lo, hi = (np.clip(total, op.lo, op.hi) for total in (x.lo + y.lo, x.hi + y.hi))
             return Value("stream", x.channels, lo, hi, max(x.up, y.up))
+        case Mul():
+            return _mul(op, x, args[1], where)
         case Sign():
             _check_tensor(tensors[op.threshold], "int16", (x.channels,), op.threshold, where)
             return _signs(x.channels, x.up)
@@ -346,6 +351,17 @@ def _requantise(op: Requantise, x: Value, tensors: Tensors, where: str) -> Value
     ends = np.stack([x.lo * mul.astype(np.int64), x.hi * mul.astype(np.int64)])
     lo, hi = ((end + add + (1 << (op.shift - 1))) >> op.shift for end in (ends.min(0), ends.max(0)))
     return Value("stream", x.channels, np.clip(lo, op.lo, op.hi), np.clip(hi, op.lo, op.hi), x.up)
+
+
+def _mul(op: Mul, x: Value, y: Value, where: str) -> Value:
+    if y.channels != x.channels:
+        raise ModelError(f"{where}: multiplies {x.channels} channels by {y.channels}")
+    if not 1 <= op.shift <= MAX_MUL_SHIFT:
+        raise ModelError(f"{where}: shift {op.shift}, expected 1 to {MAX_MUL_SHIFT}")
+    _check_range(op.lo, op.hi, where)
+    corners = np.stack([x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi])
+    lo, hi = ((end + (1 << (op.shift - 1))) >> op.shift for end in (corners.min(0), corners.max(0)))
+    return Value("stream", x.channels, np.clip(lo, op.lo, op.hi), np.clip(hi, op.lo, op.hi), max(x.up, y.up))
 
 
 def _table(op: Table, x: Value, table: NDArray[Any], where: str) -> Value:

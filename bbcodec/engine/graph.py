@@ -111,6 +111,25 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
+class Mul:
+    """Stream * stream -> stream: ``clamp((x * y + (1 << (shift - 1))) >> shift, lo, hi)``.
+
+    ``1 <= shift <= 15``; the product is exact in 32 bits, also with the rounding term, and the shift is
+    arithmetic, so the rounding is half up.
+    """
+
+    tag: ClassVar[str] = "mul"
+    reads: ClassVar[tuple[str, ...]] = ("x", "y")
+    uses: ClassVar[tuple[str, ...]] = ()
+    x: str
+    y: str
+    out: str
+    shift: int
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sign:
     """Stream -> bits: bit 1 where ``x + threshold[c] < 0`` (an exact sum), with ``threshold`` int16 [C]."""
 
@@ -158,10 +177,11 @@ class DepthToSpace:
 
 
 Conv: TypeAlias = Bconv | Wconv | Qconv
-Op: TypeAlias = Conv | Requantise | Add | Sign | Table | SpaceToDepth | DepthToSpace
+Op: TypeAlias = Conv | Requantise | Add | Mul | Sign | Table | SpaceToDepth | DepthToSpace
 
 OPS: dict[str, type[Op]] = {
-    cls.tag: cls for cls in (Bconv, Wconv, Qconv, Requantise, Add, Sign, Table, SpaceToDepth, DepthToSpace)
+    cls.tag: cls
+    for cls in (Bconv, Wconv, Qconv, Requantise, Add, Mul, Sign, Table, SpaceToDepth, DepthToSpace)
 }
 
 

@@ -22,6 +22,7 @@ from bbcodec.engine.graph import (
     Bconv,
     DepthToSpace,
     Function,
+    Mul,
     Op,
     Qconv,
     Requantise,
@@ -59,6 +60,8 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
             return partial(requantise, mul=mul, add=add, shift=op.shift, lo=op.lo, hi=op.hi)
         case Add():
             return partial(add_streams, lo=op.lo, hi=op.hi)
+        case Mul():
+            return partial(multiply_streams, shift=op.shift, lo=op.lo, hi=op.hi)
         case Sign():
             return partial(sign, threshold=np.ascontiguousarray(tensors[op.threshold]))
         case Table():
@@ -95,6 +98,13 @@ def add_streams(x: Array, y: Array, lo: int, hi: int) -> Array:
     """As `reference.add_streams`."""
     out = np.empty(x.shape, np.int16)
     _add(x.reshape(-1), y.reshape(-1), lo, hi, out.reshape(-1))
+    return out
+
+
+def multiply_streams(x: Array, y: Array, shift: int, lo: int, hi: int) -> Array:
+    """As `reference.multiply_streams`."""
+    out = np.empty(x.shape, np.int16)
+    _multiply(x.reshape(-1), y.reshape(-1), shift, lo, hi, out.reshape(-1))
     return out
 
 
@@ -182,6 +192,13 @@ def _requantise(x: Array, mul: Array, add: Array, shift: int, lo: int, hi: int, 
 def _add(x: Array, y: Array, lo: int, hi: int, out: Array) -> None:
     for i in range(x.size):
         out[i] = min(max(np.int64(x[i]) + np.int64(y[i]), lo), hi)
+
+
+@njit(cache=True, nogil=True)
+def _multiply(x: Array, y: Array, shift: int, lo: int, hi: int, out: Array) -> None:
+    half = 1 << (shift - 1)
+    for i in range(x.size):
+        out[i] = min(max((np.int64(x[i]) * np.int64(y[i]) + half) >> shift, lo), hi)
 
 
 @njit(cache=True, nogil=True)

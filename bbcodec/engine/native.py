@@ -24,6 +24,7 @@ from bbcodec.engine.graph import (
     Conv,
     DepthToSpace,
     Function,
+    Mul,
     Op,
     Qconv,
     Requantise,
@@ -105,6 +106,8 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
                 return out
 
             return add
+        case Mul():
+            return _mul_kernel(op)
         case Sign():
             threshold = np.ascontiguousarray(tensors[op.threshold])
 
@@ -190,6 +193,17 @@ def _sign_kernel(conv: Any, threshold: Any, outputs: int) -> Kernel:
     def run(x: Array) -> Array:
         out = np.empty((*x.shape[:3], depth), np.uint64)
         conv.sign(x, threshold, out)
+        return out
+
+    return run
+
+
+def _mul_kernel(op: Mul) -> Kernel:
+    shift, lo, hi = op.shift, op.lo, op.hi
+
+    def run(x: Array, y: Array) -> Array:
+        out = np.empty(x.shape, np.int16)
+        _native.mul(x, y, shift, lo, hi, out)
         return out
 
     return run

@@ -22,6 +22,7 @@ from bbcodec.engine.graph import (
     Bconv,
     DepthToSpace,
     Function,
+    Mul,
     Op,
     Qconv,
     Requantise,
@@ -71,6 +72,8 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
             return partial(requantise, mul=mul, add=add, shift=op.shift, lo=op.lo, hi=op.hi)
         case Add():
             return partial(add_streams, lo=op.lo, hi=op.hi)
+        case Mul():
+            return partial(multiply_streams, shift=op.shift, lo=op.lo, hi=op.hi)
         case Sign():
             return partial(sign, threshold=tensors[op.threshold])
         case Table():
@@ -101,6 +104,12 @@ def requantise(x: Array, mul: Array, add: Array, shift: int, lo: int, hi: int) -
 def add_streams(x: Array, y: Array, lo: int, hi: int) -> Array:
     """int16 + int16 -> int16, clamped to [lo, hi]."""
     return np.clip(x.astype(np.int32) + y, lo, hi).astype(np.int16)
+
+
+def multiply_streams(x: Array, y: Array, shift: int, lo: int, hi: int) -> Array:
+    """int16 * int16 -> int16: round half up by an arithmetic shift, clamp; 32-bit integers inside."""
+    product = x.astype(np.int32) * y.astype(np.int32) + np.int32(1 << (shift - 1))
+    return np.asarray(np.clip(product >> shift, lo, hi), np.int16)
 
 
 def sign(x: Array, threshold: Array) -> Array:

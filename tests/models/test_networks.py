@@ -10,11 +10,11 @@ torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not in
 
 from bbcodec.models import layers, logistic  # noqa: E402
 from bbcodec.models.config import Config, config_from_dict  # noqa: E402
-from bbcodec.models.export import export, residual_sizes  # noqa: E402
+from bbcodec.models.export import GraphBuilder, export, residual_sizes  # noqa: E402
 from bbcodec.models.train import build  # noqa: E402
 
 from bbcodec import modelfile, nets  # noqa: E402
-from bbcodec.engine import Program, bits  # noqa: E402
+from bbcodec.engine import Graph, Program, bits  # noqa: E402
 
 SMALL = {"width": 16, "latents": 12, "units": 1}
 
@@ -85,6 +85,26 @@ def test_space_to_depth_is_the_engines() -> None:
     theirs = reference.space_to_depth(x.permute(0, 2, 3, 1).numpy().astype(np.int16))
     assert (ours == theirs).all()
     assert (layers.depth_to_space(layers.space_to_depth(x)) == x).all()
+
+
+def test_an_exported_gate_is_the_float_gate() -> None:
+    builder = GraphBuilder()
+    with builder.function("f", h=2, g=2) as b:
+        b.output("gate", b.sigmoid("g"))
+        b.output("gated", b.mul("h", b.sigmoid("g")))
+        b.output("small", b.mul("h", "g", 12, 100))
+    assert sum(name == "sigmoid" for name in builder.tensors) == len(builder.tensors) == 1
+    side = np.r_[-7936:7937:97, -2100:2101:7]
+    h, g = (np.stack([a, a[::-1]], -1)[None].astype(np.int16) for a in np.meshgrid(side, side[::3]))
+    found = Program(Graph(builder.functions, builder.tensors))("f", {"h": h, "g": g})
+    gate = 1 / (1 + np.exp(-g / 256))
+    assert (found["gate"].min(), found["gate"].max()) == (0, 256)
+    assert (found["gate"][g == 0] == 128).all()
+    assert np.abs(found["gate"] - 256 * gate).max() <= 0.5
+    # Half a step of the gate, times up to 31, and half a step of the result.
+    assert (np.abs(found["gated"] - h * gate) <= 0.5 + np.abs(h / 256) / 2).all()
+    exact = np.clip(h.astype(float) * g / 4096, -100, 100)
+    assert np.abs(found["small"] - exact).max() <= 0.5
 
 
 def test_pixel_probabilities_sum_to_one() -> None:

@@ -6,6 +6,7 @@ The random sweeps over shapes are in ``tests/property/test_engine_property.py``;
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -194,6 +195,9 @@ def test_maps(channels: int) -> None:
     for lo, hi in ((-32768, 32767), (-100, 50), (7, 7)):
         _native.add(x, y, lo, hi, out)
         assert np.array_equal(out, reference.add_streams(x, y, lo, hi))
+        for shift in (1, 8, 15):
+            _native.mul(x, y, shift, lo, hi, out)
+            assert np.array_equal(out, reference.multiply_streams(x, y, shift, lo, hi))
     packed = np.full((2, 4, 6, bits.words(channels)), 99, np.uint64)
     threshold = rng.integers(-32768, 32768, channels).astype(np.int16)
     threshold[: channels // 2] = 0
@@ -282,6 +286,14 @@ def test_bad_arguments_are_errors() -> None:
     with pytest.raises(ValueError, match="sse9"):
         _native.set_target("sse9")
     stream = np.zeros((1, 2, 2, 4), np.int16)
+    for shift, lo, hi in ((0, 0, 1), (16, 0, 1), (-1, 0, 1), (1, 2, 1), (1, -40000, 1), (1, 0, 40000)):
+        with pytest.raises(ValueError, match=r"shift|int16"):
+            _native.mul(stream, stream, shift, lo, hi, stream)
+    for x, y, out in itertools.permutations((stream, stream, stream[:, :1])):
+        with pytest.raises(ValueError, match="output"):
+            _native.mul(x, y, 1, 0, 1, out)
+    with pytest.raises(TypeError):
+        _native.mul(stream.astype(np.int32), stream, 1, 0, 1, stream)
     with pytest.raises(ValueError, match="output"):
         _native.space_to_depth(stream, stream)
     with pytest.raises(ValueError, match="output"):

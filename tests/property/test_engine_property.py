@@ -18,6 +18,7 @@ from bbcodec.engine import (
     Function,
     Graph,
     Input,
+    Mul,
     Op,
     Program,
     Qconv,
@@ -173,6 +174,8 @@ def test_maps(backend: str, seed: int, channels: int, n: int, height: int, width
     table = rng.integers(*full, rng.integers(1, 1000), endpoint=True).astype(np.int16)
     ops: list[Op] = [
         Add("x", "y", "sum", lo, hi),
+        Mul("x", "y", "product", int(rng.integers(1, 16)), lo, hi),
+        Mul("y", "y", "square", 15, *full),
         Sign("x", "sign", "t"),
         Table("x", "seen", "table", int(rng.integers(-40000, 40000))),
         SpaceToDepth("sum", "deep"),
@@ -188,7 +191,7 @@ def test_maps(backend: str, seed: int, channels: int, n: int, height: int, width
 @bounded
 @given(SEEDS, st.sampled_from([8, 24, 64, 72]))
 def test_residual_network(backend: str, seed: int, width: int) -> None:
-    """A whole function: values that are read twice, shared tensors, outputs of both kinds, threads."""
+    """A whole function: values that are read twice, shared tensors, gates, outputs of both kinds, threads."""
     rng = np.random.default_rng(seed)
     tensors: dict[str, Array] = {
         "t": thresholds(rng, width),
@@ -197,6 +200,7 @@ def test_residual_network(backend: str, seed: int, width: int) -> None:
         "w_sign": bits.pack(rng.integers(0, 2, (5, 1, 1, width))),
         "mul": rng.integers(-4000, 4000, width).astype(np.int32),
         "add": rng.integers(-(1 << 20), 1 << 20, width),
+        "gate": np.sort(rng.integers(-50, 1025, 1001)).astype(np.int16),
         "mul5": rng.integers(-4000, 4000, 5).astype(np.int32),
         "add5": rng.integers(-(1 << 20), 1 << 20, 5),
     }
@@ -213,7 +217,9 @@ def test_residual_network(backend: str, seed: int, width: int) -> None:
             Sign(f"t{i}", f"u{i}", "t"),
             Bconv(f"u{i}", f"c{i}", "w_bit", 3),
             Requantise(f"c{i}", f"d{i}", "mul", "add", 12, -32768, 32767),
-            Add(f"r{i}", f"d{i}", f"r{i + 1}", -4096, 4095),
+            Table(f"t{i}", f"g{i}", "gate", 500),
+            Mul(f"d{i}", f"g{i}", f"p{i}", 10, -5000, 4999),
+            Add(f"r{i}", f"p{i}", f"r{i + 1}", -4096, 4095),
         ]
     ops += [Wconv("r2", "e", "w_sign", 1), Requantise("e", "y", "mul5", "add5", 8, -32768, 32767)]
     function = Function((Input("x", "stream", 3, -255, 255),), tuple(ops), ("y", "u1", "r2"))

@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 
 from bbcodec import modelfile
-from bbcodec.engine import Function, Graph, Input, Program, Qconv, Requantise
+from bbcodec.engine import Function, Graph, Input, Mul, Program, Qconv, Requantise
 from bbcodec.errors import ModelError, ModelMissingError
 
 WEIGHT = np.arange(-6, 6, dtype=np.int8).reshape(4, 1, 1, 3)
 
 
 def graph() -> Graph:
-    ops = (Qconv("x", "a", "w", 1), Requantise("a", "y", "mul", "add", 3, -99, 99))
+    ops = (
+        Qconv("x", "a", "w", 1),
+        Requantise("a", "r", "mul", "add", 3, -99, 99),
+        Mul("r", "r", "y", 4, 0, 255),
+    )
     tensors = {"w": WEIGHT, "mul": np.arange(4, dtype=np.int32), "add": np.arange(4)}
     return Graph({"f": Function((Input("x", "stream", 3, -9, 9),), ops, ("y",))}, tensors)
 
@@ -143,6 +147,14 @@ def test_every_changed_byte_of_the_json_is_an_error_or_a_model() -> None:
         lambda c: c["functions"]["f"]["ops"].reverse(),
         lambda c: c["functions"]["f"]["ops"][0].update(kernel=3),
         lambda c: c["functions"]["f"]["ops"][1].update(shift=1 << 70),
+        lambda c: c["functions"]["f"]["ops"][2].update(shift=0),
+        lambda c: c["functions"]["f"]["ops"][2].update(shift=16),
+        lambda c: c["functions"]["f"]["ops"][2].update(shift=1 << 70),
+        lambda c: c["functions"]["f"]["ops"][2].update(y="x"),
+        lambda c: c["functions"]["f"]["ops"][2].update(y="a"),
+        lambda c: c["functions"]["f"]["ops"][2].update(y="y"),
+        lambda c: c["functions"]["f"]["ops"][2].update(hi=1 << 15),
+        lambda c: c["functions"]["f"]["ops"][2].pop("y"),
         lambda c: c["functions"]["f"]["inputs"][0].update(channels=10**18),
         lambda c: c["functions"]["f"]["inputs"][0].update(kind="acc"),
     ],
