@@ -101,7 +101,7 @@ class FlowConfig(Recipe):
 
     family: str = "flowpp"
     width: int = 32
-    scales: int = 4
+    scales: int = 3
     mixtures: int = 4
     fraction_bits: int = 12
     cell_bits: int = 9

@@ -16,10 +16,10 @@ own, given x.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import FlowConfig
@@ -66,27 +66,37 @@ def monotone(t: Tensor, params: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     weight, mean, log2 = params.unbind(2)
     mean = clamp(128 + 16 * mean, 0.0, LEVELS)
     inverse = torch.exp2(-clamp(log2, *MAP_LOG2))
-    weight = torch.log_softmax(weight * LN2, dim=2)
-    z = (LEVELS * t.unsqueeze(2) - mean) * inverse
-    w = weight.exp()
-    below = (w * torch.sigmoid(-mean * inverse)).sum(2)
-    inside = (w * torch.sigmoid((LEVELS - mean) * inverse)).sum(2) - below
-    mass = ((w * torch.sigmoid(z)).sum(2) - below) / inside
-    log_density = weight - z - 2 * F.softplus(-z) + (LEVELS * inverse).log()
-    log_density = torch.logsumexp(log_density, dim=2) - inside.log() + math.log1p(-floor)
-    value = (1 - floor) * mass + floor * t
-    return value.clamp(0, 1 - 2**-24), torch.logaddexp(log_density, log_density.new_tensor(math.log(floor)))
+    weight = torch.softmax(weight * LN2, dim=2)
+    low = (weight * torch.sigmoid(-mean * inverse)).sum(2)
+    inside = (weight * torch.sigmoid((LEVELS - mean) * inverse)).sum(2) - low
+    s = torch.sigmoid((LEVELS * t.unsqueeze(2) - mean) * inverse)
+    below = weight * s
+    density = LEVELS * (below * (1 - s) * inverse).sum(2) / inside
+    value = (1 - floor) * (below.sum(2) - low) / inside + floor * t
+    return value.clamp(0, 1 - 2**-24), torch.log((1 - floor) * density + floor)
+
+
+def _pick(channels: list[Tensor], wanted: Sequence[int]) -> Tensor:
+    return torch.stack([channels[c] for c in wanted], 1)
+
+
+def _couple(channels: list[Tensor], targets: Sequence[int], params: Tensor, floor: float) -> Tensor:
+    """Map some channels, [N, H, W] each, where they stand; returns the log of the volume's change, [N]."""
+    mapped, log_slope = monotone(_pick(channels, targets), params, floor)
+    for c, value in zip(targets, mapped.unbind(1), strict=True):
+        channels[c] = value
+    return log_slope.sum((1, 2, 3))
 
 
 class Conditioner(nn.Module):
     """Parameters of a coupling's maps from the channels that it reads."""
 
-    def __init__(self, config: FlowConfig, inputs: int, targets: int):
+    def __init__(self, config: FlowConfig, inputs: int, targets: int, units: int | None = None):
         super().__init__()
         self.targets, self.mixtures = targets, config.mixtures
         self.inputs = inputs
         self.stem = PlainConv(inputs, config.width, kernel=3)
-        self.units = Units(config, GatedUnit)
+        self.units = Units(config, GatedUnit, units)
         self.head = PlainConv(config.width, targets * 3 * config.mixtures, gain=0.1)
         with torch.no_grad():  # almost the identity
             bias = self.head.bias.view(targets, 3, config.mixtures)
@@ -175,31 +185,27 @@ class FlowPP(nn.Module):
         self.noise_floor = 2.0 ** -(config.fraction_bits // 2)
         self.multiple = 2**config.scales
 
-    def dequantize(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Noise u in [0, 1) for x [N, 12, H, W], and log q(u | x), [N]."""
-        u = torch.rand_like(x)
+    def dequantize(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Noise in [0, 1) for x [N, 12, H, W], [N, H, W] for each channel, and log q(u | x), [N]."""
+        u = list(torch.rand_like(x).unbind(1))
         log_q = x.new_zeros(x.shape[0])
         for net, targets in zip(self.noise, NOISE_TARGETS, strict=True):
-            read, mapped = others(targets), list(targets)
-            context = torch.cat([x, LEVELS * u[:, read]], 1)
-            value, log_slope = monotone(u[:, mapped], net(context), self.noise_floor)
-            u = u.index_copy(1, torch.tensor(mapped, device=x.device), value)
-            log_q = log_q - log_slope.sum((1, 2, 3))
+            context = torch.cat([x, LEVELS * _pick(u, others(targets))], 1)
+            log_q = log_q - _couple(u, targets, net(context), self.noise_floor)
         return u, log_q
 
     def forward(self, x: Tensor) -> FlowTerms:
         dims = x[0].numel()
         x = space_to_depth(x)
         u, log_q = self.dequantize(x)
-        y, log_p = (x + u) / LEVELS, x.new_zeros(x.shape[0])
+        y = list(((x + torch.stack(u, 1)) / LEVELS).unbind(1))
+        log_p = x.new_zeros(x.shape[0])
         for i, couplings in enumerate(self.scales):
-            y = space_to_depth(y) if i else y
+            if i:
+                y = list(space_to_depth(_pick(y, KEPT)).unbind(1))
             for net, targets in zip(couplings, TARGETS, strict=True):
-                read, mapped = others(targets), list(targets)
-                value, log_slope = monotone(y[:, mapped], net(LEVELS * y[:, read]), self.floor)
-                y = y.index_copy(1, torch.tensor(mapped, device=x.device), value)
-                log_p = log_p + log_slope.sum((1, 2, 3))
-            y = y[:, list(KEPT)]
+                params = net(LEVELS * _pick(y, others(targets)))
+                log_p = log_p + _couple(y, targets, params, self.floor)
         return FlowTerms(log_p, log_q, dims)
 
     def export(self, b: GraphBuilder) -> None:

@@ -221,9 +221,9 @@ class GatedUnit(nn.Module):
         self.gate = BinaryConv(config, kernel=1, gain=0.5)
 
     def forward(self, h: Tensor) -> Tensor:
-        inner = saturate(self.inner(activate(h, self.thresholds[0], self.signs)))
+        inner = self.inner(activate(h, self.thresholds[0], self.signs))
         a = activate(inner, self.thresholds[1], self.signs)
-        return saturate(h + saturate(self.value(a)) * torch.sigmoid(self.gate(a)))
+        return saturate(h + self.value(a) * torch.sigmoid(self.gate(a)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
         def total(conv: BinaryConv, a: str) -> str:
@@ -242,8 +242,8 @@ class GatedUnit(nn.Module):
 class Units(nn.Sequential):
     """A run of residual units (empty in the "no residual" models)."""
 
-    def __init__(self, config: Recipe, kind: type[nn.Module] = ResidualUnit):
-        super().__init__(*(kind(config) for _ in range(config.units)))
+    def __init__(self, config: Recipe, kind: type[nn.Module] = ResidualUnit, count: int | None = None):
+        super().__init__(*(kind(config) for _ in range(config.units if count is None else count)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
         for unit in self:

@@ -2,12 +2,14 @@
 """Train a model for a given time; resume, validate, checkpoint.
 
     python -m bbcodec.models.train --family rvae --data photos/train --valid photos/valid --minutes 100 --out
-    run/rvae python -m bbcodec.models.train --resume run/rvae/checkpoint.pt --minutes 160 --data ... --valid
-    ... --out run/rvae python -m bbcodec.models.export run/rvae/checkpoint.pt models/released/rvae.bbm
+    run/rvae
+    python -m bbcodec.models.train --resume run/rvae/checkpoint.pt --minutes 160 --data ... --valid ... --out
+    run/rvae
+    python -m bbcodec.models.export run/rvae/checkpoint.pt models/released/rvae.bbm
 
-The learning rate follows a cosine over the time budget (`--minutes` counts all runs of a checkpoint), so a
-run that is stopped early is a checkpoint of a longer one. The log shows the KL of every latent layer: a
-layer that stays near zero has collapsed; give it `--free-bits`.
+The learning rate follows a cosine over the time budget (`--minutes` counts all runs of a checkpoint) or, if
+that ends first, over `--steps`, so a run that is stopped early is a checkpoint of a longer one. The log shows
+the KL of every latent layer: a layer that stays near zero has collapsed; give it `--free-bits`.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--units", type=int, default=2, help="residual units a layer and direction; 0: no residual"
     )
     p.add_argument("--precision", choices=PRECISIONS, default="1/1", help="weights/activations")
-    p.add_argument("--scales", type=int, default=4, help="of a flow: halvings of the resolution")
+    p.add_argument("--scales", type=int, default=3, help="of a flow: halvings of the resolution")
     p.add_argument("--mixtures", type=int, default=4, help="of a flow: logistics in a mixture")
     p.add_argument("--norm", choices=NORMS, default="binary", help="what binary kernels are multiplied with")
     p.add_argument("--bases", type=int, default=1, help="binary kernels that sum to one weight")
@@ -92,6 +94,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--minutes", type=float, default=60.0)
+    p.add_argument("--steps", type=int, default=0, help="end after so many at the latest; 0: by time alone")
     p.add_argument("--validate-every", type=float, default=3.0, metavar="MINUTES")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all")
@@ -188,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
 
     while True:
         elapsed = spent + time.monotonic() - begun
-        done = min(1.0, elapsed / total)
+        done = min(1.0, max(elapsed / total, steps / args.steps if args.steps else 0.0))
         if done >= 1 or stop.asked:
             break
         rate = 0.5 * (1 + math.cos(math.pi * done)) * min(1.0, (steps + 1) / 100)
