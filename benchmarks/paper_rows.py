@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["ABLATION", "AVERAGE", "PAPER", "ROWS", "Row", "train"]
 
-RVAE = {"family": "rvae", "width": 48, "layers": "2,1,1", "latents": 8, "units": 2}
+RVAE = {"family": "rvae", "width": 48, "layers": "1,1,1", "latents": 12, "units": 2}
 FLOWPP = {"family": "flowpp", "width": 32, "scales": 3, "mixtures": 4, "units": 1}
 WIDE = {"width": 64}
 

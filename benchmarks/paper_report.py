@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of `paper_table.py`. Nothing is measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from paper_rows import ABLATION, AVERAGE, PAPER, Row
+
+__all__ = ["average", "page"]
+
+Figures = Mapping[str, dict[str, Any]]
+
+
+def average(bits: Sequence[Sequence[float]], dims: int) -> float:
+    """Bound of the average of several networks' distributions over pictures, bits per sub-pixel.
+
+    Parameters
+    ----------
+    bits : per sub-pixel, of each network and picture.
+    dims : sub-pixels of a picture.
+
+    >>> average([[3.0, 4.0], [3.0, 4.0]], 3072)
+    3.5
+    """
+    total = np.logaddexp2.reduce(-dims * np.asarray(bits)) - np.log2(len(bits))
+    return float(-total.mean() / dims)
+
+
+def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """Lines of a table whose first columns are texts, and the others numbers."""
+    marks = ["---"] * texts + ["---:"] * (len(heads) - texts)
+    return ["| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows)]
+
+
+def _networks(rows: Sequence[Row], found: Figures) -> list[str]:
+    """Lines of the table of some rows."""
+    known = [(row, found[row.name]) for row in rows if row.name in found]
+    if not known:
+        return ["None yet."]
+    sets = list(known[0][1]["sets"])
+    heads = ["system", "weights/activations", "paper, CIFAR-10"]
+    heads += [head for name in sets for head in (f"{name}: bound", "coded", "excess")]
+    heads += ["pictures/s, coding", "decoding", "parameters", "binary", "float32 bytes", "packed", "`.bbm`"]
+    lines = []
+    for row, f in known:
+        cells = [row.system, row.label, f"{row.published:.2f}" if row.published else ""]
+        for s in f["sets"].values():
+            cells += [f"{s['bound']:.3f}", f"{s['coded']:.3f}", f"{s['excess']:+.3f}"]
+        first = f["sets"][sets[0]]
+        cells += [f"{first['encode']:.1f}", f"{first['decode']:.1f}"]
+        cells += [f"{f['parameters']:,}", f"{f['binary'] / f['parameters']:.1%}", f"{f['float32_bytes']:,}"]
+        lines.append([*cells, f"{f['packed_bytes']:,}", f"{f['file']:,}"])
+    return _markdown(heads, lines, 2)
+
+
+def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]]) -> str:
+    """Return the page in Markdown.
+
+    Parameters
+    ----------
+    head : lines below the title.
+    found : figures of the rows by name; the first set is that of batches and of the average.
+    sizes : of networks at the paper's size.
+    """
+    lines = ["# The paper's table", "", *head, "", *_networks(PAPER, found), "", "## Ablations", ""]
+    lines += _networks([PAPER[2], *ABLATION], found)
+    several = [f["sets"] for row in (PAPER[2], *AVERAGE) if (f := found.get(row.name))]
+    if len(several) > 1:
+        for name in several[0]:
+            each = ", ".join(f"{sets[name]['bound']:.3f}" for sets in several)
+            all_ = average([sets[name]["each"] for sets in several], several[0][name]["dims"])
+            lines += ["", f"{name}: {len(several)} networks like the first row have {each}; their average,"]
+            lines.append(f"as a distribution over pictures, {all_:.3f}.")
+    lines += ["", "## Initial bits", ""]
+    batches = [(name, next(iter(f["sets"].values()))) for name, f in found.items()]
+    lines += _markdown(
+        ["row", "pictures coded without latents", "initial bits of one picture, bits/dim"],
+        [[name, f"{s['plain']} of {len(s['each'])}", f"{s['initial']:.2f}"] for name, s in batches],
+    )
+    lines += ["", "## Sizes", "", "Networks of about the paper's sizes, not trained:", ""]
+    lines += _markdown(
+        ["system", "parameters", "binary", "float32 bytes", "packed", "smaller by"],
+        [
+            [name, f"{s['parameters']:,}", f"{s['binary'] / s['parameters']:.1%}", f"{s['float32_bytes']:,}",
+             f"{s['packed_bytes']:,}", f"{1 - s['packed_bytes'] / s['float32_bytes']:.1%}"]
+            for name, s in sizes.items()
+        ],
+    )  # fmt: skip
+    lines += ["", "## Training", "", "Validation, bits/dim, by step:", ""]
+    curves = []
+    for name, f in found.items():
+        some = f["curve"][:: max(1, len(f["curve"]) // 6)]
+        curve = ", ".join(f"{step}: {bits:.2f}" for _, step, bits in some)
+        curves.append([name, str(f["seed"]), f"{f['steps']:,}", f"{f['minutes']:.1f}", curve])
+    lines += _markdown(["row", "seed", "steps", "minutes", "curve"], curves)
+    return "\n".join(lines)
