@@ -11,7 +11,7 @@ invertible, and costs log2 S - log2 R bits: minus the log of the slope.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,22 +29,28 @@ class Bijection(NamedTuple):
     backward: Callable[[Message, Integers], tuple[Message, Integers]]
 
 
+class Map(Protocol):
+    """Strictly increasing functions of cell numbers, one an element; `bbcodec.distributions.cut_mixture`."""
+
+    def ends(self, m: Integers) -> Integers:
+        """Where cells begin after the map."""
+        ...
+
+    def find(self, y: Integers) -> Integers:
+        """The cells that hold mapped numbers: the largest m with ``ends(m) <= y``."""
+        ...
+
+
 def piecewise_linear(
-    ends: Callable[[Integers], Integers],
-    shape: tuple[int, ...],
-    cells_log2: int,
-    cell_bits: int,
-    backend: str | None = None,
+    maps: Map, shape: tuple[int, ...], cell_bits: int, backend: str | None = None
 ) -> Bijection:
-    """Increasing maps of integers ``0 .. 2**(cells_log2 + cell_bits) - 1`` onto themselves, one an element.
+    """Increasing maps of integers onto themselves, linear within cells.
 
     Parameters
     ----------
-    ends : callable
-        Cell numbers 0 .. 2**cells_log2, int64 of `shape` -> where each cell begins after the map; strictly
-        increasing from 0 to ``2**(cells_log2 + cell_bits)``, which is at most 2**20.
+    maps : of cells 0 .. 2^b, from 0 to ``2**(b + cell_bits)``, at most 2**20.
     shape : of the arrays.
-    cells_log2, cell_bits : log2 of the number of cells, and of the steps of each.
+    cell_bits : log2 of the steps of a cell.
     backend : which kernels push; the words do not depend on it.
 
     Raises
@@ -57,22 +63,17 @@ def piecewise_linear(
 
     def forward(message: Message, x: Integers) -> tuple[Message, Integers]:
         cell = x >> cell_bits
-        start = ends(cell)
-        size = ends(cell + 1) - start
+        start = maps.ends(cell)
+        size = maps.ends(cell + 1) - start
         message, r = Uniform(size, shape, backend).pop(message)
         v = size * (x & mask) + r
         (message,) = steps.push(message, v & mask)
         return message, start + (v >> cell_bits)
 
     def backward(message: Message, y: Integers) -> tuple[Message, Integers]:
-        cell = np.zeros(shape, np.int64)
-        start = np.zeros(shape, np.int64)
-        for bit in reversed(range(cells_log2)):
-            middle = cell + (1 << bit)
-            reached = ends(middle)
-            right = reached <= y
-            cell, start = np.where(right, middle, cell), np.where(right, reached, start)
-        size = ends(cell + 1) - start
+        cell = maps.find(y)
+        start = maps.ends(cell)
+        size = maps.ends(cell + 1) - start
         message, e = steps.pop(message)
         v = ((y - start) << cell_bits) + e
         x = v // size

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,20 +74,17 @@ class CutMixture:
     """
 
     def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
-        if not 6 <= cells_log2 <= RANGE_LOG2 or not cells_log2 <= bits <= 20:
-            raise ValueError(f"{cells_log2} and {bits} bits, expected 6 <= cells <= 14, cells <= bits <= 20")
-        if not 1 <= log2_weights.shape[-1] <= MAX_COMPONENTS:
-            raise ValueError(f"{log2_weights.shape[-1]} logistics, expected 1 to {MAX_COMPONENTS}")
+        _check(log2_weights.shape[-1], bits, cells_log2)
         behind = log2_weights.max(-1, keepdims=True) - log2_weights
         # Components first: sums over them are sums of whole arrays.
         self._weights = np.moveaxis(weight_table()[np.minimum(behind, WEIGHT_LIMIT)], -1, 0)
         self._means = np.moveaxis(np.clip(means, 0, 1 << RANGE_LOG2), -1, 0)
         self._inverse = np.moveaxis(inverse_scale_table()[np.clip(e, 0, E_LIMIT)], -1, 0)
         self._step = RANGE_LOG2 - cells_log2
+        self._cells_log2 = cells_log2
         cells = 1 << cells_log2
-        shape = log2_weights.shape[:-1]
-        self._low = self._mass(np.zeros(shape, np.int64))
-        self._inside = self._mass(np.full(shape, cells)) - self._low
+        self._low = self._mass(np.zeros(log2_weights.shape[:-1], np.int64))
+        self._inside = self._mass(np.full(log2_weights.shape[:-1], cells)) - self._low
         self._free = (1 << bits) - cells
 
     def _mass(self, m: Integers) -> Integers:
@@ -100,6 +98,62 @@ class CutMixture:
         mass: Integers = (self._weights * sigmoid).sum(0) >> 15
         return mass
 
-    def __call__(self, m: Integers) -> Integers:
-        """F of cell numbers, int64 of the elements' shape."""
+    def ends(self, m: Integers) -> Integers:
+        """F of cell numbers 0 .. 2**b, int64 of the elements' shape."""
         return ((self._mass(m) - self._low) * self._free) // self._inside + m
+
+    def find(self, y: Integers) -> Integers:
+        """Cells that hold numbers 0 .. 2**K - 1: the largest m with F(m) <= y."""
+        m = np.zeros(y.shape, np.int64)
+        for bit in reversed(range(self._cells_log2)):
+            middle = m + (1 << bit)
+            m = np.where(self.ends(middle) <= y, middle, m)
+        return m
+
+
+class NativeCutMixture:
+    """`CutMixture` in C++ (``native/cut_mixture.cpp``)."""
+
+    def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
+        _check(log2_weights.shape[-1], bits, cells_log2)
+        self._shape = log2_weights.shape[:-1]
+        parts = (
+            np.ascontiguousarray(part, np.int32).reshape(-1, part.shape[-1])
+            for part in (log2_weights, means, e)
+        )
+        self._maps = _native().CutMixtures(_native_tables(), *parts, bits, cells_log2)
+
+    def ends(self, m: Integers) -> Integers:
+        """See `CutMixture`."""
+        found: Integers = self._maps.ends(np.ascontiguousarray(m, np.int64).reshape(-1))
+        return found.reshape(self._shape)
+
+    def find(self, y: Integers) -> Integers:
+        """See `CutMixture`."""
+        found: Integers = self._maps.find(np.ascontiguousarray(y, np.int64).reshape(-1))
+        return found.reshape(self._shape)
+
+
+def implementation(backend: str | None = None) -> type[CutMixture] | type[NativeCutMixture]:
+    """The class that computes for a backend; the numbers do not depend on it."""
+    from bbcodec.engine.select import backend_name  # late: the engine lies above, and chooses for all
+
+    return NativeCutMixture if backend_name(backend) == "native" else CutMixture
+
+
+def _check(components: int, bits: int, cells_log2: int) -> None:
+    if not 6 <= cells_log2 <= RANGE_LOG2 or not cells_log2 <= bits <= 20:
+        raise ValueError(f"{cells_log2} and {bits} bits, expected 6 <= cells <= 14, cells <= bits <= 20")
+    if not 1 <= components <= MAX_COMPONENTS:
+        raise ValueError(f"{components} logistics, expected 1 to {MAX_COMPONENTS}")
+
+
+def _native() -> Any:
+    import bbcodec._native as module
+
+    return module
+
+
+@lru_cache(maxsize=1)
+def _native_tables() -> Any:
+    return _native().CutMixtureTables(sigmoid_table(), inverse_scale_table(), weight_table())

@@ -18,7 +18,7 @@ from bbcodec.ans import Message
 from bbcodec.bits_back.local_bits_back import Bijection, piecewise_linear
 from bbcodec.codecs import Codec
 from bbcodec.distributions import Uniform
-from bbcodec.distributions.cut_mixture import MAX_COMPONENTS, CutMixture
+from bbcodec.distributions.cut_mixture import MAX_COMPONENTS, implementation
 from bbcodec.engine import Program
 from bbcodec.errors import ModelError
 from bbcodec.modelfile import Model
@@ -145,8 +145,8 @@ class Flowpp:
         params = out.reshape(*out.shape[:2], -1, 3, self.mixtures).astype(np.int64)
         means = params[..., 1, :] + (128 << 6)
         e = ((params[..., 2, :] + 8) >> 4) + 24
-        ends = CutMixture(params[..., 0, :], means, e, bits, bits - cell_bits)
-        return piecewise_linear(ends, means.shape[:-1], bits - cell_bits, cell_bits, self.backend)
+        maps = implementation(self.backend)(params[..., 0, :], means, e, bits, bits - cell_bits)
+        return piecewise_linear(maps, means.shape[:-1], cell_bits, self.backend)
 
 
 def _apply(
