@@ -56,6 +56,16 @@ def _networks(rows: Sequence[Row], found: Figures) -> list[str]:
     return _markdown(heads, lines, 2)
 
 
+def _sizes(name: str, s: Mapping[str, int]) -> list[str]:
+    """Cells of a network's sizes."""
+    full = s["float32_bytes"]
+    floats = s["binary"] // 8 + 4 * (s["parameters"] - s["binary"])
+    cells = [name, f"{s['parameters']:,}", f"{s['binary'] / s['parameters']:.1%}", f"{full:,}"]
+    for packed in (floats, s["packed_bytes"]):
+        cells += [f"{packed:,}", f"{1 - packed / full:.1%}"]
+    return cells
+
+
 def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]]) -> str:
     """Return the page in Markdown.
 
@@ -81,14 +91,9 @@ def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]
         [[name, f"{s['plain']} of {len(s['each'])}", f"{s['initial']:.2f}"] for name, s in batches],
     )
     lines += ["", "## Sizes", "", "Networks of about the paper's sizes, not trained:", ""]
-    lines += _markdown(
-        ["system", "parameters", "binary", "float32 bytes", "packed", "smaller by"],
-        [
-            [name, f"{s['parameters']:,}", f"{s['binary'] / s['parameters']:.1%}", f"{s['float32_bytes']:,}",
-             f"{s['packed_bytes']:,}", f"{1 - s['packed_bytes'] / s['float32_bytes']:.1%}"]
-            for name, s in sizes.items()
-        ],
-    )  # fmt: skip
+    heads = ["system", "parameters", "binary", "float32 bytes", "a bit a binary weight, others float32"]
+    heads += ["smaller by", "packed", "smaller by"]
+    lines += _markdown(heads, [_sizes(name, s) for name, s in sizes.items()])
     lines += ["", "## Training", "", "Validation, bits/dim, by step:", ""]
     curves = []
     for name, f in found.items():

@@ -46,7 +46,7 @@ from bbcodec.workers import Pixels
 
 SIZES: dict[str, Recipe] = {  # about the paper's: 56 M and 34 M parameters
     "ResNet VAE": Config(width=256, layers=(12,), latents=32, units=4),
-    "Flow++": FlowConfig(width=256, scales=2, mixtures=8, units=3),
+    "Flow++": FlowConfig(width=224, scales=3, mixtures=8, units=3),
 }
 
 
@@ -72,13 +72,13 @@ def code(images: list[Pixels], model: modelfile.Model) -> dict[str, float]:
         raise AssertionError("the round trip is not exact")
     codecs = chains.TileCodecs(model, 3, None)
     plain, _, stats = chains.encode_chain(images[::-1], codecs)
-    dims = images[0].size
+    dims, latent = images[0].size, len(images) - plain
     return {
         "coded": 8 * len(file) / (dims * len(images)),
         "bytes": len(file),
         "plain": plain,
         "dims": dims,
-        "latent": stats.latent_bits / (dims * (len(images) - plain)),
+        "latent": stats.latent_bits / (dims * latent) if latent else float("nan"),
         "initial": initial_bits(codecs.latent(*images[0].shape[:2]), images[0]) / dims,
         "encode": len(images) / (encoded - begun),
         "decode": len(images) / (decoded - encoded),
@@ -100,8 +100,8 @@ def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]
     for name, images in sets.items():
         each = bounds(network, images)
         found = code(images, model)
-        with_latents = each[: len(images) - int(found["plain"])]  # the last pictures go without
-        found["excess"] = found["latent"] - float(with_latents.mean())
+        latent = len(images) - int(found["plain"])  # the last pictures go without
+        found["excess"] = found["latent"] - float(each[:latent].mean()) if latent else float("nan")
         figures["sets"][name] = {"bound": float(each.mean()), "each": each.tolist()} | found
     kept.write_text(json.dumps(figures))
     return figures
