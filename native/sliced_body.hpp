@@ -62,8 +62,9 @@ struct Body {
 
     Counters counters_at(Plane* at) const {
         Plane* const high = at + kLowPlanes * outputs;
-        Plane* const waiting = high + (planes - kLowPlanes) * outputs;
-        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Plane(*)[2]>(waiting), outputs, planes};
+        Plane* const waiting = high + (planes - 1 - kLowPlanes) * outputs;
+        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Plane(*)[kMostWaiting]>(waiting), outputs,
+                planes - 1};
     }
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
@@ -156,20 +157,19 @@ struct Body {
     // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
         counters.clear_high();
-        if (weights.groups() < kChunkGroups) counters.clear_low();
+        if (weights.pairs() < kChunkPairs) counters.clear_low();
         std::size_t waiting = 0;
         Windows windows(*this, at);
-        for (std::size_t group = 0; group < weights.groups();) {
-            const std::size_t size = chunk_groups(weights.groups(), group);
-            for (std::size_t pair = 0; pair < size / 2; ++pair) {
-                Plane x[2 * kGroup];
-#pragma GCC unroll 6
-                for (std::size_t i = 0; i < 2 * kGroup; ++i) x[i] = windows.next();
-                fill(table.pairs[pair], x);
+        table.sum = Plane{};
+        for (std::size_t pair = 0; pair < weights.pairs();) {
+            const std::size_t size = chunk_pairs(weights.pairs(), pair);
+            for (std::size_t i = 0; i < size; ++i) {
+                const Plane first = windows.next(), second = windows.next();
+                fill(table.carries[i], table.sum, first, second);
             }
-            const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
-            if (size == 32) {
-                if (group == 0) {
+            const std::uint8_t* codes = weights.codes() + pair * outputs;
+            if (size == 64) {
+                if (pair == 0) {
                     counters.add_whole<true>(table, codes, waiting);
                 } else {
                     counters.add_whole<false>(table, codes, waiting);
@@ -178,33 +178,32 @@ struct Body {
                     counters.settle(waiting);
                     waiting = 0;
                 }
+            } else if (size == 32) {
+                counters.add_short<4>(table, codes);
             } else if (size == 16) {
                 counters.add_short<3>(table, codes);
             } else {
                 counters.add_short<2>(table, codes);
             }
-            group += size;
+            pair += size;
         }
         counters.settle(waiting);
     }
 
-    static BBCODEC_INLINE void fill(PairTable& pair, const Plane* x) {
-        const Plane sums[2] = {x[0] ^ x[1] ^ x[2], x[3] ^ x[4] ^ x[5]};
+    static BBCODEC_INLINE void fill(Plane* carries, Plane& sum, Plane first, Plane second) {
+        // Of a pattern and its complement, one has a carry where the other has none.
 #pragma GCC unroll 4
-        for (std::size_t odd = 0; odd < 4; ++odd) {
-            pair.sums[odd][0] = odd & 1 ? ~sums[0] : sums[0];
-            pair.sums[odd][1] = odd & 2 ? ~sums[1] : sums[1];
+        for (std::size_t pattern = 0; pattern < 4; ++pattern) {
+            const Plane carry = majority(pattern & 1 ? ~sum : sum, pattern & 2 ? ~first : first, second);
+            carries[pattern] = carry;
+            carries[7 - pattern] = ~carry;
         }
-#pragma GCC unroll 2
-        for (std::size_t group = 0; group < 2; ++group)
-            // A pattern and its complement count 3 together: the carry of one is that of the other, inverted.
-#pragma GCC unroll 4
-            for (std::size_t pattern = 0; pattern < 4; ++pattern) {
-                const Plane a = x[kGroup * group], b = x[kGroup * group + 1], c = x[kGroup * group + 2];
-                const Plane carry = majority(pattern & 1 ? ~a : a, pattern & 2 ? ~b : b, c);
-                pair.carries[group][pattern] = carry;
-                pair.carries[group][7 - pattern] = ~carry;
-            }
+        sum ^= first ^ second;
+    }
+
+    // Plane `b` of the count of an output.
+    BBCODEC_INLINE Plane counted(std::size_t o, std::size_t b) const {
+        return b == 0 ? table.sum ^ filled(weights.odd(o)) : *counters.plane(o, b - 1);
     }
 
     // total - 2 count < limit where count >= least, that is where count + (2^planes - least) has a carry.
@@ -232,10 +231,13 @@ struct Body {
                 Plane carry = Plane{};
                 if (o < outputs) {
                     const std::uint64_t* const bits = limits + o * (planes + 1);
+                    carry = counted(o, 0) & filled(bits[0]);
 #pragma GCC unroll 8
-                    for (std::size_t b = 0; b < kLowPlanes; ++b) carry = majority(counters.low[o][b], filled(bits[b]), carry);
+                    for (std::size_t b = 0; b < kLowPlanes; ++b)
+                        carry = majority(counters.low[o][b], filled(bits[b + 1]), carry);
                     const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
-                    for (std::size_t b = kLowPlanes; b < planes; ++b) carry = majority(high[b], filled(bits[b]), carry);
+                    for (std::size_t b = kLowPlanes; b < counters.planes; ++b)
+                        carry = majority(high[b], filled(bits[b + 1]), carry);
                     carry ^= filled(bits[planes]);
                 }
                 out[i] = carry;
@@ -290,7 +292,7 @@ struct Body {
             Plane v[8];
 #pragma GCC unroll 8
             for (std::size_t b = 0; b < 8; ++b)
-                v[b] = o + i < outputs && base + b < planes ? *counters.plane(o + i, base + b) : Plane{};
+                v[b] = o + i < outputs && base + b < planes ? counted(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
 #pragma GCC unroll 8
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
