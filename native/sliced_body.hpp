@@ -113,8 +113,8 @@ struct Body {
             for (std::size_t tap = 0; tap < kernel; ++tap) {
                 // Pixels whose tap lies left of the map, or right of it; rows whose tap lies above or below.
                 const std::size_t before = tap < margin ? margin - tap : 0, after = tap > margin ? tap - margin : 0;
-                clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
-                clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(after ? left + width : 0));
+                if (before != 0) clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
+                if (after != 0) clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(left + width));
                 if (y < before || y + after >= height) clear(mask_of_row(tap), inside(left), inside(left + width));
             }
         }
@@ -127,8 +127,8 @@ struct Body {
         const std::uint64_t* channel;  // plane of the channel at hand
         const std::uint64_t* const end;
         std::size_t tap = 0;
-        std::size_t word[kMostTaps], offset[kMostTaps];  // where a tap's planes start
-        Plane inside[kMostTaps];                         // pixels that have a tap
+        Start starts[kMostTaps];  // of a tap's plane
+        Plane inside[kMostTaps];  // pixels that have a tap
 
         // `at` counts pixels from the start of the segment.
         Windows(const Body& body, std::size_t at)
@@ -137,15 +137,14 @@ struct Body {
             for (std::size_t y = 0, i = 0; y < body.kernel; ++y)
                 for (std::size_t x = 0; x < body.kernel; ++x, ++i) {
                     const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
-                    word[i] = bit / 64;
-                    offset[i] = bit % 64;
+                    starts[i] = Start(bit);
                     inside[i] = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
                 }
         }
 
         BBCODEC_INLINE Plane next() {
             if (channel == end) return Plane{};
-            const Plane out = bits_from(channel + word[tap], offset[tap]) & inside[tap];
+            const Plane out = bits_from(channel, starts[tap], inside[tap]);
             if (++tap == taps) {
                 tap = 0;
                 channel += line;
@@ -245,7 +244,10 @@ struct Body {
             turn_64(out);
             const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(out);
             std::uint64_t* to = job.epilogue->bits + first * words + word;
-            for (std::size_t p = 0; p < most; ++p, to += words) *to = from[p % 64 * kRuns + p / 64];
+            for (std::size_t run = 0; run < kRuns; ++run) {
+                const std::size_t many = most < 64 * run ? 0 : most - 64 * run < 64 ? most - 64 * run : 64;
+                for (std::size_t p = 0; p < many; ++p, to += words) *to = from[p * kRuns + run];
+            }
         }
     }
 

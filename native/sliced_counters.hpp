@@ -32,18 +32,27 @@ BBCODEC_INLINE Plane unaligned(const std::uint64_t* from) {
     return plane;
 }
 
-// The kLanes bits from bit `offset` < 64 of a row of bits on.
-BBCODEC_INLINE Plane bits_from(const std::uint64_t* words, std::size_t offset) {
-    const Plane here = unaligned(words), next = unaligned(words + 1);
+// Where the bits of a plane start in a row of bits.
+struct Start {
+    std::uint64_t word, right, left;  // right < 64 is the bit, left is 64 - right
+
+    explicit Start(std::size_t bit = 0) : word(bit / 64), right(bit % 64), left(64 - right) {}
+};
+
+// The kLanes bits from `start` on, without those that are not set in `mask`.
+BBCODEC_INLINE Plane bits_from(const std::uint64_t* words, const Start& start, Plane mask) {
+    const Plane here = unaligned(words + start.word), next = unaligned(words + start.word + 1);
 #if BBCODEC_SLICED_BYTES == 64
     // These shifts may be by 64 bits.
-    return (Plane)_mm512_or_si512(_mm512_srlv_epi64((__m512i)here, (__m512i)filled(offset)),
-                                  _mm512_sllv_epi64((__m512i)next, (__m512i)filled(64 - offset)));
+    const __m512i low = _mm512_srlv_epi64((__m512i)here, _mm512_set1_epi64(static_cast<long long>(start.right)));
+    const __m512i high = _mm512_sllv_epi64((__m512i)next, _mm512_set1_epi64(static_cast<long long>(start.left)));
+    return (Plane)_mm512_ternarylogic_epi64(low, high, (__m512i)mask, 0xa8);
 #elif BBCODEC_SLICED_BYTES == 32
-    return (Plane)_mm256_or_si256(_mm256_srlv_epi64((__m256i)here, (__m256i)filled(offset)),
-                                  _mm256_sllv_epi64((__m256i)next, (__m256i)filled(64 - offset)));
+    const __m256i low = _mm256_srlv_epi64((__m256i)here, _mm256_set1_epi64x(static_cast<long long>(start.right)));
+    const __m256i high = _mm256_sllv_epi64((__m256i)next, _mm256_set1_epi64x(static_cast<long long>(start.left)));
+    return (Plane)_mm256_or_si256(low, high) & mask;
 #else
-    return here >> offset | next << 1 << (63 - offset);
+    return (here >> start.right | next << 1 << (start.left - 1)) & mask;
 #endif
 }
 
