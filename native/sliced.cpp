@@ -35,7 +35,7 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
         std::size_t odd = 0, i = 0;
         const auto next = [&]() -> std::size_t {
             if (i == inputs()) return 0;
-            const std::size_t c = i / (kernel * kernel), tap = i % (kernel * kernel);
+            const std::size_t c = i % channels, tap = i / channels;
             ++i;
             return weights[(o * kernel * kernel + tap) * words + c / 64] >> (c % 64) & 1;
         };
@@ -44,7 +44,7 @@ SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, 
             std::uint8_t* const code = &codes_[start * outputs + o * size];
             for (std::size_t pair = 0; pair < size; ++pair) {
                 const std::size_t first = next(), second = next();
-                code[pair] = static_cast<std::uint8_t>(8 * (odd + 2 * first + 4 * second));
+                code[pair] = static_cast<std::uint8_t>(kCodeStep * (odd + 2 * first + 4 * second));
                 odd ^= first ^ second;
             }
             start += size;
@@ -81,8 +81,8 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
-    tables = (8 * kChunkPairs + 1) * lanes / 64;
-    counters = weights.outputs() * (weights.planes() - 1 + kMostWaiting) * lanes / 64;
+    tables = kMostVectors * (8 * kChunkPairs + 1) * lanes / 64;
+    counters = kMostVectors * weights.outputs() * (weights.planes() - 1 + kMostWaiting) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     limits = weights.outputs() * (weights.planes() + 1);
     bytes = 2 * (lanes + kLineWords) * wide / 8;

@@ -4,7 +4,7 @@
 // A *plane* holds one bit of as many neighbouring pixels (row by row, image by image) as a vector register has bits.
 // The mismatches of an output are counted in two stages.
 //
-// Pair by pair the inputs of an output pixel (taps of each channel) go through a chain of full adders, which leaves one
+// Pair by pair the inputs of an output pixel (channels of each tap) go through a chain of full adders, which leaves one
 // carry for each pair.  The sum bit that runs through the chain is, inverted or not, the same for all outputs: whether
 // the mismatches so far are odd depends on the weights only by the number of their ones.  So a carry depends on three
 // bits of the weights: on both weights of the pair and on whether the ones before it are odd.  For each pair a *table* has
@@ -13,6 +13,8 @@
 // An output looks up its carries, half as many planes as it has inputs, and adds them to counters the bits of which are
 // planes too, by full adders, the upper ones rarely (Harley and Seal).  With ternary logic that is a load and two
 // operations for two inputs of 512 pixels.
+//
+// Where it is the codes of the weights that hold up the vectors, two vectors of pixels are worked on at once.
 //
 // Pairs are worked through in *chunks*, the tables of which stay in the first level cache.
 #pragma once
@@ -26,11 +28,13 @@
 
 namespace bbcodec {
 
-constexpr std::size_t kLowPlanes = 6;       // of a counter of carries: those that a whole chunk adds to
-constexpr std::size_t kChunkPairs = 64;     // 2^kLowPlanes; the last chunks of a convolution may have 32, 16 and 8
+constexpr std::size_t kLowPlanes = 5;       // of a counter of carries: those that a whole chunk adds to
+constexpr std::size_t kChunkPairs = 32;     // 2^kLowPlanes; the last chunks of a convolution may have 16 and 8
 constexpr std::size_t kLeastPairs = 8;
+constexpr std::size_t kCodeStep = 16;       // what a pattern's number is multiplied by, to make an address of it sooner
+constexpr std::size_t kMostVectors = 2;     // that are worked on at once
 constexpr std::size_t kMostWaiting = 16;    // chunks whose uppermost carries may wait to be added
-constexpr std::size_t kLeastPlanes = 12;    // the sum and 11 planes of carries: so many are added to where 16 chunks have waited
+constexpr std::size_t kLeastPlanes = 11;    // the sum and 10 planes of carries: so many are added to where 16 chunks have waited
 constexpr std::size_t kMostPlanes = 16;     // counts have at most two bytes
 
 // The weights of a bit convolution as patterns, in the order in which they are looked up.
@@ -45,7 +49,7 @@ public:
     std::size_t inputs() const { return kernel_ * kernel_ * channels_; }
     std::size_t pairs() const { return pairs_; }    // a multiple of kLeastPairs; those that are too many count nothing
     std::size_t planes() const { return planes_; }  // of a count: of the sum bit and of the carries
-    // Chunk by chunk, output by output, pair by pair: 8 * (odd + 2 * first + 4 * second weight).
+    // Chunk by chunk, output by output, pair by pair: kCodeStep * (odd + 2 * first + 4 * second weight).
     const std::uint8_t* codes() const { return codes_.data(); }
     // All bits set where an output has an odd number of ones.
     std::uint64_t odd(std::size_t output) const { return odd_[output]; }
@@ -64,7 +68,7 @@ void set_slices(const std::string& name);
 // Pairs of the chunk that starts at `pair`.
 constexpr std::size_t chunk_pairs(std::size_t pairs, std::size_t pair) {
     const std::size_t left = pairs - pair;
-    return left >= 64 ? 64 : left >= 32 ? 32 : left >= 16 ? 16 : 8;
+    return left >= 32 ? 32 : left >= 16 ? 16 : 8;
 }
 
 // How the work is cut and what memory it takes, in words of 64 bits; every part is a whole number of cache lines.
