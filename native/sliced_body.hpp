@@ -136,7 +136,7 @@ struct Body {
 
         Windows(const Body& b, std::size_t from) : body(b), at(from), end(b.inputs + b.channels * b.sizes.line) { aim(); }
 
-        void aim() {
+        BBCODEC_INLINE void aim() {
             const std::size_t y = tap / body.kernel, x = tap % body.kernel;
             channel = body.inputs;
             start = Start(at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1));
@@ -144,6 +144,13 @@ struct Body {
                 const std::size_t word = at / 64 + v * kRuns;
                 inside[v] = unaligned(body.mask_of_row(y) + word) & unaligned(body.mask_of_column(x) + word);
             }
+        }
+
+        void resume(const Windows& other) {
+            channel = other.channel;
+            tap = other.tap;
+            start = other.start;
+            for (std::size_t v = 0; v < V; ++v) inside[v] = other.inside[v];
         }
 
         BBCODEC_INLINE void next(Plane* out) {
@@ -197,7 +204,8 @@ struct Body {
     }
 
     template <std::size_t V>
-    void fill(Table<V>& table, std::size_t size, Windows<V>& windows) {
+    void fill(Table<V>& table, std::size_t size, Windows<V>& state) {
+        Windows<V> windows = state;  // what is written to the table could be part of the state, for all that compilers know
         Plane chain[V];
         for (std::size_t v = 0; v < V; ++v) chain[v] = sums[v];
         for (std::size_t i = 0; i < size; ++i) {
@@ -218,6 +226,7 @@ struct Body {
             }
         }
         for (std::size_t v = 0; v < V; ++v) sums[v] = chain[v];
+        state.resume(windows);
     }
 
     // Plane `b` of the count of an output.

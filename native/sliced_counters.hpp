@@ -113,12 +113,13 @@ struct Chosen {
 // Carries of one output that wait to be added (as written by Counters).
 struct Waiting {
     const Plane* entries;
+    std::size_t stride;
 
     std::size_t code(std::size_t) const { return 0; }
 
     template <std::size_t Number, std::size_t>
     BBCODEC_INLINE Plane plane(std::size_t) const {
-        return entries[Number];
+        return entries[Number * stride];
     }
 };
 
@@ -160,38 +161,38 @@ BBCODEC_INLINE void add_planes(const Planes& from, Plane (*counter)[V], std::siz
 
 // The counters of the carries of all outputs, in one vector of pixels.  What every chunk changes lies close together.
 struct Counters {
-    Plane (*low)[kLowPlanes];        // of each output
-    Plane* high;                     // `planes` - kLowPlanes of each output
-    Plane (*waiting)[kMostWaiting];  // of each output, of a chunk each; weigh as much as the first plane of `high`
+    Plane (*low)[kLowPlanes];  // of each output
+    Plane* high;               // `planes` - kLowPlanes of each output
+    Plane* waiting;  // kMostWaiting times one of each output, of a chunk each; weigh as much as the first plane of `high`
     std::size_t outputs, planes;
 
     static std::size_t size(std::size_t outputs, std::size_t planes) { return outputs * (planes + kMostWaiting); }
 
     Counters(Plane* at, std::size_t outputs_, std::size_t planes_)
         : low(reinterpret_cast<Plane(*)[kLowPlanes]>(at)), high(at + kLowPlanes * outputs_),
-          waiting(reinterpret_cast<Plane(*)[kMostWaiting]>(at + planes_ * outputs_)), outputs(outputs_), planes(planes_) {}
+          waiting(at + planes_ * outputs_), outputs(outputs_), planes(planes_) {}
 
     // Adds what `slots` chunks have carried.
     void settle(std::size_t slots) const {
         const std::size_t count = planes - kLowPlanes;
         for (std::size_t o = 0; o < outputs; ++o) {
             Plane(*const to)[1] = reinterpret_cast<Plane(*)[1]>(high + o * count);
-            const Plane* from = waiting[o];
+            const Plane* from = waiting + o;
             if ((slots & 16) != 0) {
-                add_planes<3, 1>(Waiting{from}, to, count);
-                from += 16;
+                add_planes<3, 1>(Waiting{from, outputs}, to, count);
+                from += 16 * outputs;
             }
             if ((slots & 8) != 0) {
-                add_planes<2, 1>(Waiting{from}, to, count);
-                from += 8;
+                add_planes<2, 1>(Waiting{from, outputs}, to, count);
+                from += 8 * outputs;
             }
             if ((slots & 4) != 0) {
-                add_planes<1, 1>(Waiting{from}, to, count);
-                from += 4;
+                add_planes<1, 1>(Waiting{from, outputs}, to, count);
+                from += 4 * outputs;
             }
             if ((slots & 2) != 0) {
-                add_planes<0, 1>(Waiting{from}, to, count);
-                from += 2;
+                add_planes<0, 1>(Waiting{from, outputs}, to, count);
+                from += 2 * outputs;
             }
             if ((slots & 1) != 0) {
                 Plane carry = *from;
@@ -219,10 +220,10 @@ template <std::size_t V, bool Fresh>
 void add_whole(const Counters* counters, const Table<V>& table, const std::uint8_t* codes, std::size_t slot) {
     const std::size_t outputs = counters[0].outputs;
     Plane(*low[V])[kLowPlanes];
-    Plane(*waiting[V])[kMostWaiting];
+    Plane* waiting[V];
     for (std::size_t v = 0; v < V; ++v) {
         low[v] = counters[v].low;
-        waiting[v] = counters[v].waiting;
+        waiting[v] = counters[v].waiting + slot * outputs;
     }
     for (std::size_t o = 0; o < outputs; ++o, codes += kChunkPairs) {
         Plane counter[kLowPlanes][V], carry[V];
@@ -233,7 +234,7 @@ void add_whole(const Counters* counters, const Table<V>& table, const std::uint8
         add_tree<kLowPlanes - 1, V>(Chosen<V>{table, codes}, counter, carry);
 #pragma GCC unroll 2
         for (std::size_t v = 0; v < V; ++v) {
-            waiting[v][o][slot] = carry[v];
+            waiting[v][o] = carry[v];
 #pragma GCC unroll 8
             for (std::size_t b = 0; b < kLowPlanes; ++b) low[v][o][b] = counter[b][v];
         }
