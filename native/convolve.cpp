@@ -32,6 +32,9 @@ std::uint64_t* aligned_scratch(std::size_t size) {
     return reinterpret_cast<std::uint64_t*>((at + kLine - 1) / kLine * kLine);
 }
 
+// Tiles write outputs in blocks; where these are whole, accumulators need no detour.
+constexpr std::size_t kWholeOutputs = std::max(kBitBlock, kIntBlock);
+
 // What becomes of numbers on their way into a padded map; zero bits are +1, as the convention wants.
 template <typename T>
 struct Copied {
@@ -117,8 +120,12 @@ void convolve(const Way& way, const typename Way::From* x, MapShape shape, std::
             }
             // A last, partial tile computes its last pixel several times.
             std::fill(pointers + count, pointers + kPixels, pointers[count - 1]);
-            tile(table, pointers, acc.data(), stride, line);
-            finish(table, epilogue, acc.data(), stride, outputs, start * size + first, count);
+            if (epilogue.acc != nullptr && outputs % kWholeOutputs == 0 && count == kPixels) {
+                tile(table, pointers, epilogue.acc + (start * size + first) * outputs, outputs, line);
+            } else {
+                tile(table, pointers, acc.data(), stride, line);
+                finish(table, epilogue, acc.data(), stride, outputs, start * size + first, count);
+            }
         }
     }
 }
@@ -190,9 +197,9 @@ IntConv::IntConv(const std::int8_t* weights, std::size_t outputs, std::size_t ke
 }
 
 template <std::size_t Inputs, typename T>
-std::vector<T> IntConv::in_blocks(const std::int8_t* weights) const {
+Weights<T> IntConv::in_blocks(const std::int8_t* weights) const {
     const std::size_t row = kernel_ * channels_, per_row = steps(Inputs), size = kernel_ * per_row;
-    std::vector<T> out(round_up(outputs_, kIntBlock) * size * Inputs, 0);
+    Weights<T> out(round_up(outputs_, kIntBlock) * size * Inputs, 0);
     for (std::size_t o = 0; o < outputs_; ++o)
         for (std::size_t dy = 0; dy < kernel_; ++dy)
             for (std::size_t i = 0; i < row; ++i) {

@@ -91,7 +91,7 @@ BBCODEC_VNNI inline void number_blocks(const Tile& tile, std::size_t steps, cons
     const std::size_t size = steps * kIntBlock * Numbers::kInputs;
     const typename Numbers::Weight* weights = tile.weights + block * size;
     __m512i sums[B][kPixels];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (std::size_t b = 0; b < B; ++b) {
         const __m512i first = start == nullptr ? _mm512_setzero_si512() : _mm512_loadu_si512(start + (block + b) * kIntBlock);
 #pragma GCC unroll 8
@@ -101,35 +101,44 @@ BBCODEC_VNNI inline void number_blocks(const Tile& tile, std::size_t steps, cons
         const std::ptrdiff_t at = tile.offsets[j];
         const void* const from[kPixels] = {x0 + at, x1 + at, x2 + at, x3 + at, x4 + at, x5 + at, x6 + at, x7 + at};
         __m512i w[B];
-#pragma GCC unroll 2
+#pragma GCC unroll 3
         for (std::size_t b = 0; b < B; ++b) w[b] = _mm512_loadu_si512(weights + b * size);
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < kPixels; ++p) {
             std::int32_t word;
             std::memcpy(&word, from[p], sizeof word);
             const __m512i x = _mm512_set1_epi32(word);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
             for (std::size_t b = 0; b < B; ++b) sums[b][p] = Numbers::add(sums[b][p], x, w[b]);
         }
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (std::size_t b = 0; b < B; ++b)
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < kPixels; ++p)
             _mm512_storeu_si512(tile.acc + p * tile.stride + (block + b) * kIntBlock, sums[b][p]);
 }
 
-BBCODEC_VNNI void int_tile(const IntTile& tile) {
-    std::size_t block = 0;
-    for (; block + 2 <= tile.blocks; block += 2) number_blocks<Shorts, 2>(tile, tile.pairs, nullptr, block);
-    if (block < tile.blocks) number_blocks<Shorts, 1>(tile, tile.pairs, nullptr, block);
+// Three blocks at a time have the fewest loads; a last one by itself the most.
+template <typename Numbers, typename Tile>
+BBCODEC_VNNI inline void number_tile(const Tile& tile, std::size_t steps, const std::int32_t* start) {
+    for (std::size_t block = 0; block < tile.blocks;) {
+        const std::size_t left = tile.blocks - block;
+        if (left == 3 || left >= 5) {
+            number_blocks<Numbers, 3>(tile, steps, start, block);
+            block += 3;
+        } else if (left >= 2) {
+            number_blocks<Numbers, 2>(tile, steps, start, block);
+            block += 2;
+        } else {
+            number_blocks<Numbers, 1>(tile, steps, start, block);
+            block += 1;
+        }
+    }
 }
 
-BBCODEC_VNNI void byte_tile(const ByteTile& tile) {
-    std::size_t block = 0;
-    for (; block + 2 <= tile.blocks; block += 2) number_blocks<Bytes, 2>(tile, tile.quads, tile.start, block);
-    if (block < tile.blocks) number_blocks<Bytes, 1>(tile, tile.quads, tile.start, block);
-}
+BBCODEC_VNNI void int_tile(const IntTile& tile) { number_tile<Shorts>(tile, tile.pairs, nullptr); }
+BBCODEC_VNNI void byte_tile(const ByteTile& tile) { number_tile<Bytes>(tile, tile.quads, tile.start); }
 
 BBCODEC_AVX512 void scale(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ScaleParams& params,
                           std::int16_t* out) {
