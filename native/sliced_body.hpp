@@ -183,7 +183,7 @@ struct Body {
             const std::size_t size = chunk_pairs(weights.pairs(), pair);
             fill(table, size, windows);
             const std::uint8_t* codes = weights.codes() + pair * outputs;
-            if (size == 32) {
+            if (size == kChunkPairs) {
                 if (pair == 0) {
                     add_whole<V, true>(counters, table, codes, waiting);
                 } else {
@@ -193,6 +193,8 @@ struct Body {
                     for (std::size_t v = 0; v < V; ++v) counters[v].settle(waiting);
                     waiting = 0;
                 }
+            } else if (size == 32) {
+                add_short<V, 4>(counters, table, codes);
             } else if (size == 16) {
                 add_short<V, 3>(counters, table, codes);
             } else {

@@ -165,12 +165,14 @@ struct Counters {
     Plane* high;               // `planes` - kLowPlanes of each output
     Plane* waiting;  // kMostWaiting times one of each output, of a chunk each; weigh as much as the first plane of `high`
     std::size_t outputs, planes;
+    std::size_t stride;  // from one slot to the next: not 2^n planes, which would meet in one place of the cache
 
-    static std::size_t size(std::size_t outputs, std::size_t planes) { return outputs * (planes + kMostWaiting); }
+    // Planes in all.
+    static std::size_t size(std::size_t outputs, std::size_t planes) { return outputs * planes + (outputs + 1) * kMostWaiting; }
 
     Counters(Plane* at, std::size_t outputs_, std::size_t planes_)
         : low(reinterpret_cast<Plane(*)[kLowPlanes]>(at)), high(at + kLowPlanes * outputs_),
-          waiting(at + planes_ * outputs_), outputs(outputs_), planes(planes_) {}
+          waiting(at + planes_ * outputs_), outputs(outputs_), planes(planes_), stride(outputs_ + 1) {}
 
     // Adds what `slots` chunks have carried.
     void settle(std::size_t slots) const {
@@ -179,20 +181,20 @@ struct Counters {
             Plane(*const to)[1] = reinterpret_cast<Plane(*)[1]>(high + o * count);
             const Plane* from = waiting + o;
             if ((slots & 16) != 0) {
-                add_planes<3, 1>(Waiting{from, outputs}, to, count);
-                from += 16 * outputs;
+                add_planes<3, 1>(Waiting{from, stride}, to, count);
+                from += 16 * stride;
             }
             if ((slots & 8) != 0) {
-                add_planes<2, 1>(Waiting{from, outputs}, to, count);
-                from += 8 * outputs;
+                add_planes<2, 1>(Waiting{from, stride}, to, count);
+                from += 8 * stride;
             }
             if ((slots & 4) != 0) {
-                add_planes<1, 1>(Waiting{from, outputs}, to, count);
-                from += 4 * outputs;
+                add_planes<1, 1>(Waiting{from, stride}, to, count);
+                from += 4 * stride;
             }
             if ((slots & 2) != 0) {
-                add_planes<0, 1>(Waiting{from, outputs}, to, count);
-                from += 2 * outputs;
+                add_planes<0, 1>(Waiting{from, stride}, to, count);
+                from += 2 * stride;
             }
             if ((slots & 1) != 0) {
                 Plane carry = *from;
@@ -223,7 +225,7 @@ void add_whole(const Counters* counters, const Table<V>& table, const std::uint8
     Plane* waiting[V];
     for (std::size_t v = 0; v < V; ++v) {
         low[v] = counters[v].low;
-        waiting[v] = counters[v].waiting + slot * outputs;
+        waiting[v] = counters[v].waiting + slot * counters[v].stride;
     }
     for (std::size_t o = 0; o < outputs; ++o, codes += kChunkPairs) {
         Plane counter[kLowPlanes][V], carry[V];
