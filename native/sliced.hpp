@@ -16,7 +16,7 @@
 //
 // Where it is the codes of the weights that hold up the vectors, two vectors of pixels are worked on at once.
 //
-// Pairs are worked through in *chunks*, the tables of which stay in the caches next to the core.
+// Pairs are worked through in *chunks*, the tables of which stay in the first level cache.
 #pragma once
 
 #include <cstddef>
@@ -28,13 +28,13 @@
 
 namespace bbcodec {
 
-constexpr std::size_t kLowPlanes = 6;       // of a counter of carries: those that a whole chunk adds to
-constexpr std::size_t kChunkPairs = 64;     // 2^kLowPlanes; the last chunks of a convolution may have 32, 16 and 8
+constexpr std::size_t kLowPlanes = 5;       // of a counter of carries: those that a whole chunk adds to
+constexpr std::size_t kChunkPairs = 32;     // 2^kLowPlanes; the last chunks of a convolution may have 16 and 8
 constexpr std::size_t kLeastPairs = 8;
 constexpr std::size_t kCodeStep = 16;       // what a pattern's number is multiplied by, to make an address of it sooner
 constexpr std::size_t kMostVectors = 2;     // that are worked on at once
 constexpr std::size_t kMostWaiting = 16;    // chunks whose uppermost carries may wait to be added
-constexpr std::size_t kLeastPlanes = 12;    // the sum and 11 planes of carries: so many are added to where 16 chunks have waited
+constexpr std::size_t kLeastPlanes = 11;    // the sum and 10 planes of carries: so many are added to where 16 chunks have waited
 constexpr std::size_t kMostPlanes = 16;     // counts have at most two bytes
 
 // The weights of a bit convolution as patterns, in the order in which they are looked up.
@@ -68,7 +68,7 @@ void set_slices(const std::string& name);
 // Pairs of the chunk that starts at `pair`.
 constexpr std::size_t chunk_pairs(std::size_t pairs, std::size_t pair) {
     const std::size_t left = pairs - pair;
-    return left >= 64 ? 64 : left >= 32 ? 32 : left >= 16 ? 16 : 8;
+    return left >= 32 ? 32 : left >= 16 ? 16 : 8;
 }
 
 // How the work is cut and what memory it takes, in words of 64 bits; every part is a whole number of cache lines.

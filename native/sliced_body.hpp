@@ -39,7 +39,7 @@ BBCODEC_INLINE void turn_64(Plane* rows) {
 }
 
 // Vectors of pixels at once: for more there are too few registers.
-constexpr std::size_t kVectors = sizeof(Plane) == 64 ? 2 : 1;
+constexpr std::size_t kVectors = 1;
 static_assert(kVectors <= kMostVectors);
 
 struct Body {
@@ -193,8 +193,6 @@ struct Body {
                     for (std::size_t v = 0; v < V; ++v) counters[v].settle(waiting);
                     waiting = 0;
                 }
-            } else if (size == 32) {
-                add_short<V, 4>(counters, table, codes);
             } else if (size == 16) {
                 add_short<V, 3>(counters, table, codes);
             } else {

@@ -134,7 +134,7 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
 
 
 def _conv(op: Conv, tensors: Tensors, channels: int, lo: int = INT16_MIN, hi: int = INT16_MAX) -> Any:
-    """Convolution of inputs that are proven to lie in ``lo`` to ``hi``; where bytes hold them it works on bytes."""
+    """Convolution of inputs proven to lie in ``lo`` to ``hi``; where bytes hold these it works on bytes."""
     weight = np.ascontiguousarray(tensors[op.weight])
     match op:
         case Bconv():

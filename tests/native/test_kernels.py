@@ -74,7 +74,7 @@ def test_int_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> N
 )
 @pytest.mark.parametrize(("channels", "outputs"), [(64, 64), (1, 1), (3, 17), (130, 40)])
 def test_int_conv_of_bytes(lo: int, hi: int, channels: int, outputs: int) -> None:
-    """Ranges that bytes hold, and one that they do not; all sums at their ends, and padding in all of them."""
+    """Ranges that bytes hold, and one that they do not; sums at their ends, and padding in all of them."""
     rng = np.random.default_rng(channels)
     for kernel, shape in ((1, (3, 5, 1)), (3, (2, 9, 7)), (3, (1, 1, 1)), (5, (2, 3, 11))):
         size = (outputs, kernel, kernel, channels)
