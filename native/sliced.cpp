@@ -81,8 +81,8 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
-    tables = kMostVectors * (8 * kChunkPairs + 1) * lanes / 64;
-    counters = kMostVectors * (weights.outputs() * (weights.planes() - 1) + (weights.outputs() + 1) * kMostWaiting) * lanes / 64;
+    tables = 8 * kChunkPairs * lanes / 64;
+    counters = (weights.outputs() * (weights.planes() - 1) + (weights.outputs() + 1) * kMostWaiting) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     limits = weights.outputs() * (weights.planes() + 1);
     bytes = 2 * (lanes + kLineWords) * wide / 8;

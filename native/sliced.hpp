@@ -14,8 +14,6 @@
 // planes too, by full adders, the upper ones rarely (Harley and Seal).  With ternary logic that is a load and two
 // operations for two inputs of 512 pixels.
 //
-// Where it is the codes of the weights that hold up the vectors, two vectors of pixels are worked on at once.
-//
 // Pairs are worked through in *chunks*, the tables of which stay in the first level cache.
 #pragma once
 
@@ -31,10 +29,9 @@ namespace bbcodec {
 constexpr std::size_t kLowPlanes = 5;       // of a counter of carries: those that a whole chunk adds to
 constexpr std::size_t kChunkPairs = 32;     // 2^kLowPlanes; the last chunks of a convolution may have 16 and 8
 constexpr std::size_t kLeastPairs = 8;
-constexpr std::size_t kCodeStep = 16;       // what a pattern's number is multiplied by, to make an address of it sooner
-constexpr std::size_t kMostVectors = 2;     // that are worked on at once
+constexpr std::size_t kCodeStep = 8;        // what a pattern's number is multiplied by, to make an address of it sooner
 constexpr std::size_t kMostWaiting = 16;    // chunks whose uppermost carries may wait to be added
-constexpr std::size_t kLeastPlanes = 11;    // the sum and 10 planes of carries: so many are added to where 16 chunks have waited
+constexpr std::size_t kLeastPlanes = 11;    // the sum and 10 planes of carries, to which 16 chunks are added at once
 constexpr std::size_t kMostPlanes = 16;     // counts have at most two bytes
 
 // The weights of a bit convolution as patterns, in the order in which they are looked up.

@@ -38,10 +38,6 @@ BBCODEC_INLINE void turn_64(Plane* rows) {
     for (std::size_t i = 0; i < 8; ++i) turn_8<1>(rows + 8 * i, 1);
 }
 
-// Vectors of pixels at once: for more there are too few registers.
-constexpr std::size_t kVectors = 1;
-static_assert(kVectors <= kMostVectors);
-
 struct Body {
     const SlicedJob& job;
     const SlicedWeights& weights;
@@ -49,9 +45,9 @@ struct Body {
     const std::size_t pixels, width, height, kernel, margin, channels, depth, outputs, planes;
     std::uint64_t* const inputs;
     std::uint64_t* const masks;
-    Plane* const tables;
-    const Counters counters[2];
-    Plane sums[kVectors];  // what the chain has reached, for weights with an even number of ones
+    Table& table;
+    const Counters counters;
+    Plane sum = Plane{};  // what the chain has reached, for weights with an even number of ones
     std::uint64_t* const limits;
     std::uint64_t* const bytes;
     std::int32_t* const rows;
@@ -60,15 +56,10 @@ struct Body {
         : job(j), weights(*j.weights), sizes(*j.sizes), pixels(j.shape->pixels()), width(j.shape->width),
           height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
           depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
-          masks(inputs + sizes.inputs), tables(reinterpret_cast<Plane*>(masks + sizes.masks)),
-          counters{counters_at(0), counters_at(kVectors - 1)},
+          masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
+          counters(reinterpret_cast<Plane*>(masks + sizes.masks + sizes.tables), outputs, planes - 1),
           limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
           rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
-
-    Counters counters_at(std::size_t vector) const {
-        Plane* const at = reinterpret_cast<Plane*>(masks + sizes.masks + sizes.tables);
-        return {at + vector * Counters::size(outputs, planes - 1), outputs, planes - 1};
-    }
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
     void pack(std::size_t start, std::size_t size) {
@@ -123,8 +114,7 @@ struct Body {
         }
     }
 
-    // The input planes of V vectors of pixels, one after the other: channels of the first tap, of the second ..., then zeros.
-    template <std::size_t V>
+    // The input planes of kLanes pixels, one after the other: channels of the first tap, of the second, ... then zeros.
     struct Windows {
         const Body& body;
         const std::size_t at;          // pixels from the start of the segment
@@ -132,7 +122,7 @@ struct Body {
         const std::uint64_t* const end;
         std::size_t tap = 0;
         Start start;  // of the tap's planes
-        Plane inside[V];
+        Plane inside;
 
         Windows(const Body& b, std::size_t from) : body(b), at(from), end(b.inputs + b.channels * b.sizes.line) { aim(); }
 
@@ -140,98 +130,80 @@ struct Body {
             const std::size_t y = tap / body.kernel, x = tap % body.kernel;
             channel = body.inputs;
             start = Start(at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1));
-            for (std::size_t v = 0; v < V; ++v) {
-                const std::size_t word = at / 64 + v * kRuns;
-                inside[v] = unaligned(body.mask_of_row(y) + word) & unaligned(body.mask_of_column(x) + word);
-            }
+            inside = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
         }
 
         void resume(const Windows& other) {
             channel = other.channel;
             tap = other.tap;
             start = other.start;
-            for (std::size_t v = 0; v < V; ++v) inside[v] = other.inside[v];
+            inside = other.inside;
         }
 
-        BBCODEC_INLINE void next(Plane* out) {
+        BBCODEC_INLINE Plane next() {
             if (channel == end) {
-                if (tap + 1 >= body.kernel * body.kernel) {
-                    for (std::size_t v = 0; v < V; ++v) out[v] = Plane{};
-                    return;
-                }
+                if (tap + 1 >= body.kernel * body.kernel) return Plane{};
                 ++tap;
                 aim();
             }
-#pragma GCC unroll 2
-            for (std::size_t v = 0; v < V; ++v) out[v] = bits_from(channel + v * kRuns, start, inside[v]);
+            const Plane out = bits_from(channel, start, inside);
             channel += body.sizes.line;
+            return out;
         }
     };
 
-    // Counts of all outputs for V vectors of pixels that start `at` pixels into a segment.
-    template <std::size_t V>
+    // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
-        for (std::size_t v = 0; v < V; ++v) {
-            counters[v].clear_high();
-            if (weights.pairs() < kChunkPairs) counters[v].clear_low();
-            sums[v] = Plane{};
-        }
+        counters.clear_high();
+        if (weights.pairs() < kChunkPairs) counters.clear_low();
+        sum = Plane{};
         std::size_t waiting = 0;
-        Windows<V> windows(*this, at);
-        Table<V>& table = *reinterpret_cast<Table<V>*>(tables);
+        Windows windows(*this, at);
         for (std::size_t pair = 0; pair < weights.pairs();) {
             const std::size_t size = chunk_pairs(weights.pairs(), pair);
-            fill(table, size, windows);
+            fill(size, windows);
             const std::uint8_t* codes = weights.codes() + pair * outputs;
             if (size == kChunkPairs) {
                 if (pair == 0) {
-                    add_whole<V, true>(counters, table, codes, waiting);
+                    counters.add_whole<true>(table, codes, waiting);
                 } else {
-                    add_whole<V, false>(counters, table, codes, waiting);
+                    counters.add_whole<false>(table, codes, waiting);
                 }
                 if (++waiting == kMostWaiting) {
-                    for (std::size_t v = 0; v < V; ++v) counters[v].settle(waiting);
+                    counters.settle(waiting);
                     waiting = 0;
                 }
             } else if (size == 16) {
-                add_short<V, 3>(counters, table, codes);
+                counters.add_short<3>(table, codes);
             } else {
-                add_short<V, 2>(counters, table, codes);
+                counters.add_short<2>(table, codes);
             }
             pair += size;
         }
-        for (std::size_t v = 0; v < V; ++v) counters[v].settle(waiting);
+        counters.settle(waiting);
     }
 
-    template <std::size_t V>
-    void fill(Table<V>& table, std::size_t size, Windows<V>& state) {
-        Windows<V> windows = state;  // what is written to the table could be part of the state, for all that compilers know
-        Plane chain[V];
-        for (std::size_t v = 0; v < V; ++v) chain[v] = sums[v];
+    void fill(std::size_t size, Windows& state) {
+        Windows windows = state;  // what is written to the table could be part of the state, for all that compilers know
+        Plane chain = sum;
         for (std::size_t i = 0; i < size; ++i) {
-            Plane first[V], second[V];
-            windows.next(first);
-            windows.next(second);
-#pragma GCC unroll 2
-            for (std::size_t v = 0; v < V; ++v) {
-                // Of a pattern and its complement, one has a carry where the other has none.
+            const Plane first = windows.next(), second = windows.next();
+            // Of a pattern and its complement, one has a carry where the other has none.
 #pragma GCC unroll 4
-                for (std::size_t pattern = 0; pattern < 4; ++pattern) {
-                    const Plane carry =
-                        majority(pattern & 1 ? ~chain[v] : chain[v], pattern & 2 ? ~first[v] : first[v], second[v]);
-                    table.carries[i][pattern][v] = carry;
-                    table.carries[i][7 - pattern][v] = ~carry;
-                }
-                chain[v] ^= first[v] ^ second[v];
+            for (std::size_t pattern = 0; pattern < 4; ++pattern) {
+                const Plane carry = majority(pattern & 1 ? ~chain : chain, pattern & 2 ? ~first : first, second);
+                table.carries[i][pattern] = carry;
+                table.carries[i][7 - pattern] = ~carry;
             }
+            chain ^= first ^ second;
         }
-        for (std::size_t v = 0; v < V; ++v) sums[v] = chain[v];
+        sum = chain;
         state.resume(windows);
     }
 
     // Plane `b` of the count of an output.
-    BBCODEC_INLINE Plane counted(std::size_t vector, std::size_t o, std::size_t b) const {
-        return b == 0 ? sums[vector] ^ filled(weights.odd(o)) : *counters[vector].plane(o, b - 1);
+    BBCODEC_INLINE Plane counted(std::size_t o, std::size_t b) const {
+        return b == 0 ? sum ^ filled(weights.odd(o)) : *counters.plane(o, b - 1);
     }
 
     // total - 2 count < limit where count >= least, that is where count + (2^planes - least) has a carry.
@@ -249,9 +221,8 @@ struct Body {
         }
     }
 
-    // Signs of `most` pixels of a vector, the first of them `first`.
-    void signs(std::size_t vector, std::size_t first, std::size_t most) {
-        const Counters& counter = counters[vector];
+    // Signs of `most` pixels, the first of them `first`.
+    void signs(std::size_t first, std::size_t most) {
         const std::size_t words = (outputs + 63) / 64;
         for (std::size_t word = 0; word < words; ++word) {
             Plane out[64];
@@ -260,12 +231,12 @@ struct Body {
                 Plane carry = Plane{};
                 if (o < outputs) {
                     const std::uint64_t* const bits = limits + o * (planes + 1);
-                    carry = counted(vector, o, 0) & filled(bits[0]);
+                    carry = counted(o, 0) & filled(bits[0]);
 #pragma GCC unroll 8
                     for (std::size_t b = 0; b < kLowPlanes; ++b)
-                        carry = majority(counter.low[o][b], filled(bits[b + 1]), carry);
-                    const Plane* const high = counter.plane(o, kLowPlanes) - kLowPlanes;
-                    for (std::size_t b = kLowPlanes; b < counter.planes; ++b)
+                        carry = majority(counters.low[o][b], filled(bits[b + 1]), carry);
+                    const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
+                    for (std::size_t b = kLowPlanes; b < counters.planes; ++b)
                         carry = majority(high[b], filled(bits[b + 1]), carry);
                     carry ^= filled(bits[planes]);
                 }
@@ -281,12 +252,12 @@ struct Body {
         }
     }
 
-    // Accumulators of `most` pixels of a vector, the first of them `first`.
-    void numbers(std::size_t vector, std::size_t first, std::size_t most) {
+    // Accumulators of `most` pixels, the first of them `first`.
+    void numbers(std::size_t first, std::size_t most) {
         const std::size_t parts = planes > 8 ? 2 : 1, blocks = (outputs + 7) / 8;
         for (std::size_t part = 0; part < parts; ++part)
             for (std::size_t block = 0; block < blocks; ++block)
-                spread(vector, 8 * block, 8 * part, bytes + (parts * block + part) * kByteLine);
+                spread(8 * block, 8 * part, bytes + (parts * block + part) * kByteLine);
         const std::int32_t total = static_cast<std::int32_t>(weights.inputs());
         const bool direct = job.epilogue->acc != nullptr && outputs % 8 == 0;
         const std::size_t stride = direct ? outputs : (outputs + 63) / 64 * 64;
@@ -318,13 +289,13 @@ struct Body {
     }
 
     // Planes `base` to `base` + 7 of 8 outputs as a byte of each: a word for each pixel.
-    void spread(std::size_t vector, std::size_t o, std::size_t base, std::uint64_t* to) {
+    void spread(std::size_t o, std::size_t base, std::uint64_t* to) {
         Plane fields[8][8];  // [pixel % 8][output]: bytes of the pixels, each 8 behind the other
         for (std::size_t i = 0; i < 8; ++i) {
             Plane v[8];
 #pragma GCC unroll 8
             for (std::size_t b = 0; b < 8; ++b)
-                v[b] = o + i < outputs && base + b < planes ? counted(vector, o + i, base + b) : Plane{};
+                v[b] = o + i < outputs && base + b < planes ? counted(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
 #pragma GCC unroll 8
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
@@ -343,20 +314,13 @@ struct Body {
             const std::size_t size = pixels - start < sizes.segment ? pixels - start : sizes.segment;
             pack(start, size);
             mask(start, size);
-            for (std::size_t at = 0; at < size;) {
-                const std::size_t vectors = kVectors == 2 && size - at > kLanes ? 2 : 1;
-                if (vectors == kVectors) {
-                    count<kVectors>(at);
+            for (std::size_t at = 0; at < size; at += kLanes) {
+                const std::size_t most = size - at < kLanes ? size - at : kLanes;
+                count(at);
+                if (job.epilogue->bits != nullptr) {
+                    signs(start + at, most);
                 } else {
-                    count<1>(at);
-                }
-                for (std::size_t v = 0; v < vectors; ++v, at += kLanes) {
-                    const std::size_t most = size - at < kLanes ? size - at : kLanes;
-                    if (job.epilogue->bits != nullptr) {
-                        signs(v, start + at, most);
-                    } else {
-                        numbers(v, start + at, most);
-                    }
+                    numbers(start + at, most);
                 }
             }
         }

@@ -17,10 +17,9 @@ constexpr std::size_t kByteLine = kLanes + 8;
 // Of 8 outputs.
 typedef std::int32_t Numbers __attribute__((vector_size(32)));
 
-// Carries of the pairs of a chunk with every pattern of weights, in `V` vectors of pixels.
-template <std::size_t V>
+// Carries of the pairs of a chunk with every pattern of weights.
 struct Table {
-    Plane carries[kChunkPairs][8][V];
+    Plane carries[kChunkPairs][8];
 };
 
 BBCODEC_INLINE Plane filled(std::uint64_t word) { return Plane{} + word; }
@@ -85,18 +84,16 @@ BBCODEC_INLINE Plane add(Plane& total, Plane b) {
     return carry;
 }
 
-// The carries that an output has in a table: planes of V vectors.
-template <std::size_t V>
+// The carries that an output has in a table.
 struct Chosen {
-    const Table<V>& table;
+    const Table& table;
     const std::uint8_t* codes;
 
-    std::size_t code(std::size_t number) const { return codes[number]; }
-
-    template <std::size_t Number, std::size_t Vector>
-    BBCODEC_INLINE Plane plane(std::size_t code) const {
-        constexpr std::size_t kAt = (8 * Number * V + Vector) * sizeof(Plane);
-        constexpr std::size_t kScale = V * sizeof(Plane) / kCodeStep;
+    template <std::size_t Number>
+    BBCODEC_INLINE Plane plane() const {
+        constexpr std::size_t kAt = Number * sizeof(Table::carries[0]);
+        constexpr std::size_t kScale = sizeof(Plane) / kCodeStep;
+        const std::size_t code = codes[Number];
 #if BBCODEC_SLICED_BYTES == 64
         // A load with the whole address in it: compilers make an instruction more of the address, or load twice.
         Plane out;
@@ -115,60 +112,43 @@ struct Waiting {
     const Plane* entries;
     std::size_t stride;
 
-    std::size_t code(std::size_t) const { return 0; }
-
-    template <std::size_t Number, std::size_t>
-    BBCODEC_INLINE Plane plane(std::size_t) const {
+    template <std::size_t Number>
+    BBCODEC_INLINE Plane plane() const {
         return entries[Number * stride];
     }
 };
 
-// Adds 2^(Level + 1) planes, the first of them number `First`, to counters of Level + 1 planes, and writes what they carry;
-// for V vectors at once.
-template <std::size_t Level, std::size_t V, std::size_t First = 0, typename Planes>
-BBCODEC_INLINE void add_tree(const Planes& from, Plane (*counter)[V], Plane* carry) {
+// Adds 2^(Level + 1) planes, the first of them number `First`, to counters of Level + 1 planes; the carry is returned.
+template <std::size_t Level, std::size_t First = 0, typename Planes>
+BBCODEC_INLINE Plane add_tree(const Planes& from, Plane* counter) {
     if constexpr (Level == 0) {
-        const std::size_t a = from.code(First), b = from.code(First + 1);
-        carry[0] = add(counter[0][0], from.template plane<First, 0>(a), from.template plane<First + 1, 0>(b));
-        if constexpr (V == 2)
-            carry[1] = add(counter[0][1], from.template plane<First, 1>(a), from.template plane<First + 1, 1>(b));
+        return add(counter[0], from.template plane<First>(), from.template plane<First + 1>());
     } else {
-        Plane a[V], b[V];
-        add_tree<Level - 1, V, First>(from, counter, a);
-        add_tree<Level - 1, V, First + (std::size_t{1} << Level)>(from, counter, b);
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) carry[v] = add(counter[Level][v], a[v], b[v]);
+        const Plane a = add_tree<Level - 1, First>(from, counter);
+        const Plane b = add_tree<Level - 1, First + (std::size_t{1} << Level)>(from, counter);
+        return add(counter[Level], a, b);
     }
 }
 
 // The same with a counter in memory of `count` planes, all of which are added to.
-template <std::size_t Level, std::size_t V, typename Planes>
-BBCODEC_INLINE void add_planes(const Planes& from, Plane (*counter)[V], std::size_t count) {
-    Plane low[Level + 1][V], carry[V];
+template <std::size_t Level, typename Planes>
+BBCODEC_INLINE void add_planes(const Planes& from, Plane* counter, std::size_t count) {
+    Plane low[Level + 1];
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i <= Level; ++i)
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) low[i][v] = counter[i][v];
-    add_tree<Level, V>(from, low, carry);
+    for (std::size_t i = 0; i <= Level; ++i) low[i] = counter[i];
+    Plane carry = add_tree<Level>(from, low);
 #pragma GCC unroll 8
-    for (std::size_t i = 0; i <= Level; ++i)
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) counter[i][v] = low[i][v];
-    for (std::size_t i = Level + 1; i < count; ++i)
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) carry[v] = add(counter[i][v], carry[v]);
+    for (std::size_t i = 0; i <= Level; ++i) counter[i] = low[i];
+    for (std::size_t i = Level + 1; i < count; ++i) carry = add(counter[i], carry);
 }
 
-// The counters of the carries of all outputs, in one vector of pixels.  What every chunk changes lies close together.
+// The counters of the carries of all outputs.  What every chunk changes lies close together.
 struct Counters {
     Plane (*low)[kLowPlanes];  // of each output
     Plane* high;               // `planes` - kLowPlanes of each output
     Plane* waiting;  // kMostWaiting times one of each output, of a chunk each; weigh as much as the first plane of `high`
     std::size_t outputs, planes;
     std::size_t stride;  // from one slot to the next: not 2^n planes, which would meet in one place of the cache
-
-    // Planes in all.
-    static std::size_t size(std::size_t outputs, std::size_t planes) { return outputs * planes + (outputs + 1) * kMostWaiting; }
 
     Counters(Plane* at, std::size_t outputs_, std::size_t planes_)
         : low(reinterpret_cast<Plane(*)[kLowPlanes]>(at)), high(at + kLowPlanes * outputs_),
@@ -178,27 +158,27 @@ struct Counters {
     void settle(std::size_t slots) const {
         const std::size_t count = planes - kLowPlanes;
         for (std::size_t o = 0; o < outputs; ++o) {
-            Plane(*const to)[1] = reinterpret_cast<Plane(*)[1]>(high + o * count);
+            Plane* const to = high + o * count;
             const Plane* from = waiting + o;
             if ((slots & 16) != 0) {
-                add_planes<3, 1>(Waiting{from, stride}, to, count);
+                add_planes<3>(Waiting{from, stride}, to, count);
                 from += 16 * stride;
             }
             if ((slots & 8) != 0) {
-                add_planes<2, 1>(Waiting{from, stride}, to, count);
+                add_planes<2>(Waiting{from, stride}, to, count);
                 from += 8 * stride;
             }
             if ((slots & 4) != 0) {
-                add_planes<1, 1>(Waiting{from, stride}, to, count);
+                add_planes<1>(Waiting{from, stride}, to, count);
                 from += 4 * stride;
             }
             if ((slots & 2) != 0) {
-                add_planes<0, 1>(Waiting{from, stride}, to, count);
+                add_planes<0>(Waiting{from, stride}, to, count);
                 from += 2 * stride;
             }
             if ((slots & 1) != 0) {
                 Plane carry = *from;
-                for (std::size_t i = 0; i < count; ++i) carry = add(to[i][0], carry);
+                for (std::size_t i = 0; i < count; ++i) carry = add(to[i], carry);
             }
         }
     }
@@ -215,47 +195,32 @@ struct Counters {
     Plane* plane(std::size_t o, std::size_t b) const {
         return b < kLowPlanes ? &low[o][b] : high + o * (planes - kLowPlanes) + b - kLowPlanes;
     }
-};
 
-// Adds a whole chunk to the counters of V vectors; what it carries waits at `slot`.
-template <std::size_t V, bool Fresh>
-void add_whole(const Counters* counters, const Table<V>& table, const std::uint8_t* codes, std::size_t slot) {
-    const std::size_t outputs = counters[0].outputs;
-    Plane(*low[V])[kLowPlanes];
-    Plane* waiting[V];
-    for (std::size_t v = 0; v < V; ++v) {
-        low[v] = counters[v].low;
-        waiting[v] = counters[v].waiting + slot * counters[v].stride;
-    }
-    for (std::size_t o = 0; o < outputs; ++o, codes += kChunkPairs) {
-        Plane counter[kLowPlanes][V], carry[V];
+    // Adds a whole chunk; what it carries waits at `slot`.
+    template <bool Fresh>
+    void add_whole(const Table& table, const std::uint8_t* codes, std::size_t slot) const {
+        Plane* const to = waiting + slot * stride;
+        for (std::size_t o = 0; o < outputs; ++o, codes += kChunkPairs) {
+            Plane counter[kLowPlanes];
 #pragma GCC unroll 8
-        for (std::size_t b = 0; b < kLowPlanes; ++b)
-#pragma GCC unroll 2
-            for (std::size_t v = 0; v < V; ++v) counter[b][v] = Fresh ? Plane{} : low[v][o][b];
-        add_tree<kLowPlanes - 1, V>(Chosen<V>{table, codes}, counter, carry);
-#pragma GCC unroll 2
-        for (std::size_t v = 0; v < V; ++v) {
-            waiting[v][o] = carry[v];
+            for (std::size_t b = 0; b < kLowPlanes; ++b) counter[b] = Fresh ? Plane{} : low[o][b];
+            to[o] = add_tree<kLowPlanes - 1>(Chosen{table, codes}, counter);
 #pragma GCC unroll 8
-            for (std::size_t b = 0; b < kLowPlanes; ++b) low[v][o][b] = counter[b][v];
+            for (std::size_t b = 0; b < kLowPlanes; ++b) low[o][b] = counter[b];
         }
     }
-}
 
-// Adds a shorter chunk, of 2^(Level + 1) pairs.
-template <std::size_t V, std::size_t Level>
-void add_short(const Counters* counters, const Table<V>& table, const std::uint8_t* codes) {
-    const std::size_t planes = counters[0].planes;
-    for (std::size_t o = 0; o < counters[0].outputs; ++o, codes += std::size_t{2} << Level) {
-        Plane all[kMostPlanes][V];
-        for (std::size_t b = 0; b < planes; ++b)
-            for (std::size_t v = 0; v < V; ++v) all[b][v] = *counters[v].plane(o, b);
-        add_planes<Level, V>(Chosen<V>{table, codes}, all, planes);
-        for (std::size_t b = 0; b < planes; ++b)
-            for (std::size_t v = 0; v < V; ++v) *counters[v].plane(o, b) = all[b][v];
+    // Adds a shorter chunk, of 2^(Level + 1) pairs.
+    template <std::size_t Level>
+    void add_short(const Table& table, const std::uint8_t* codes) const {
+        for (std::size_t o = 0; o < outputs; ++o, codes += std::size_t{2} << Level) {
+            Plane all[kMostPlanes];
+            for (std::size_t b = 0; b < planes; ++b) all[b] = *plane(o, b);
+            add_planes<Level>(Chosen{table, codes}, all, planes);
+            for (std::size_t b = 0; b < planes; ++b) *plane(o, b) = all[b];
+        }
     }
-}
+};
 
 }  // namespace
 }  // namespace bbcodec
