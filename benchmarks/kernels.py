@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast convolutions are on one thread: bits x bits, 1 bit x int16, int8 x int16, beside PyTorch.
+"""How fast convolutions are on one thread: bits x bits, 1 bit or int8 x int16 or int8, beside PyTorch.
 
     python benchmarks/kernels.py > docs/results/kernels.md
     python benchmarks/kernels.py --side 8 --images 1 --channels 8 --rounds 1 --no-torch     a trial
@@ -99,20 +99,23 @@ def bit_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Ro
 
 
 def int_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Row]:
-    """1 bit x int16 and int8 x int16, both to int32 accumulators."""
+    """1 bit and int8 x int16 and int8, all to int32 accumulators."""
     rng = np.random.default_rng(channels + kernel)
-    x = rng.integers(-500, 501, (*shape, channels)).astype(np.int16)
     size = (channels, kernel, kernel, channels)
+    weights = {
+        "1 bit": rng.choice([-1, 1], size).astype(np.int8),
+        "int8": rng.integers(-128, 128, size).astype(np.int8),
+    }
     rows = []
-    for name, weight in (
-        ("1 bit x int16", rng.choice([-1, 1], size).astype(np.int8)),
-        ("int8 x int16", rng.integers(-128, 128, size).astype(np.int8)),
-    ):
-        conv = _native.IntConv(weight)
-        right = reference.qconv(x, weight)
-        for target in _native.targets():
-            out = np.empty_like(right)
-            rows.append(Row(f"{name} to int32, {target}", partial(conv.acc, x, out), target, out, right))
+    for inputs, lo, hi in (("int16", -500, 500), ("int8", -128, 127)):
+        x = rng.integers(lo, hi, (*shape, channels), endpoint=True).astype(np.int16)
+        for name, weight in weights.items():
+            conv = _native.IntConv(weight, lo, hi)
+            right = reference.qconv(x, weight)
+            for target in _native.targets():
+                out = np.empty_like(right)
+                line = f"{name} x {inputs} to int32, {target}"
+                rows.append(Row(line, partial(conv.acc, x, out), target, out, right))
     return rows
 
 
@@ -227,10 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 NOTES = (
     "A multiply-and-add counts once (MAC). To bits: the signs of the requantised result, packed, which the",
-    "next convolution of bits reads; to int16: requantised; to int32: bare accumulators. XNOR-Net's count",
-    "takes 64 products of bits as one operation, and one product of floats as one too. It leaves out the",
-    "vectors, in which floats have two instructions for 16 products and sums each in a cycle of a core",
-    "with AVX-512, and the sums of the bits, which cost more than their products.",
+    "next convolution of bits reads; to int16: requantised; to int32: bare accumulators. Maps of int8 are",
+    "maps of int16 in memory that are known to hold -128 to 127. XNOR-Net's count takes 64 products of bits",
+    "as one operation, and one product of floats as one too. It leaves out the vectors, in which floats have",
+    "two instructions for 16 products and sums each in a cycle of a core with AVX-512, and the sums of the",
+    "bits, which cost more than their products.",
 )
 
 

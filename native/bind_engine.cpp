@@ -120,11 +120,12 @@ void bind_convs(nb::module_& m) {
     }, "weight"_a.noconvert(), "channels"_a);
     bind_runs<BitConv, std::uint64_t>(bit_conv);
 
-    nb::class_<IntConv> int_conv(m, "IntConv", "int16 x int8.");
-    int_conv.def("__init__", [](IntConv* self, const Map<const std::int8_t>& weight) {
+    nb::class_<IntConv> int_conv(m, "IntConv", "int16 x int8; results hold for inputs of lo to hi.");
+    int_conv.def("__init__", [](IntConv* self, const Map<const std::int8_t>& weight, int lo, int hi) {
         expect(weight.shape(1) == weight.shape(2), "the weight has the wrong shape");
-        new (self) IntConv(weight.data(), weight.shape(0), weight.shape(1), weight.shape(3));
-    }, "weight"_a.noconvert());
+        expect(INT16_MIN <= lo && lo <= hi && hi <= INT16_MAX, "lo <= hi inside of int16 expected");
+        new (self) IntConv(weight.data(), weight.shape(0), weight.shape(1), weight.shape(3), lo, hi);
+    }, "weight"_a.noconvert(), "lo"_a = INT16_MIN, "hi"_a = INT16_MAX);
     bind_runs<IntConv, std::int16_t>(int_conv);
 }
 

@@ -12,7 +12,10 @@ const Kernels& kernels() {
             table.bit_tile = kAvx2Kernels.bit_tile;
             table.sliced_gain = 4;
         }
-        if (!has_vnni()) table.int_tile = kAvx2Kernels.int_tile;
+        if (!has_vnni()) {
+            table.int_tile = kAvx2Kernels.int_tile;
+            table.byte_tile = nullptr;
+        }
         return table;
     }();
     switch (current_target()) {

@@ -19,7 +19,7 @@ namespace bbcodec {
 
 constexpr std::size_t kPixels = 8;      // pixels per tile
 constexpr std::size_t kBitBlock = 8;    // outputs per block of bit weights: 8 words fill 512 bits
-constexpr std::size_t kIntBlock = 16;   // outputs per block of integer weights: 16 pairs of int16 fill 512 bits
+constexpr std::size_t kIntBlock = 16;   // outputs per block of integer weights: 16 pairs of int16, or quads of int8, fill 512 bits
 constexpr std::size_t kAccStep = 64;    // row stride of a tile's accumulators is a multiple of this
 
 // acc[p * stride + o] = bias - 2 * popcount(x[p][offsets[j]] ^ weights[(o / 8) * words + j][o % 8]) summed over j.
@@ -46,6 +46,19 @@ struct IntTile {
     std::size_t stride;
 };
 
+// acc[p * stride + o] = start[o] + sum over j and i < 4 of x[p][offsets[j] + i] * weights[(o / 16) * quads + j][o % 16][i],
+// modulo 2^32.
+struct ByteTile {
+    const std::uint8_t* x[kPixels];
+    const std::ptrdiff_t* offsets;
+    std::size_t quads;
+    const std::int8_t* weights;
+    std::size_t blocks;
+    const std::int32_t* start;
+    std::int32_t* acc;
+    std::size_t stride;
+};
+
 // y = clamp((acc * mul + add) >> shift, lo, hi); add includes the rounding term.  |acc * mul + add| < 2^63.
 struct ScaleParams {
     const std::int32_t* mul;
@@ -68,6 +81,7 @@ struct SlicedJob;
 struct Kernels {
     void (*bit_tile)(const BitTile&);
     void (*int_tile)(const IntTile&);
+    void (*byte_tile)(const ByteTile&);  // nullptr where it would not be faster than int_tile
     // `rows` rows of accumulators, `stride` apart; the output rows are dense.
     void (*scale)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ScaleParams&, std::int16_t* out);
     void (*threshold)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams&,

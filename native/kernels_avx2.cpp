@@ -193,7 +193,7 @@ BBCODEC_AVX2 void sign(const std::int16_t* x, const std::int16_t* threshold, std
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {bit_tile, int_tile, scale, threshold, add, sign, 256, 1.7, sliced_avx2};
+const Kernels kAvx2Kernels = {bit_tile, int_tile, nullptr, scale, threshold, add, sign, 256, 1.7, sliced_avx2};
 
 }  // namespace bbcodec
 

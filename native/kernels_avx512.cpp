@@ -63,42 +63,82 @@ BBCODEC_AVX512 void bit_tile(const BitTile& tile) {
     if (block < tile.blocks) bit_blocks<1>(tile, block);
 }
 
-// B blocks of 16 outputs by 8 pixels.  VPDPWSSD is the pair product and the sum in one, without saturation.
-template <std::size_t B>
-BBCODEC_VNNI void int_blocks(const IntTile& tile, std::size_t block) {
-    const std::size_t step = tile.pairs * kIntBlock * 2;
-    const std::int16_t* weights = tile.weights + block * step;
+// The product of four bytes each, or of two int16 each, and the sum in one, without saturation.
+struct Bytes {
+    typedef std::int8_t Weight;
+    static constexpr std::size_t kInputs = 4;
+    static BBCODEC_VNNI inline __m512i add(__m512i sum, __m512i x, __m512i w) { return _mm512_dpbusd_epi32(sum, x, w); }
+};
+struct Shorts {
+    typedef std::int16_t Weight;
+    static constexpr std::size_t kInputs = 2;
+    static BBCODEC_VNNI inline __m512i add(__m512i sum, __m512i x, __m512i w) { return _mm512_dpwssd_epi32(sum, x, w); }
+};
+
+// B blocks of 16 outputs by 8 pixels; 32 bits of each input (`steps` of them) meet 32 bits of weights of every output.
+// `start` may be nullptr.
+template <typename Numbers, std::size_t B, typename Tile>
+BBCODEC_VNNI inline void number_blocks(const Tile& tile, std::size_t steps, const std::int32_t* start, std::size_t block) {
+    // Named, as arrays of pointers are not kept in registers.
+    const auto* const x0 = tile.x[0];
+    const auto* const x1 = tile.x[1];
+    const auto* const x2 = tile.x[2];
+    const auto* const x3 = tile.x[3];
+    const auto* const x4 = tile.x[4];
+    const auto* const x5 = tile.x[5];
+    const auto* const x6 = tile.x[6];
+    const auto* const x7 = tile.x[7];
+    const std::size_t size = steps * kIntBlock * Numbers::kInputs;
+    const typename Numbers::Weight* weights = tile.weights + block * size;
     __m512i sums[B][kPixels];
-#pragma GCC unroll 2
-    for (std::size_t b = 0; b < B; ++b)
+#pragma GCC unroll 3
+    for (std::size_t b = 0; b < B; ++b) {
+        const __m512i first = start == nullptr ? _mm512_setzero_si512() : _mm512_loadu_si512(start + (block + b) * kIntBlock);
 #pragma GCC unroll 8
-        for (std::size_t p = 0; p < kPixels; ++p) sums[b][p] = _mm512_setzero_si512();
-    for (std::size_t j = 0; j < tile.pairs; ++j, weights += kIntBlock * 2) {
+        for (std::size_t p = 0; p < kPixels; ++p) sums[b][p] = first;
+    }
+    for (std::size_t j = 0; j < steps; ++j, weights += kIntBlock * Numbers::kInputs) {
         const std::ptrdiff_t at = tile.offsets[j];
+        const void* const from[kPixels] = {x0 + at, x1 + at, x2 + at, x3 + at, x4 + at, x5 + at, x6 + at, x7 + at};
         __m512i w[B];
-#pragma GCC unroll 2
-        for (std::size_t b = 0; b < B; ++b) w[b] = _mm512_loadu_si512(weights + b * step);
+#pragma GCC unroll 3
+        for (std::size_t b = 0; b < B; ++b) w[b] = _mm512_loadu_si512(weights + b * size);
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < kPixels; ++p) {
-            std::int32_t pair;
-            std::memcpy(&pair, tile.x[p] + at, sizeof pair);
-            const __m512i x = _mm512_set1_epi32(pair);
-#pragma GCC unroll 2
-            for (std::size_t b = 0; b < B; ++b) sums[b][p] = _mm512_dpwssd_epi32(sums[b][p], x, w[b]);
+            std::int32_t word;
+            std::memcpy(&word, from[p], sizeof word);
+            const __m512i x = _mm512_set1_epi32(word);
+#pragma GCC unroll 3
+            for (std::size_t b = 0; b < B; ++b) sums[b][p] = Numbers::add(sums[b][p], x, w[b]);
         }
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (std::size_t b = 0; b < B; ++b)
 #pragma GCC unroll 8
         for (std::size_t p = 0; p < kPixels; ++p)
             _mm512_storeu_si512(tile.acc + p * tile.stride + (block + b) * kIntBlock, sums[b][p]);
 }
 
-BBCODEC_VNNI void int_tile(const IntTile& tile) {
-    std::size_t block = 0;
-    for (; block + 2 <= tile.blocks; block += 2) int_blocks<2>(tile, block);
-    if (block < tile.blocks) int_blocks<1>(tile, block);
+// Three blocks at a time have the fewest loads; a last one by itself the most.
+template <typename Numbers, typename Tile>
+BBCODEC_VNNI inline void number_tile(const Tile& tile, std::size_t steps, const std::int32_t* start) {
+    for (std::size_t block = 0; block < tile.blocks;) {
+        const std::size_t left = tile.blocks - block;
+        if (left == 3 || left >= 5) {
+            number_blocks<Numbers, 3>(tile, steps, start, block);
+            block += 3;
+        } else if (left >= 2) {
+            number_blocks<Numbers, 2>(tile, steps, start, block);
+            block += 2;
+        } else {
+            number_blocks<Numbers, 1>(tile, steps, start, block);
+            block += 1;
+        }
+    }
 }
+
+BBCODEC_VNNI void int_tile(const IntTile& tile) { number_tile<Shorts>(tile, tile.pairs, nullptr); }
+BBCODEC_VNNI void byte_tile(const ByteTile& tile) { number_tile<Bytes>(tile, tile.quads, tile.start); }
 
 BBCODEC_AVX512 void scale(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ScaleParams& params,
                           std::int16_t* out) {
@@ -163,7 +203,7 @@ BBCODEC_AVX512 void sign(const std::int16_t* x, const std::int16_t* threshold, s
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {bit_tile, int_tile, scale, threshold, add, sign, 512, 1.5, sliced_avx512};
+const Kernels kAvx512Kernels = {bit_tile, int_tile, byte_tile, scale, threshold, add, sign, 512, 1.5, sliced_avx512};
 
 }  // namespace bbcodec
 

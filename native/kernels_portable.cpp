@@ -109,6 +109,6 @@ void sign(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows
 
 }  // namespace
 
-const Kernels kPortableKernels = {bit_tile, int_tile, scale, threshold, add, sign, 128, 4, sliced_portable};
+const Kernels kPortableKernels = {bit_tile, int_tile, nullptr, scale, threshold, add, sign, 128, 4, sliced_portable};
 
 }  // namespace bbcodec

@@ -24,25 +24,33 @@ std::atomic<Slices>& slices() {
 
 SlicedWeights::SlicedWeights(const std::uint64_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels)
     : outputs_(outputs), kernel_(kernel), channels_(channels) {
-    groups_ = round_up((inputs() + kGroup - 1) / kGroup, 8);
+    pairs_ = round_up((inputs() + 1) / 2, kLeastPairs);
     planes_ = kLeastPlanes;
     while (inputs() >> planes_ != 0) ++planes_;
     if (planes_ > kMostPlanes) return;
-    codes_.assign(groups_ / 2 * kPairCodes * outputs, 0);
+    codes_.assign(pairs_ * outputs, 0);
+    odd_.assign(outputs, 0);
     const std::size_t words = (channels + 63) / 64;
-    for (std::size_t o = 0; o < outputs; ++o)
-        for (std::size_t i = 0; i < inputs(); ++i) {
-            const std::size_t c = i / (kernel * kernel), tap = i % (kernel * kernel);
-            const std::uint64_t bit = weights[(o * kernel * kernel + tap) * words + c / 64] >> (c % 64) & 1;
-            const std::size_t group = i / kGroup;
-            // Chunks before this one are whole, so that the first group tells where a chunk starts.
-            std::size_t start = group / kChunkGroups * kChunkGroups;
-            while (group >= start + chunk_groups(groups_, start)) start += chunk_groups(groups_, start);
-            const std::size_t size = chunk_groups(groups_, start);
-            std::uint8_t* const code = &codes_[(start * outputs + o * size + group - start) / 2 * kPairCodes];
-            code[0] ^= static_cast<std::uint8_t>(bit << (4 + group % 2));
-            code[1 + group % 2] |= static_cast<std::uint8_t>(bit << (3 + i % kGroup));
+    for (std::size_t o = 0; o < outputs; ++o) {
+        std::size_t odd = 0, i = 0;
+        const auto next = [&]() -> std::size_t {
+            if (i == inputs()) return 0;
+            const std::size_t c = i % channels, tap = i / channels;
+            ++i;
+            return weights[(o * kernel * kernel + tap) * words + c / 64] >> (c % 64) & 1;
+        };
+        for (std::size_t start = 0; start < pairs_;) {
+            const std::size_t size = chunk_pairs(pairs_, start);
+            std::uint8_t* const code = &codes_[start * outputs + o * size];
+            for (std::size_t pair = 0; pair < size; ++pair) {
+                const std::size_t first = next(), second = next();
+                code[pair] = static_cast<std::uint8_t>(kCodeStep * (odd + 2 * first + 4 * second));
+                odd ^= first ^ second;
+            }
+            start += size;
         }
+        odd_[o] = -std::uint64_t{odd};
+    }
 }
 
 bool SlicedWeights::pays(const MapShape& shape, const Kernels& table) const {
@@ -73,8 +81,8 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;
     inputs = round_up(weights.channels(), 64) * line;
     masks = 2 * weights.kernel() * segment / 64;
-    tables = kChunkGroups / 2 * 24 * lanes / 64;
-    counters = weights.outputs() * (weights.planes() + 2 * kMostWaiting) * lanes / 64;
+    tables = 8 * kChunkPairs * lanes / 64;
+    counters = (weights.outputs() * (weights.planes() - 1) + (weights.outputs() + 1) * kMostWaiting) * lanes / 64;
     const std::size_t wide = round_up(weights.outputs(), 64);
     limits = weights.outputs() * (weights.planes() + 1);
     bytes = 2 * (lanes + kLineWords) * wide / 8;

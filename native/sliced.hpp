@@ -2,13 +2,19 @@
 // Bit convolutions in bit slices: the fast way where there are many pixels, inputs and outputs.
 //
 // A *plane* holds one bit of as many neighbouring pixels (row by row, image by image) as a vector register has bits.
-// The inputs of an output pixel (channels of each tap) are taken in *groups* of three.  For each group a table has the
-// mismatches with each of the 8 patterns of three weights, counted in two planes (as in the method of the four
-// Russians); it is made once for all outputs.  An output looks its pattern up and adds the two planes to counters
-// whose bits are planes too, by full adders, the upper ones rarely (Harley and Seal).  With ternary logic that is two
-// loads and about four operations for three inputs of 512 pixels.
+// The mismatches of an output are counted in two stages.
 //
-// Groups are worked through in *chunks*, the tables of which stay in the first level cache.
+// Pair by pair the inputs of an output pixel (channels of each tap) go through a chain of full adders, which leaves one
+// carry for each pair.  The sum bit that runs through the chain is, inverted or not, the same for all outputs: whether
+// the mismatches so far are odd depends on the weights only by the number of their ones.  So a carry depends on three
+// bits of the weights: on both weights of the pair and on whether the ones before it are odd.  For each pair a *table* has
+// the carries of all 8 patterns (as in the method of the four Russians), made once for all outputs.
+//
+// An output looks up its carries, half as many planes as it has inputs, and adds them to counters the bits of which are
+// planes too, by full adders, the upper ones rarely (Harley and Seal).  With ternary logic that is a load and two
+// operations for two inputs of 512 pixels.
+//
+// Pairs are worked through in *chunks*, the tables of which stay in the first level cache.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +26,13 @@
 
 namespace bbcodec {
 
-constexpr std::size_t kGroup = 3;         // inputs per group
-constexpr std::size_t kChunkGroups = 32;  // at most; the last chunks of a convolution may have 16 and 8
-constexpr std::size_t kPairCodes = 3;      // bytes that say what an output looks up in the table of two groups
-constexpr std::size_t kLowPlanes = 5;      // of a counter: those that a chunk of 32 groups adds to
-constexpr std::size_t kMostWaiting = 8;   // chunks whose uppermost planes may wait to be added
-constexpr std::size_t kLeastPlanes = 10;  // so many are added to where 8 chunks have waited
-constexpr std::size_t kMostPlanes = 16;   // counts have at most two bytes
+constexpr std::size_t kLowPlanes = 5;       // of a counter of carries: those that a whole chunk adds to
+constexpr std::size_t kChunkPairs = 32;     // 2^kLowPlanes; the last chunks of a convolution may have 16 and 8
+constexpr std::size_t kLeastPairs = 8;
+constexpr std::size_t kCodeStep = 8;        // what a pattern's number is multiplied by, to make an address of it sooner
+constexpr std::size_t kMostWaiting = 16;    // chunks whose uppermost carries may wait to be added
+constexpr std::size_t kLeastPlanes = 11;    // the sum and 10 planes of carries, to which 16 chunks are added at once
+constexpr std::size_t kMostPlanes = 16;     // counts have at most two bytes
 
 // The weights of a bit convolution as patterns, in the order in which they are looked up.
 class SlicedWeights {
@@ -38,25 +44,27 @@ public:
     std::size_t kernel() const { return kernel_; }
     std::size_t channels() const { return channels_; }
     std::size_t inputs() const { return kernel_ * kernel_ * channels_; }
-    std::size_t groups() const { return groups_; }  // a multiple of 8; those that are too many count nothing
-    std::size_t planes() const { return planes_; }  // of a counter
-    // Chunk by chunk, output by output, pair of groups by pair: 16 * (odd in the first + 2 * odd in the second) and 8 *
-    // pattern of each, where odd says that a pattern has one or three ones.
+    std::size_t pairs() const { return pairs_; }    // a multiple of kLeastPairs; those that are too many count nothing
+    std::size_t planes() const { return planes_; }  // of a count: of the sum bit and of the carries
+    // Chunk by chunk, output by output, pair by pair: kCodeStep * (odd + 2 * first + 4 * second weight).
     const std::uint8_t* codes() const { return codes_.data(); }
+    // All bits set where an output has an odd number of ones.
+    std::uint64_t odd(std::size_t output) const { return odd_[output]; }
     // Whether this is the faster way for maps of this shape.
     bool pays(const MapShape& shape, const Kernels& table) const;
 
 private:
-    std::size_t outputs_ = 0, kernel_ = 0, channels_ = 0, groups_ = 0, planes_ = 0;
+    std::size_t outputs_ = 0, kernel_ = 0, channels_ = 0, pairs_ = 0, planes_ = 0;
     std::vector<std::uint8_t> codes_;
+    std::vector<std::uint64_t> odd_;
 };
 
 // "automatic": where it pays; "always": wherever it can; "never".  Results are the same; this is for tests and benchmarks.
 void set_slices(const std::string& name);
 
-// Groups of the chunk that starts at `group`.
-constexpr std::size_t chunk_groups(std::size_t groups, std::size_t group) {
-    const std::size_t left = groups - group;
+// Pairs of the chunk that starts at `pair`.
+constexpr std::size_t chunk_pairs(std::size_t pairs, std::size_t pair) {
+    const std::size_t left = pairs - pair;
     return left >= 32 ? 32 : left >= 16 ? 16 : 8;
 }
 

@@ -47,6 +47,7 @@ struct Body {
     std::uint64_t* const masks;
     Table& table;
     const Counters counters;
+    Plane sum = Plane{};  // what the chain has reached, for weights with an even number of ones
     std::uint64_t* const limits;
     std::uint64_t* const bytes;
     std::int32_t* const rows;
@@ -56,15 +57,9 @@ struct Body {
           height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
           depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
           masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
-          counters(counters_at(reinterpret_cast<Plane*>(&table + 1))),
+          counters(reinterpret_cast<Plane*>(masks + sizes.masks + sizes.tables), outputs, planes - 1),
           limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
           rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
-
-    Counters counters_at(Plane* at) const {
-        Plane* const high = at + kLowPlanes * outputs;
-        Plane* const waiting = high + (planes - kLowPlanes) * outputs;
-        return {reinterpret_cast<Plane(*)[kLowPlanes]>(at), high, reinterpret_cast<Plane(*)[2]>(waiting), outputs, planes};
-    }
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
     void pack(std::size_t start, std::size_t size) {
@@ -112,43 +107,47 @@ struct Body {
             for (std::size_t tap = 0; tap < kernel; ++tap) {
                 // Pixels whose tap lies left of the map, or right of it; rows whose tap lies above or below.
                 const std::size_t before = tap < margin ? margin - tap : 0, after = tap > margin ? tap - margin : 0;
-                clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
-                clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(after ? left + width : 0));
+                if (before != 0) clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
+                if (after != 0) clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(left + width));
                 if (y < before || y + after >= height) clear(mask_of_row(tap), inside(left), inside(left + width));
             }
         }
     }
 
-    // The input planes of kLanes pixels, one after the other: taps of the first channel, of the second ..., then zeros.
+    // The input planes of kLanes pixels, one after the other: channels of the first tap, of the second, ... then zeros.
     struct Windows {
-        static constexpr std::size_t kMostTaps = 25;
-        const std::size_t taps, line;
+        const Body& body;
+        const std::size_t at;          // pixels from the start of the segment
         const std::uint64_t* channel;  // plane of the channel at hand
         const std::uint64_t* const end;
         std::size_t tap = 0;
-        std::size_t word[kMostTaps], offset[kMostTaps];  // where a tap's planes start
-        Plane inside[kMostTaps];                         // pixels that have a tap
+        Start start;  // of the tap's planes
+        Plane inside;
 
-        // `at` counts pixels from the start of the segment.
-        Windows(const Body& body, std::size_t at)
-            : taps(body.kernel * body.kernel), line(body.sizes.line), channel(body.inputs),
-              end(body.inputs + body.channels * body.sizes.line) {
-            for (std::size_t y = 0, i = 0; y < body.kernel; ++y)
-                for (std::size_t x = 0; x < body.kernel; ++x, ++i) {
-                    const std::size_t bit = at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1);
-                    word[i] = bit / 64;
-                    offset[i] = bit % 64;
-                    inside[i] = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
-                }
+        Windows(const Body& b, std::size_t from) : body(b), at(from), end(b.inputs + b.channels * b.sizes.line) { aim(); }
+
+        BBCODEC_INLINE void aim() {
+            const std::size_t y = tap / body.kernel, x = tap % body.kernel;
+            channel = body.inputs;
+            start = Start(at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1));
+            inside = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+        }
+
+        void resume(const Windows& other) {
+            channel = other.channel;
+            tap = other.tap;
+            start = other.start;
+            inside = other.inside;
         }
 
         BBCODEC_INLINE Plane next() {
-            if (channel == end) return Plane{};
-            const Plane out = bits_from(channel + word[tap], offset[tap]) & inside[tap];
-            if (++tap == taps) {
-                tap = 0;
-                channel += line;
+            if (channel == end) {
+                if (tap + 1 >= body.kernel * body.kernel) return Plane{};
+                ++tap;
+                aim();
             }
+            const Plane out = bits_from(channel, start, inside);
+            channel += body.sizes.line;
             return out;
         }
     };
@@ -156,20 +155,16 @@ struct Body {
     // Counts of all outputs for the kLanes pixels `at` pixels into a segment.
     void count(std::size_t at) {
         counters.clear_high();
-        if (weights.groups() < kChunkGroups) counters.clear_low();
+        if (weights.pairs() < kChunkPairs) counters.clear_low();
+        sum = Plane{};
         std::size_t waiting = 0;
         Windows windows(*this, at);
-        for (std::size_t group = 0; group < weights.groups();) {
-            const std::size_t size = chunk_groups(weights.groups(), group);
-            for (std::size_t pair = 0; pair < size / 2; ++pair) {
-                Plane x[2 * kGroup];
-#pragma GCC unroll 6
-                for (std::size_t i = 0; i < 2 * kGroup; ++i) x[i] = windows.next();
-                fill(table.pairs[pair], x);
-            }
-            const std::uint8_t* codes = weights.codes() + kPairCodes * (group / 2) * outputs;
-            if (size == 32) {
-                if (group == 0) {
+        for (std::size_t pair = 0; pair < weights.pairs();) {
+            const std::size_t size = chunk_pairs(weights.pairs(), pair);
+            fill(size, windows);
+            const std::uint8_t* codes = weights.codes() + pair * outputs;
+            if (size == kChunkPairs) {
+                if (pair == 0) {
                     counters.add_whole<true>(table, codes, waiting);
                 } else {
                     counters.add_whole<false>(table, codes, waiting);
@@ -183,28 +178,32 @@ struct Body {
             } else {
                 counters.add_short<2>(table, codes);
             }
-            group += size;
+            pair += size;
         }
         counters.settle(waiting);
     }
 
-    static BBCODEC_INLINE void fill(PairTable& pair, const Plane* x) {
-        const Plane sums[2] = {x[0] ^ x[1] ^ x[2], x[3] ^ x[4] ^ x[5]};
-#pragma GCC unroll 4
-        for (std::size_t odd = 0; odd < 4; ++odd) {
-            pair.sums[odd][0] = odd & 1 ? ~sums[0] : sums[0];
-            pair.sums[odd][1] = odd & 2 ? ~sums[1] : sums[1];
-        }
-#pragma GCC unroll 2
-        for (std::size_t group = 0; group < 2; ++group)
-            // A pattern and its complement count 3 together: the carry of one is that of the other, inverted.
+    void fill(std::size_t size, Windows& state) {
+        Windows windows = state;  // what is written to the table could be part of the state, for all that compilers know
+        Plane chain = sum;
+        for (std::size_t i = 0; i < size; ++i) {
+            const Plane first = windows.next(), second = windows.next();
+            // Of a pattern and its complement, one has a carry where the other has none.
 #pragma GCC unroll 4
             for (std::size_t pattern = 0; pattern < 4; ++pattern) {
-                const Plane a = x[kGroup * group], b = x[kGroup * group + 1], c = x[kGroup * group + 2];
-                const Plane carry = majority(pattern & 1 ? ~a : a, pattern & 2 ? ~b : b, c);
-                pair.carries[group][pattern] = carry;
-                pair.carries[group][7 - pattern] = ~carry;
+                const Plane carry = majority(pattern & 1 ? ~chain : chain, pattern & 2 ? ~first : first, second);
+                table.carries[i][pattern] = carry;
+                table.carries[i][7 - pattern] = ~carry;
             }
+            chain ^= first ^ second;
+        }
+        sum = chain;
+        state.resume(windows);
+    }
+
+    // Plane `b` of the count of an output.
+    BBCODEC_INLINE Plane counted(std::size_t o, std::size_t b) const {
+        return b == 0 ? sum ^ filled(weights.odd(o)) : *counters.plane(o, b - 1);
     }
 
     // total - 2 count < limit where count >= least, that is where count + (2^planes - least) has a carry.
@@ -232,10 +231,13 @@ struct Body {
                 Plane carry = Plane{};
                 if (o < outputs) {
                     const std::uint64_t* const bits = limits + o * (planes + 1);
+                    carry = counted(o, 0) & filled(bits[0]);
 #pragma GCC unroll 8
-                    for (std::size_t b = 0; b < kLowPlanes; ++b) carry = majority(counters.low[o][b], filled(bits[b]), carry);
+                    for (std::size_t b = 0; b < kLowPlanes; ++b)
+                        carry = majority(counters.low[o][b], filled(bits[b + 1]), carry);
                     const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
-                    for (std::size_t b = kLowPlanes; b < planes; ++b) carry = majority(high[b], filled(bits[b]), carry);
+                    for (std::size_t b = kLowPlanes; b < counters.planes; ++b)
+                        carry = majority(high[b], filled(bits[b + 1]), carry);
                     carry ^= filled(bits[planes]);
                 }
                 out[i] = carry;
@@ -243,7 +245,10 @@ struct Body {
             turn_64(out);
             const std::uint64_t* from = reinterpret_cast<const std::uint64_t*>(out);
             std::uint64_t* to = job.epilogue->bits + first * words + word;
-            for (std::size_t p = 0; p < most; ++p, to += words) *to = from[p % 64 * kRuns + p / 64];
+            for (std::size_t run = 0; run < kRuns; ++run) {
+                const std::size_t many = most < 64 * run ? 0 : most - 64 * run < 64 ? most - 64 * run : 64;
+                for (std::size_t p = 0; p < many; ++p, to += words) *to = from[p * kRuns + run];
+            }
         }
     }
 
@@ -290,7 +295,7 @@ struct Body {
             Plane v[8];
 #pragma GCC unroll 8
             for (std::size_t b = 0; b < 8; ++b)
-                v[b] = o + i < outputs && base + b < planes ? *counters.plane(o + i, base + b) : Plane{};
+                v[b] = o + i < outputs && base + b < planes ? counted(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
 #pragma GCC unroll 8
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];

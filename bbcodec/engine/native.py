@@ -19,6 +19,8 @@ from bbcodec import _native
 from bbcodec.engine import bits
 from bbcodec.engine.bounds import Value
 from bbcodec.engine.graph import (
+    INT16_MAX,
+    INT16_MIN,
     Add,
     Bconv,
     Conv,
@@ -55,16 +57,18 @@ def steps(function: Function, tensors: Tensors, values: Mapping[str, Value]) -> 
     plan: list[Step] = []
     merged: set[str] = set()
     # A tensor that many operations use is bound once.
-    convs: dict[tuple[str, str, int], Any] = {}
+    convs: dict[tuple[str, str, int, int, int], Any] = {}
     for op in function.ops:
         if op.out in merged:
             continue
         if not isinstance(op, Bconv | Wconv | Qconv):
             plan.append(Step(reads(op), op.out, prepare(op, tensors, values[op.x].channels)))
             continue
-        key = (op.tag, op.weight, values[op.x].channels)
+        x = values[op.x]
+        lo, hi = int(x.lo.min()), int(x.hi.max())
+        key = (op.tag, op.weight, x.channels, lo, hi)
         if key not in convs:
-            convs[key] = _conv(op, tensors, values[op.x].channels)
+            convs[key] = _conv(op, tensors, x.channels, lo, hi)
         conv = convs[key]
         outputs = values[op.out].channels
         scale = only_reader(op.out)
@@ -132,15 +136,16 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
             return _depth_to_space
 
 
-def _conv(op: Conv, tensors: Tensors, channels: int) -> Any:
+def _conv(op: Conv, tensors: Tensors, channels: int, lo: int = INT16_MIN, hi: int = INT16_MAX) -> Any:
+    """Convolution of inputs proven to lie in ``lo`` to ``hi``; where bytes hold these it works on bytes."""
     weight = np.ascontiguousarray(tensors[op.weight])
     match op:
         case Bconv():
             return _native.BitConv(weight, channels)
         case Wconv():
-            return _native.IntConv(bits.unpack_signs(weight, channels))
+            return _native.IntConv(bits.unpack_signs(weight, channels), lo, hi)
         case Qconv():
-            return _native.IntConv(weight)
+            return _native.IntConv(weight, lo, hi)
 
 
 def _scale(op: Requantise, tensors: Tensors) -> Any:

@@ -70,6 +70,41 @@ def test_int_conv(shape: tuple[int, int, int], channels: int, outputs: int) -> N
         assert np.array_equal(acc(_native.IntConv(weight), x, outputs), reference.qconv(x, weight))
 
 
+@pytest.mark.parametrize(
+    ("lo", "hi"), [(0, 255), (-128, 127), (-255, 0), (-255, -250), (7, 255), (-200, 55), (-1, 1), (-128, 128)]
+)
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 64), (1, 1), (3, 17), (130, 40)])
+def test_int_conv_of_bytes(lo: int, hi: int, channels: int, outputs: int) -> None:
+    """Ranges that bytes hold, and one that they do not; sums at their ends, and padding in all of them."""
+    rng = np.random.default_rng(channels)
+    for kernel, shape in ((1, (3, 5, 1)), (3, (2, 9, 7)), (3, (1, 1, 1)), (5, (2, 3, 11))):
+        size = (outputs, kernel, kernel, channels)
+        ends = np.sign(rng.integers(-1, 2, (outputs, 1, 1, 1)))
+        for weight in (
+            rng.integers(-128, 128, size),
+            rng.choice([-1, 1], size),
+            np.broadcast_to(np.where(ends < 0, -128, 127 * ends), size),
+        ):
+            narrow = np.ascontiguousarray(weight, np.int8)
+            conv = _native.IntConv(narrow, lo, hi)
+            for x in (
+                rng.integers(lo, hi, (*shape, channels), endpoint=True),
+                rng.choice([lo, hi], (*shape, channels)),
+                np.full((*shape, channels), lo),
+                np.full((*shape, channels), hi),
+            ):
+                stream = x.astype(np.int16)
+                assert np.array_equal(acc(conv, stream, outputs), reference.qconv(stream, narrow))
+
+
+def test_bytes_of_a_map_in_many_groups() -> None:
+    """More images than are padded at once."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 256, (40, 12, 30, 33)).astype(np.int16)
+    weight = rng.integers(-128, 128, (5, 3, 3, 33)).astype(np.int8)
+    assert np.array_equal(acc(_native.IntConv(weight, 0, 255), x, 5), reference.qconv(x, weight))
+
+
 @pytest.mark.usefixtures("slices")
 @pytest.mark.parametrize("case", range(12))
 def test_bit_conv_on_maps_of_all_sizes(case: int) -> None:
@@ -272,6 +307,9 @@ def test_bad_arguments_are_errors() -> None:
     ):
         with pytest.raises(ValueError, match=r"kernel|weight"):
             _native.BitConv(bad, 64)
+    for lo, hi in ((1, 0), (-32769, 0), (0, 32768)):
+        with pytest.raises(ValueError, match="int16"):
+            _native.IntConv(np.zeros((1, 1, 1, 1), np.int8), lo, hi)
     for shift, lo, hi, add in (
         (0, 0, 1, 0),
         (41, 0, 1, 0),
