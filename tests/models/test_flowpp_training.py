@@ -238,6 +238,51 @@ def test_pictures_come_back_and_cost_their_bound(changes: dict[str, Any]) -> Non
     assert alone / images[first:].size == pytest.approx(bound, abs=0.01)
 
 
+def test_the_coder_maps_numbers_as_the_flow_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same picture and noise through both: noise, then every scale."""
+    model = shaken(replace(SMALL, precision="32/32"))
+    with torch.no_grad():  # every input counts
+        for module in model.modules():
+            if isinstance(module, flowpp.Conditioner):
+                module.head.weight.add_(0.08 * torch.randn_like(module.head.weight))
+                module.stem.weight.add_(0.05 * torch.randn_like(module.stem.weight))
+    net = coder.Flowpp(modelfile.load(export(model)), "numpy")
+    rng = np.random.default_rng(0)
+    picture = pictures(1, 16)
+    u = rng.integers(0, 1 << 12, (8, 8, 12))
+    message = chains.random_message(16 * 16)
+    x = layers.space_to_depth(tensor(picture))
+    noise = torch.from_numpy((u + 0.5) / 4096).float().permute(2, 0, 1)[None]
+    monkeypatch.setattr(torch, "rand_like", lambda like: noise)
+
+    def close(found: np.ndarray, bits: int, wanted: list[torch.Tensor], before: np.ndarray) -> None:
+        want = torch.stack(wanted, -1)[0].numpy()
+        off = np.abs((found + 0.5) / 2**bits - want)
+        moved = np.abs((before + 0.5) / 2**bits - want)
+        assert np.median(off) < 0.004
+        assert np.mean(off > 0.03) < 0.03
+        assert np.mean(moved) > 10 * np.mean(off)
+
+    with torch.no_grad():
+        shaped, _ = model.dequantize(x)
+        whole = x[0].permute(1, 2, 0).numpy().astype(np.int64)
+        message, found = net._shape_noise(message, whole, u, forward=True)
+        close(found, 12, shaped, u)
+        y = whole << 12 | found
+        numbers = list(torch.from_numpy((y + 0.5) / 2**20).float()[None].unbind(-1))
+        for s, couplings in enumerate(model.scales):
+            for conditioner, targets in zip(couplings, flowpp.TARGETS, strict=True):
+                params = conditioner(256 * torch.stack([numbers[c] for c in flowpp.others(targets)], 1))
+                flowpp._couple(numbers, targets, params, model.floor)
+            message, after = net._scale(message, y, s, forward=True)
+            mapped_now = [c for c in range(12) if c >= coder.KEPT]
+            close(after[..., mapped_now], 20, [numbers[c] for c in mapped_now], y[..., mapped_now])
+            assert np.array_equal(after[..., : coder.KEPT], y[..., : coder.KEPT])
+            y = coder._space_to_depth(after[..., : coder.KEPT])
+            kept = layers.space_to_depth(torch.stack(numbers[: coder.KEPT], 1))
+            numbers = list(kept.unbind(1))
+
+
 # ---------------------------------------------------------------------------------------------- configuration
 
 
