@@ -33,6 +33,21 @@ def random_ends(
     return result
 
 
+class TableMap:
+    """Maps of `bbcodec.bits_back.local_bits_back` by the ends of their cells, [..., cells + 1]."""
+
+    def __init__(self, table: Array):
+        self.table = table
+
+    def ends(self, m: Array) -> Array:
+        found: Array = np.take_along_axis(self.table, m[..., None], -1)[..., 0]
+        return found
+
+    def find(self, y: Array) -> Array:
+        found: Array = (self.table <= y[..., None]).sum(-1) - 1
+        return found
+
+
 def conditioner(
     rng: np.random.Generator, prefix: str, inputs: int, outputs: Array, strength: float
 ) -> tuple[Function, dict[str, Array]]:

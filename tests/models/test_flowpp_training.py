@@ -113,8 +113,8 @@ def test_maps_are_those_of_the_coder(bits: int, cell_bits: int) -> None:
         mapped((m + i) * 2.0 ** (cell_bits - bits), parameters, 2.0**-cell_bits) for i in (0, 1)
     )
     # Weights are rounded to 1/4096 of the largest, sigmoids linear between points.
-    assert np.abs(maps(m) - low * 2**bits).max() <= 1 + 2.0 ** (bits - 11)
-    size = maps(m + 1) - maps(m)
+    assert np.abs(maps.ends(m) - low * 2**bits).max() <= 1 + 2.0 ** (bits - 11)
+    size = maps.ends(m + 1) - maps.ends(m)
     assert np.allclose(size, (high - low) * 2**bits, rtol=0.02, atol=2)
 
 

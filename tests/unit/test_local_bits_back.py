@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from flows import random_ends
+from flows import TableMap, random_ends
 
 from bbcodec import ans, codecs
 from bbcodec.bits_back.local_bits_back import Bijection, chain, piecewise_linear
@@ -26,17 +24,22 @@ def random_message(lanes: int = 8, tail: int = 600, seed: int = 0) -> ans.Messag
     return head, (rng.integers(1 << 32, size=tail, dtype=np.uint32), ())
 
 
-def function_of(ends: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Table of ends [..., cells + 1] as the function that a bijection wants."""
-    return lambda cell: np.take_along_axis(ends, cell[..., None], -1)[..., 0]
+class Identity:
+    """The only map of cells of one step."""
+
+    def ends(self, m: np.ndarray) -> np.ndarray:
+        return m
+
+    def find(self, y: np.ndarray) -> np.ndarray:
+        return y
 
 
 def random_map(cells_log2: int, cell_bits: int, seed: int = 0, backend: str | None = "numpy") -> Bijection:
     rng = np.random.default_rng(seed)
     if cells_log2 == 20:  # then there is only the identity
-        return piecewise_linear(lambda cell: cell, SHAPE, cells_log2, cell_bits, backend)
+        return piecewise_linear(Identity(), SHAPE, cell_bits, backend)
     ends = random_ends(rng, SHAPE, cells_log2, cell_bits)
-    return piecewise_linear(function_of(ends), SHAPE, cells_log2, cell_bits, backend)
+    return piecewise_linear(TableMap(ends), SHAPE, cell_bits, backend)
 
 
 def values(bits: int, seed: int = 0) -> np.ndarray:
@@ -79,7 +82,7 @@ def test_the_least_and_the_largest_slope(wide: int) -> None:
     size = np.ones(16, np.int64)
     size[wide] += (1 << cells_log2 + cell_bits) - 16
     ends = np.broadcast_to(np.concatenate([[0], np.cumsum(size)]), (*SHAPE, 17))
-    bijection = piecewise_linear(function_of(ends), SHAPE, cells_log2, cell_bits)
+    bijection = piecewise_linear(TableMap(ends), SHAPE, cell_bits)
     check(bijection, cells_log2 + cell_bits)
     start = random_message()
     for cell, slope in ((wide, size[wide] / 256), ((wide + 1) % 16, 1 / 256)):
@@ -93,9 +96,7 @@ def test_maps_grow_and_stay_within_a_step_of_the_line() -> None:
     ends = random_ends(np.random.default_rng(1), (), cells_log2, cell_bits, skew=1.0)
     x = np.arange(1 << cells_log2 + cell_bits)
     table = np.broadcast_to(ends, (len(x), len(ends)))
-    _, y = piecewise_linear(function_of(table), x.shape, cells_log2, cell_bits).forward(
-        random_message(tail=4000), x
-    )
+    _, y = piecewise_linear(TableMap(table), x.shape, cell_bits).forward(random_message(tail=4000), x)
     line = np.interp(x, np.arange(17) << cell_bits, ends)
     slope = np.repeat(np.diff(ends), 1 << cell_bits) / (1 << cell_bits)
     assert (y > line - 1).all()
@@ -106,7 +107,7 @@ def test_maps_grow_and_stay_within_a_step_of_the_line() -> None:
 @pytest.mark.parametrize(("cells_log2", "cell_bits"), [(4, 3), (6, 6), (8, 12), (11, 9)])
 def test_the_cost_is_minus_the_log_of_the_slope(cells_log2: int, cell_bits: int) -> None:
     ends = random_ends(np.random.default_rng(2), SHAPE, cells_log2, cell_bits)
-    bijection = piecewise_linear(function_of(ends), SHAPE, cells_log2, cell_bits)
+    bijection = piecewise_linear(TableMap(ends), SHAPE, cell_bits)
     start, x = random_message(), values(cells_log2 + cell_bits)
     size = np.take_along_axis(np.diff(ends), (x >> cell_bits)[..., None], -1)
     wanted = np.log2((1 << cell_bits) / size).sum()
@@ -126,7 +127,7 @@ def test_an_empty_message_has_nothing_to_pop() -> None:
 
 
 def test_the_identity_leaves_the_message_as_long_as_it_was() -> None:
-    bijection = piecewise_linear(lambda cell: cell << 6, SHAPE, 6, 6)
+    bijection = piecewise_linear(TableMap(np.broadcast_to(np.arange(65) << 6, (*SHAPE, 65))), SHAPE, 6)
     start, x = random_message(), values(12)
     end, y = bijection.forward(start, x)
     assert np.array_equal(y, x)
@@ -172,4 +173,4 @@ def test_maps_of_hostile_mixtures_come_back(cell_bits: int) -> None:
         rng.random(shape) < 0.5, rng.choice(ends, shape), rng.integers(-32768, 32768, shape)
     )
     maps = CutMixture(*parameters, 20, 20 - cell_bits)
-    check(piecewise_linear(maps, SHAPE, 20 - cell_bits, cell_bits), 20)
+    check(piecewise_linear(maps, SHAPE, cell_bits), 20)
