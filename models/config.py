@@ -110,6 +110,10 @@ class FlowConfig(Recipe):
         super().__post_init__()
         if not 1 <= self.scales <= 6 or not 1 <= self.mixtures <= 8:
             raise ValueError("scales must be 1 to 6 and mixtures 1 to 8")
+        if self.fraction_bits != 12 or not 6 <= self.cell_bits <= 12:
+            raise ValueError("fraction_bits must be 12 and cell_bits 6 to 12: the coder has no other maps")
+        if self.width < 4:
+            raise ValueError(f"width is {self.width}, but couplings start with 4 predictions")
 
 
 FAMILIES = (*Config.families, *FlowConfig.families)

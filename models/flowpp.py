@@ -4,7 +4,7 @@
 All variables live in [0, 1): a dequantized sample is y = (x + u) / 256, and the base density is uniform. A
 coupling maps some channels by the distribution functions of mixtures of logistics, cut to [0, 1), whose
 parameters a network computes from the other channels. In logit space these are Flow++'s couplings without
-their affine part; in [0, 1) they are bijections of integers too (`bbcodec.bits_back.monotone`).
+their affine part; in [0, 1) they are bijections of integers too (`bbcodec.bits_back.local_bits_back`).
 
 A scale turns 2 x 2 pixels into 12 channels. Its first four couplings map half of the pixels given the other
 half (a checkerboard), and R and B given G (channels), while nothing that they read has been mapped but what
@@ -31,13 +31,13 @@ CHANNELS = 12
 # Channels that a scale's couplings map, in order; 3 p + c is colour c (R, G, B) of pixel p (dy * 2 + dx).
 TARGETS = ((3, 5, 6, 8), (4, 7), (9, 11), (10,), (5, 8, 11), (6, 7, 8))
 KEPT = (0, 1, 2)  # go on to the next scale
-# Channels of the noise that its couplings map: one half of the checkerboard, then the other.
 # Neighbours of pixel p that its first coupling reads as they are: blocks below, blocks to the right, pixel.
 NEIGHBOURS = {
     1: ((0, 0, 0), (0, 1, 0), (-1, 0, 3), (0, 0, 3)),
     2: ((0, 0, 0), (1, 0, 0), (0, -1, 3), (0, 0, 3)),
     3: ((0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0)),
 }
+# Channels of the noise that its couplings map: one half of the checkerboard, then the other.
 NOISE_TARGETS = ((3, 4, 5, 6, 7, 8), (0, 1, 2, 9, 10, 11))
 LEVELS = 256.0
 MAP_LOG2 = (-3.0, 7.875)  # log2 scale of a logistic, in levels of 1/256 of the range

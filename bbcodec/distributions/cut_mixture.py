@@ -75,6 +75,7 @@ class CutMixture:
 
     def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
         _check(log2_weights.shape[-1], bits, cells_log2)
+        log2_weights = log2_weights.astype(np.int64)  # differences of int16 need not fit into int16
         behind = log2_weights.max(-1, keepdims=True) - log2_weights
         # Components first: sums over them are sums of whole arrays.
         self._weights = np.moveaxis(weight_table()[np.minimum(behind, WEIGHT_LIMIT)], -1, 0)

@@ -119,9 +119,14 @@ def test_pixel_probabilities_sum_to_one() -> None:
 
 
 @pytest.mark.parametrize("precision", ["1/1", "1/32", "32/32"])
-@pytest.mark.parametrize("bases", [1, 2])
-def test_exported_rvae_computes_what_the_network_computes(precision: str, bases: int) -> None:
-    model = shaken(small(precision=precision, bases=bases))
+@pytest.mark.parametrize(("bases", "norm"), [(1, "binary"), (2, "binary"), (1, "weight"), (2, "batch")])
+def test_exported_rvae_computes_what_the_network_computes(precision: str, bases: int, norm: str) -> None:
+    model = shaken(small(precision=precision, bases=bases, norm=norm))
+    if norm == "batch":  # running statistics that are not the first ones
+        x = torch.from_numpy(picture(32, 32, seed=1).astype(np.float32)).permute(2, 0, 1)[None]
+        for _ in range(5):
+            model.train()(x)
+        model.eval()
     loaded = modelfile.load(export(model))
     program = Program(loaded.graph, "numpy")
     tile = picture(32, 48)

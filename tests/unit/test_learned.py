@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import backends
 import numpy as np
 import pytest
 
@@ -30,28 +31,11 @@ def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
     return np.clip(light[..., None] + tint + noise, 0, 255).astype(np.uint8)
 
 
-def backends() -> list[tuple[str, str | None]]:
-    targets: list[tuple[str, str | None]] = [("numpy", None), ("numba", None)]
-    if "native" in select.available():
-        from bbcodec import _native
-
-        targets += [("native", target) for target in _native.targets()]
-    return [t for t in targets if t[0] in select.available()]
-
-
-@pytest.fixture(params=backends(), ids=lambda p: p[1] or p[0])
+@pytest.fixture(params=backends.choices(), ids=backends.label)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every backend, and the native one with every target of this CPU."""
-    name, target = request.param
-    if target is None:
+    with backends.chosen(request.param) as name:
         yield name
-        return
-    from bbcodec import _native
-
-    before = _native.target()
-    _native.set_target(target)
-    yield name
-    _native.set_target(before)
 
 
 @pytest.fixture(params=MODELS)
