@@ -113,6 +113,9 @@ class PlainConv(nn.Module):
         return b.qconv(x, self.weight, self.bias, unit, limit)
 
 
+_SPREAD = 0.2  # of the real weights behind the signs at first: uniform within
+
+
 class BinaryConv(nn.Module):
     """Convolution of a residual unit, w = sign(v) * g / sqrt(n) with a gain g per output channel.
 
@@ -124,7 +127,9 @@ class BinaryConv(nn.Module):
         super().__init__()
         self.config, self.kernel = config, kernel
         shape = (config.bases, config.width, config.width, kernel, kernel)
-        self.v = nn.Parameter(torch.empty(shape).uniform_(-0.2, 0.2))
+        self.v = nn.Parameter(torch.empty(shape).uniform_(-_SPREAD, _SPREAD))
+        if config.norm == "weight" and config.precision != "32/32":
+            gain *= _SPREAD / math.sqrt(3)  # |v| is that times sqrt(n): the signs begin as with `binary`
         # Later bases begin smaller: the first carries the sign, the others refine it.
         start = gain * torch.tensor([0.5**i for i in range(config.bases)]).view(-1, 1).expand(
             -1, config.width
