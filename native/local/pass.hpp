@@ -78,7 +78,7 @@ class GroupPass final : public Pass {
                 std::int8_t* f = features + (pixel * channels_ + c) * kFeatures;
                 for (int i = 0; i < kFeatures; ++i) f[i] = static_cast<std::int8_t>(chunk.features.feature(i)[l]);
                 std::int32_t* fact = facts + (pixel * channels_ + c) * 3;
-                fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = chunk.sample.v[l];
+                fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = group_.samples[k].v[l];
             });
             absorb(c, k, worker, nullptr, nullptr);
         }, [] {});
@@ -106,7 +106,7 @@ class GroupPass final : public Pass {
                            Chunk& chunk = group_.chunks[k];
                            if (chunk.lanes.busy) {
                                each_active(k, [&](int l, std::size_t pixel) {
-                                   blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(chunk.sample.v[l]);
+                                   blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(group_.samples[k].v[l]);
                                });
                                absorb(c, k, worker, nullptr, nullptr);
                                if (!last) predict(c + 1, k, scratch_[worker]);
@@ -232,7 +232,7 @@ class GroupPass final : public Pass {
     void read(int c, std::size_t k) {
         Chunk& chunk = group_.chunks[k];
         each_active(k, [&](int l, std::size_t pixel) {
-            chunk.sample.v[l] = given_[chunk.lanes.block[l]][sample_at(pixel, c)];
+            group_.samples[k].v[l] = given_[chunk.lanes.block[l]][sample_at(pixel, c)];
         });
     }
 
@@ -320,7 +320,7 @@ class GroupPass final : public Pass {
     void absorb(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
         Chunk& chunk = group_.chunks[k];
         const Lanes& lanes = chunk.lanes;
-        const Ints x = chunk.sample.all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
+        const Ints x = group_.samples[k].all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
         sample_[c].at(chunk.time, k).all() = x, error_[c].at(chunk.time, k).all() = error;
         const auto weight = [&](int h) { return truncated(kWeightUnit / to_doubles(half(24576 + miss * miss, h))); };
         const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & lanes.active.all();
@@ -376,7 +376,7 @@ class GroupPass final : public Pass {
         Half first[2], size[2], y[2][3 * J];
         const Mix<J> mix = mix_of<J>(mix_, k);
         for (int h = 0; h < 2; ++h)
-            weigh(m_.tables, exact(mix, h), half(sig, h), half(chunk.sample.all(), h), learn, first[h], size[h], y[h]);
+            weigh(m_.tables, exact(mix, h), half(sig, h), half(group_.samples[k].all(), h), learn, first[h], size[h], y[h]);
         if (start) {
             Row begin, length;
             begin.all() = join(first[0], first[1]), length.all() = join(size[0], size[1]);
