@@ -189,6 +189,53 @@ struct Layers {
         }
     }
 
+    // The same as begin and end where there are no hidden layers and no side: here too a vector holds the lanes.
+    void only(const Model& m, int c, const Ints* f, const Quads& quads) {
+        const std::size_t hidden = m.hidden;
+        Row* pairs = inputs + hidden / 2;
+        for (int p = 0; p < kFeatures / 2; ++p) pairs[p].all() = (f[2 * p] & 0xffff) | f[2 * p + 1] << 16;
+        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
+#if BBCODEC_LOCAL_TARGET == 3
+        using Product = QuadProduct;
+        constexpr int kWords = kFeatures / 4;
+        Ints x[kWords];
+        for (int q = 0; q < kWords; ++q) x[q] = quads.rows[q].all() ^ 0x80808080;
+        const std::int32_t* w = &m.first_quads[c * kWords * hidden];
+#else
+        (void)quads;
+        using Product = PairProduct;
+        constexpr int kWords = kFeatures / 2;
+        Ints x[kWords];
+        for (int p = 0; p < kWords; ++p) x[p] = pairs[p].all();
+        const std::int32_t* w = &m.first_pairs[c * kWords * hidden];
+#endif
+        constexpr int kOutputs = BBCODEC_LOCAL_TARGET > 1 ? 8 : 4;  // at a time
+        static_assert(kBlock % kOutputs == 0);
+        for (std::size_t o = 0; o < hidden; o += kOutputs) {
+            const std::int32_t* from = w + o / kBlock * kWords * kBlock + o % kBlock;
+            Ints sum[kOutputs];
+            for (int k = 0; k < kOutputs; ++k) sum[k] = Ints{};
+            for (int i = 0; i < kWords; ++i)
+                for (int k = 0; k < kOutputs; ++k) sum[k] = Product::add(sum[k], x[i], Ints{} + from[i * kBlock + k]);
+            for (int k = 0; k < kOutputs; ++k) sum[k] = clamp((((Product::sum(sum[k]) * scale[o + k] + (Ints{} + bias[o + k] + 8192)) >> 14) + 8) >> 4, 0, 255);
+            for (int k = 0; k < kOutputs; k += 2) inputs[(o + k) / 2].all() = sum[k] | sum[k + 1] << 16;
+        }
+    }
+
+    // After that: the activations of each lane, which pair_lanes wants.
+    void part_lanes(const Model& m) {
+        const int quads = m.hidden / 4;
+        for (int from = 0; from < quads; from += kChunk) {
+            Ints rows[kChunk] = {};
+            for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
+                const Ints a = inputs[2 * (from + q)].all(), b = inputs[2 * (from + q) + 1].all();
+                rows[q] = (a & 0xff) | (a >> 8 & 0xff00) | (b & 0xff) << 16 | (b & 0xff0000) << 8;
+            }
+            transpose(rows);
+            for (int l = 0; l < kChunk; ++l) std::memcpy(activations[l] + 4 * from, &rows[l], sizeof rows[l]);
+        }
+    }
+
     // The last layer's inputs for its learning.
     void pair_lanes(const Model& m, const Quads& quads, LanePairs& to) const {
         alignas(64) std::int8_t features[kChunk][4 * kBlock];

@@ -245,7 +245,6 @@ class GroupPass final : public Pass {
 
     void predict(int c, std::size_t k, Scratch& scratch) {
         Chunk& chunk = group_.chunks[k];
-        const Lanes& lanes = chunk.lanes;
         const int place = chunk.time % kCell;
         Surroundings around;
         Floats d[kRegressors];
@@ -254,17 +253,13 @@ class GroupPass final : public Pass {
             for (int i = 0; i < n; ++i) v[i] = samples[i] - from, d[first + i] = __builtin_convertvector(v[i], Floats);
             chunk.cell[c].put(place, first, v, n);
         };
-        for (int i = 0; i < kOwn; ++i) around.own[i] = lanes.near(sample_[c], i);
+        look_around(c, k, around);
         const Ints middle = (around.own[0] + around.own[1]) >> 1;
         regressors(0, around.own, middle, m_.used_own);
         for (int n = 0; n < c; ++n) {
-            Ints* other = around.other[n];
-            other[0] = sample_[n].at(chunk.time, k).all();
-            for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
+            const Ints* other = around.other[n];
             const Ints other_middle = (other[1] + other[2]) >> 1;
             regressors(kOwn + n * kEarlier, other, other_middle, m_.used_earlier);
-            around.other_error[n][0] = error_[n].at(chunk.time, k).all();
-            for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
         }
         for (int q = 0; q < predictors(c); ++q) {
             const StateLayout& layout = m_.state[c][q];
@@ -276,9 +271,6 @@ class GroupPass final : public Pass {
             around.guess[q] = __builtin_convertvector(v, Ints);
         }
         if (m_.alike[c]) around.guess[1] = around.guess[0];
-        for (int i = 0; i < 6; ++i) around.error[i] = lanes.near(error_[c], i);
-        around.slow = ((lanes.near_slow(slow_[c]) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
-        around.alone = lanes.alone;
         const Ints mean = (around.guess[0] + around.guess[1]) >> 1;
         Ints f[kFeatures];
         const Ints spread = features(m_.tables, c, around, mean, f);
@@ -287,13 +279,36 @@ class GroupPass final : public Pass {
         chunk.features.set(f);
         if (blind_) return;
         Layers& layers = scratch.layers;
-        layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
-        for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
-        layers.end(m_);
-        if (learns_at(chunk.time)) layers.pair_lanes(m_, chunk.features, chunk.inputs);
+        const bool simple = m_.layers == 0 && chunk.side.empty(), learning = learns_at(chunk.time);
+        if (simple) {
+            layers.only(m_, c, f, chunk.features);
+            if (learning) layers.part_lanes(m_);
+        } else {
+            layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
+            for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
+            layers.end(m_);
+        }
+        if (learning) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
         layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
         with_components(m_.components, [&](auto j) { make_mixtures<decltype(j)::value>(m_.tables, mean, spread, out, decoding_, mix_, k); });
+    }
+
+    void look_around(int c, std::size_t k, Surroundings& to) {
+        const Chunk& chunk = group_.chunks[k];
+        const Lanes& lanes = chunk.lanes;
+        lanes.with_look([&](auto look) {
+            const auto near = [&](const Recent& of, int i) { return look(of, lanes.at[i], lanes.index[i]); };
+            for (int i = 0; i < kOwn; ++i) to.own[i] = near(sample_[c], i);
+            for (int i = 0; i < 6; ++i) to.error[i] = near(error_[c], i);
+            for (int n = 0; n < c; ++n) {
+                to.other[n][0] = sample_[n].at(chunk.time, k).all(), to.other_error[n][0] = error_[n].at(chunk.time, k).all();
+                for (int i = 1; i < kEarlier; ++i) to.other[n][i] = near(sample_[n], kEarlierAsOwn[i]);
+                for (int i = 1; i < 3; ++i) to.other_error[n][i] = near(error_[n], i - 1);
+            }
+            to.slow = ((look(slow_[c], lanes.slow_near, lanes.slow_near_index) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
+        });
+        to.alone = lanes.alone;
     }
 
     // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
