@@ -105,9 +105,7 @@ class GroupPass final : public Pass {
                        [&](std::size_t k, int worker) {
                            Chunk& chunk = group_.chunks[k];
                            if (chunk.lanes.busy) {
-                               each_active(k, [&](int l, std::size_t pixel) {
-                                   blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(group_.samples[k].v[l]);
-                               });
+                               write(c, k, blocks);
                                absorb(c, k, worker, nullptr, nullptr);
                                if (!last) predict(c + 1, k, scratch_[worker]);
                            }
@@ -236,6 +234,16 @@ class GroupPass final : public Pass {
         });
     }
 
+    void write(int c, std::size_t k, std::uint8_t* const* blocks) const {
+        const Lanes& lanes = group_.chunks[k].lanes;
+        Row pixel;
+        pixel.all() = lanes.y.all() * lanes.width.all() + lanes.x.all();
+        const bool all = !any(~lanes.active.all());
+        for (int l = 0; l < kChunk; ++l)
+            if (all || lanes.active.v[l])
+                blocks[lanes.block[l]][sample_at(static_cast<std::uint32_t>(pixel.v[l]), c)] = static_cast<std::uint8_t>(group_.samples[k].v[l]);
+    }
+
     int predictors(int c) const { return m_.alike[c] ? 1 : kPredictors; }
     // Whether the last layers take a step after this time.
     bool learns() const { return learns_at(time_) && group_.count > 0; }
@@ -290,7 +298,7 @@ class GroupPass final : public Pass {
         }
         if (learning) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
-        layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
+        layers.outputs(m_, c, layer_[c].weights(), layer_[c].bias(), out);
         with_components(m_.components, [&](auto j) { make_mixtures<decltype(j)::value>(m_.tables, mean, spread, out, decoding_, mix_, k); });
     }
 
@@ -405,7 +413,7 @@ class GroupPass final : public Pass {
         ShortRow gradients[3 * J];
         for (int i = 0; i < 3 * J; ++i)
             gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.lanes.active.all(), Shorts);
-        outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
+        outer_products(chunk.inputs, m_.hidden + used_features(c), gradients, 3 * J, reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
     }
 
     // Begins the step of a channel's last layer, whose parts are then due; kNothing if it has none at this time.
