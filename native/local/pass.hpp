@@ -99,8 +99,9 @@ class GroupPass final : public Pass {
             for (int c = 0; c < channels_; ++c) {
                 bool enough = true;
                 const bool last = c + 1 == channels_;
-                // A chunk's next time begins at once, unless the only channel has to learn before.
-                const bool go_on = last && (channels_ > 1 || !learns());
+                // A chunk's next time begins at once, unless the only channel has samples of other chunks and a step of learning
+                // to wait for.
+                const bool go_on = last && channels_ > 1;
                 follow([&] { with_components(m_.components, [&](auto j) { enough = pop_all<decltype(j)::value>(m_.tables, mix_, group_, from, popped_); }); },
                        [&](std::size_t k, int worker) {
                            Chunk& chunk = group_.chunks[k];
