@@ -315,8 +315,10 @@ def test_every_backend_gives_the_same_numbers(
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("config", [{"every": 4}, {"rate_q": 0}], ids=str)
-def test_gray_without_a_step_at_every_time_round_trips(backend: str, config: dict[str, Any], threads: int) -> None:
-    """Nothing but samples of the same channel to wait for, in a block of many chunks whose rows begin anew."""
+def test_gray_without_a_step_at_every_time_round_trips(
+    backend: str, config: dict[str, Any], threads: int
+) -> None:
+    """Only samples of the channel itself to wait for, in a block of many chunks whose rows begin anew."""
     shapes = [(130, 110)]
     blocks = group(shapes, 1)
     codec = group_codec(shapes, 1, local_model(**config), backend, threads=threads)
