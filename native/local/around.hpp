@@ -18,11 +18,11 @@ class Recent {
   public:
     void resize(std::size_t chunks, std::int32_t outside) {
         stride_ = (chunks + 1) * kChunk;
-        rows_.assign(kTimes * (chunks + 1), Row());
-        rows_[chunks].all() = Ints{} + outside;
+        rows_.assign(1 + kTimes * (chunks + 1), Row());
+        rows_[1 + chunks].all() = Ints{} + outside;
     }
-    Row& at(int time, std::size_t chunk) { return rows_[((time & (kTimes - 1)) * stride_) / kChunk + chunk]; }
-    const std::int32_t* data() const { return rows_[0].v; }
+    Row& at(int time, std::size_t chunk) { return rows_[1 + ((time & (kTimes - 1)) * stride_) / kChunk + chunk]; }
+    const std::int32_t* data() const { return rows_[1].v; }  // something lies before them too
 
   private:
     std::vector<Row> rows_;
@@ -39,9 +39,13 @@ struct Lanes {
     Row y, x, active;      // active: -1 or 0
     bool busy = false;     // a lane was active when the cell began
     Ints alone;            // -1 where no neighbour exists
-    bool plain = false;    // all neighbours are where the position says
-    int at[kOwn];          // if plain: of the first lane's neighbours; else
-    Row index[kOwn];
+    // Where the neighbours are: of all lanes as the position says, of all but a few lanes, or somewhere.
+    static constexpr int kFew = 6;
+    bool plain = false;
+    int exceptions = 0;    // if not plain: how many lanes are; 0 if there are more than a few
+    int exception[kFew];   // which
+    int at[kOwn];          // of the first lane's neighbours, as the position says
+    Row index[kOwn];       // of all lanes, if not plain
     int slow_near = 0, slow_above = 0;
     Row slow_near_index, slow_above_index;
 
@@ -56,17 +60,25 @@ struct Lanes {
 
     void look(int time, std::size_t chunk, std::size_t chunks) {
         const int stride = static_cast<int>(chunks + 1) * kChunk, slot = static_cast<int>(chunk) * kChunk;
-        const Ints inner = active.all() & (x.all() >= 3) & (x.all() < width.all() - 3) & (y.all() >= 3) & (y.all() - kLaneNumbers == y.v[0]) &
-                           (first_slot.all() == first_slot.v[0]);
-        plain = slot - 3 >= first_slot.v[0] && !any(~inner);
+        const Ints own = kLaneNumbers + slot - first_slot.all();
+        const Ints inner = (x.all() >= 3) & (x.all() < width.all() - 3) & (y.all() >= 3) & (own >= 3);
+        Row other;
+        other.all() = active.all() & ~inner;
         alone = Ints{};
         const auto row = [&](int t) { return (t & (kTimes - 1)) * stride; };
-        if (plain) {
-            for (int i = 0; i < kOwn; ++i) at[i] = row(time + kDx[i] + 3 * kDy[i]) + slot + kDy[i];
-            slow_near = row(time - 1) + slot - 1, slow_above = row(time - 3) + slot - 1;
-            return;
-        }
-        const Ints outside = Ints{} + static_cast<int>(chunks) * kChunk, own = kLaneNumbers + slot - first_slot.all();
+        for (int i = 0; i < kOwn; ++i) at[i] = row(time + kDx[i] + 3 * kDy[i]) + slot + kDy[i];
+        slow_near = row(time - 1) + slot - 1, slow_above = row(time - 3) + slot - 1;
+        plain = !any(other.all());
+        exceptions = 0;
+        if (plain) return;
+        int n = 0;
+        for (int l = 0; l < kChunk; ++l)
+            if (other.v[l]) {
+                if (n < kFew) exception[n] = l;
+                ++n;
+            }
+        if (n <= kFew) exceptions = n;
+        const Ints outside = Ints{} + static_cast<int>(chunks) * kChunk;
         alone = (x.all() == 0) & (y.all() == 0);
         // The place of pixel (yy, xx), whose row is at most three above.
         const auto place = [&](Ints yy, Ints xx) {
@@ -90,8 +102,20 @@ struct Lanes {
         slow_above_index.all() = top ? outside : place(y.all() - 1, x.all());
     }
 
-    Ints near(const Recent& of, int i) const { return plain ? unaligned<Ints>(of.data() + at[i]) : look_up(of.data(), index[i].all()); }
-    Ints near_slow(const Recent& of) const { return plain ? unaligned<Ints>(of.data() + slow_near) : look_up(of.data(), slow_near_index.all()); }
+    // Calls f(look), where look(recent, at, index) gives numbers of neighbours.
+    template <typename F>
+    void with_look(F f) const {
+        if (plain)
+            f([](const Recent& of, int first, const Row&) { return unaligned<Ints>(of.data() + first); });
+        else if (exceptions)
+            f([this](const Recent& of, int first, const Row& each) {
+                Ints v = unaligned<Ints>(of.data() + first);
+                for (int n = 0; n < exceptions; ++n) v = kLaneNumbers == exception[n] ? Ints{} + of.data()[each.v[exception[n]]] : v;
+                return v;
+            });
+        else
+            f([](const Recent& of, int, const Row& each) { return look_up(of.data(), each.all()); });
+    }
     Ints above_slow(const Recent& of) const {
         return plain ? unaligned<Ints>(of.data() + slow_above) : look_up(of.data(), slow_above_index.all());
     }

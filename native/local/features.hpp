@@ -26,7 +26,7 @@ inline Ints features(const Tables& t, int c, const Surroundings& around, Ints me
     f[22] = normed(around.guess[0] - around.guess[1], r1);
     f[23] = clamp8(3 * (ks - 48)), f[24] = clamp8(3 * (kt - 48)), f[25] = clamp8(3 * (quarter_log(around.slow) - 40));
     f[26] = clamp8((mean >> 7) - 64);
-    for (int i = 27; i < kFeatures; ++i) f[i] = Ints{};
+    for (int i = used_features(c); i < kFeatures; ++i) f[i] = Ints{};
     for (int k = 0; k < c; ++k) {
         Ints* g = f + 27 + 10 * k;
         const Ints *error = around.other_error[k], *other = around.other[k];

@@ -23,7 +23,7 @@ struct Chunk {
     Lines<std::int32_t> block_side, side;        // [lanes][H]: of the block; with what is said of the place
     std::vector<Row> statistics;                 // [kStatistics]
     // Of the channel at hand:
-    Row middle, mean, miss, spread, sample;
+    Row middle, mean, miss, spread;
     Quads features;
     LanePairs inputs;
 };
@@ -40,7 +40,7 @@ class Group {
             end = std::max(end, b.width + 3 * (b.height - 1));
         }
         first_slot_.push_back(slots);
-        chunks.resize((slots + kChunk - 1) / kChunk);
+        chunks.resize((slots + kChunk - 1) / kChunk), samples.resize(chunks.size());
         lanes.assign(slots + kChunk, 0), order.assign(chunks.size() * kChunk, 0);
         place_lanes();
         join_lanes(used, weights, prior);
@@ -77,6 +77,7 @@ class Group {
     const std::vector<Shape> blocks;
     int end = 0;                             // the last time, and one
     std::vector<Chunk> chunks;
+    std::vector<Row> samples;                // of each chunk, of the channel at hand
     // Of the time at hand:
     std::size_t count = 0;                   // lanes
     std::vector<std::int32_t> lanes, order;  // slots of the lanes; of each slot, its place among them

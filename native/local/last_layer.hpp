@@ -11,9 +11,9 @@ class LastLayer {
   public:
     LastLayer() = default;
     LastLayer(const Model& m, int channel)
-        : inputs_(m.hidden + kFeatures), outputs_(m.outputs), rate_(m.rate), w_(size()), m_(size()), v_(size()), rounded_(size()), bias_(outputs_) {
+        : inputs_(m.hidden + padded(used_features(channel), kChunk)), outputs_(m.outputs), rate_(m.rate), w_(size()), m_(size()), v_(size()), rounded_(size()), bias_(outputs_) {
         for (int k = 0; k < outputs_; ++k) {
-            for (int i = 0; i < inputs_; ++i) w_[row(k) + i] = m.out_w[(static_cast<std::size_t>(channel) * inputs_ + i) * outputs_ + k];
+            for (int i = 0; i < inputs_; ++i) w_[row(k) + i] = m.out_w[(static_cast<std::size_t>(channel) * (m.hidden + kFeatures) + i) * outputs_ + k];
             w_[row(outputs_) + k] = m.out_b[static_cast<std::size_t>(channel) * outputs_ + k];
         }
         round(0, rows());

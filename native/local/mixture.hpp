@@ -16,20 +16,20 @@ struct Mix {
     Floats weight[J], mu[J], inverse[J];
 };
 
-// Mixtures of the chunks in memory, with what a search of the samples begins with. A chunk's numbers lie together, as another
-// thread may want them next.
+// Mixtures of all slots in memory, with what a search of the samples begins with. Numbers of slots side by side lie side by side.
 constexpr int kProbes = 8;
 struct Mixtures {
-    int components = 0, stride = 0;  // rows of a chunk
+    int components = 0;
+    std::size_t stride = 0;  // chunks of a part: an odd number, so that the parts of a chunk fall into different sets of a cache
     std::vector<Row> rows;
 
     void resize(int n, std::size_t chunks) {
-        components = n, stride = 3 * n + kProbes + 2;
-        rows.assign(stride * chunks, Row());
+        components = n, stride = chunks | 1;
+        rows.assign((3 * n + kProbes + 2) * stride, Row());
     }
-    // Row `part` of a chunk: its weights, mu, inverse scales (floats), the cdf at the probes (floats), their middle and unit (integers).
-    Row& at(std::size_t chunk, int part) { return rows[chunk * stride + part]; }
-    const Row& at(std::size_t chunk, int part) const { return rows[chunk * stride + part]; }
+    // Parts of a chunk: its weights, mu, inverse scales (floats), the cdf at the probes (floats), their middle and unit (integers).
+    Row& at(std::size_t chunk, int part) { return rows[part * stride + chunk]; }
+    const Row& at(std::size_t chunk, int part) const { return rows[part * stride + chunk]; }
     int probes() const { return 3 * components; }
     int middle() const { return probes() + kProbes; }
     int unit() const { return middle() + 1; }
@@ -113,16 +113,21 @@ alignas(64) constexpr std::int32_t kProbeSteps[16] = {-20, -10, -5, -2, 2, 5, 10
 // The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
 inline Ints probe(Ints middle, Ints unit, Ints i) { return clamp(middle + ((unit * pick16(kProbeSteps, i)) >> 6), 1, 255); }
 
-// The symbols of half the lanes whose intervals hold cf, nearly. The lanes of the other half say nothing.
+// The symbols of half the lanes whose intervals hold cf, nearly. Both halves of the vectors say the same: they look at different
+// symbols. A pop waits for this before the next can begin, so that four looks at a time are better than two times two.
 template <int J>
 inline Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
-    const Floats wanted = __builtin_convertvector(join(cf, Half{}), Floats);
+    const Floats wanted = __builtin_convertvector(join(cf, cf), Floats);
     Ints passed = {};
     for (int i = 0; i < kProbes; ++i) passed -= known[i] <= wanted;  // truth is -1
     Ints left = passed > 0 ? probe(middle, unit, passed - 1) : Ints{}, right = passed < kProbes ? probe(middle, unit, passed) : Ints{} + 256;
+    const Ints fifths = join(Half{} + 205, Half{} + 410);  // one and two, of 2^10
     while (any(low(right - left > 1))) {
-        const Ints k = (left + right) >> 1, up = rough_cdf(t, mix, k) <= wanted;
-        left = up ? k : left, right = up ? right : k;
+        const Ints distance = right - left;
+        const Ints k = left + (dot_pairs(Ints{}, distance, fifths) >> 10), k2 = left + (dot_pairs(Ints{}, distance, fifths + 410) >> 10);
+        const Ints up = (k <= left) | (rough_cdf(t, mix, k) <= wanted), up2 = (k2 <= left) | (rough_cdf(t, mix, k2) <= wanted);
+        left = both_halves([](Ints a, Ints b) { return most(a, b); }, most(up ? k : left, up2 ? k2 : left));
+        right = both_halves([](Ints a, Ints b) { return least(a, b); }, least(up ? right : k, up2 ? right : k2));
     }
     return low(left);
 }

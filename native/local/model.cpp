@@ -78,7 +78,7 @@ void Model::pack(const std::int8_t* first, const std::int8_t* signs) {
             for (std::size_t q = 0; q < n / 4; ++q)
                 first_quads[c * n / 4 * h + place(q, o, n / 4)] = packed(first + (c * n + 4 * q) * h + o, h, 4);
             std::uint32_t excess = 0;
-            for (std::size_t f = 0; f < n; ++f) excess += static_cast<std::uint32_t>(128 * first[(c * n + f) * h + o]);
+            for (std::size_t f = 0; f < static_cast<std::size_t>(padded(used_features(static_cast<int>(c)), 4)); ++f) excess += static_cast<std::uint32_t>(128 * first[(c * n + f) * h + o]);
             std::int32_t& b = first_b_quads[c * h + o];
             b = static_cast<std::int32_t>(static_cast<std::uint32_t>(b) - excess * static_cast<std::uint32_t>(first_m[c * h + o]));
         }

@@ -28,6 +28,8 @@ constexpr int kMoments = 3;    // of errors, in the statistics of a block
 constexpr int kStatistics = kChannels * kMoments * (kFeatures + 1);
 constexpr int kRegressors = kOwn + 2 * kEarlier;
 
+// How many features channel c has; those beyond are 0.
+constexpr int used_features(int c) { return 27 + 10 * c; }
 constexpr int padded(int n, int to) { return (n + to - 1) / to * to; }
 
 // Where row k begins, of n rows (k, k) .. (k, n - 1) and right-hand side.

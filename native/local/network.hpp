@@ -65,10 +65,10 @@ struct Words {
     int lane_step, step;
 };
 
-// Calls out(lane, o, sums of the V vectors of outputs from o on) for all lanes and `outputs` outputs: sums over n words of their
-// products with weights, [outputs / 16][n][16] as Model has them. T lanes are computed at a time.
+// Calls out(lane, o, sums of the V vectors of outputs from o on) for all lanes and `outputs` outputs: sums over the first `used` of n
+// words of their products with weights, [outputs / 16][n][16] as Model has them. T lanes are computed at a time.
 template <typename Product, int T, int V, typename Out>
-inline void multiply(Words x, int n, const std::int32_t* w, int outputs, Out out) {
+inline void multiply(Words x, int n, int used, const std::int32_t* w, int outputs, Out out) {
     for (int o = 0; o < outputs; o += V * kChunk) {
         const std::int32_t* rows[V];
         for (int v = 0; v < V; ++v) rows[v] = w + static_cast<std::size_t>((o + v * kChunk) / kBlock) * n * kBlock + (o + v * kChunk) % kBlock;
@@ -77,7 +77,7 @@ inline void multiply(Words x, int n, const std::int32_t* w, int outputs, Out out
             Ints sum[T][V];
             for (int l = 0; l < T; ++l)
                 for (int v = 0; v < V; ++v) sum[l][v] = Ints{};
-            for (int i = 0; i < n; ++i, at += x.step) {
+            for (int i = 0; i < used; ++i, at += x.step) {
                 typename Product::Weights weights[V];
                 for (int v = 0; v < V; ++v) weights[v] = Product::load(rows[v] + i * kBlock);
                 for (int l = 0; l < T; ++l) {
@@ -157,10 +157,10 @@ struct Layers {
 #if BBCODEC_LOCAL_TARGET == 3
         Row bytes[kFeatures / 4];  // plus 128, without a sign
         for (int q = 0; q < kFeatures / 4; ++q) bytes[q].all() = quads.rows[q].all() ^ 0x80808080;
-        layer<QuadProduct>({bytes[0].v, 1, kChunk}, kFeatures / 4, &m.first_quads[c * kFeatures / 4 * hidden], m, m.layers > 0, activations, value);
+        layer<QuadProduct>({bytes[0].v, 1, kChunk}, kFeatures / 4, padded(used_features(c), 4) / 4, &m.first_quads[c * kFeatures / 4 * hidden], m, m.layers > 0, activations, value);
 #else
         (void)quads;
-        layer<PairProduct>({pairs[0].v, 1, kChunk}, kFeatures / 2, &m.first_pairs[c * kFeatures / 2 * hidden], m, m.layers > 0, activations, value);
+        layer<PairProduct>({pairs[0].v, 1, kChunk}, kFeatures / 2, padded(used_features(c), 2) / 2, &m.first_pairs[c * kFeatures / 2 * hidden], m, m.layers > 0, activations, value);
 #endif
     }
 
@@ -168,7 +168,7 @@ struct Layers {
         const std::size_t hidden = m.hidden, from = n * hidden;
         const std::int32_t *scale = &m.hidden_m[from], *bias = &m.hidden_b[from];
         const Words x{reinterpret_cast<const std::int32_t*>(activations[0]), kMaxHidden / 4, 1};
-        layer<SignProduct>(x, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next, [&](int lane, std::size_t o, Ints sum) {
+        layer<SignProduct>(x, m.hidden / 4, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next, [&](int lane, std::size_t o, Ints sum) {
             return unaligned<Ints>(streams[lane] + o) + ((sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 2048)) >> 12);
         });
         std::memcpy(activations, next, sizeof next);
@@ -186,6 +186,55 @@ struct Layers {
                 inputs[2 * (from + q)].all() = (v & 0xff) | (v << 8 & 0xff0000);
                 inputs[2 * (from + q) + 1].all() = (v >> 16 & 0xff) | (v >> 8 & 0xff0000);
             }
+        }
+    }
+
+    // The same as begin and end where there are no hidden layers and no side: here too a vector holds the lanes.
+    void only(const Model& m, int c, const Ints* f, const Quads& quads) {
+        const std::size_t hidden = m.hidden;
+        Row* pairs = inputs + hidden / 2;
+        for (int p = 0; p < kFeatures / 2; ++p) pairs[p].all() = (f[2 * p] & 0xffff) | f[2 * p + 1] << 16;
+        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
+#if BBCODEC_LOCAL_TARGET == 3
+        using Product = QuadProduct;
+        constexpr int kWords = kFeatures / 4;
+        const int words = padded(used_features(c), 4) / 4;
+        Ints x[kWords];
+        for (int q = 0; q < words; ++q) x[q] = quads.rows[q].all() ^ 0x80808080;
+        const std::int32_t* w = &m.first_quads[c * kWords * hidden];
+#else
+        (void)quads;
+        using Product = PairProduct;
+        constexpr int kWords = kFeatures / 2;
+        const int words = padded(used_features(c), 2) / 2;
+        Ints x[kWords];
+        for (int p = 0; p < words; ++p) x[p] = pairs[p].all();
+        const std::int32_t* w = &m.first_pairs[c * kWords * hidden];
+#endif
+        constexpr int kOutputs = BBCODEC_LOCAL_TARGET > 1 ? 8 : 4;  // at a time
+        static_assert(kBlock % kOutputs == 0);
+        for (std::size_t o = 0; o < hidden; o += kOutputs) {
+            const std::int32_t* from = w + o / kBlock * kWords * kBlock + o % kBlock;
+            Ints sum[kOutputs];
+            for (int k = 0; k < kOutputs; ++k) sum[k] = Ints{};
+            for (int i = 0; i < words; ++i)
+                for (int k = 0; k < kOutputs; ++k) sum[k] = Product::add(sum[k], x[i], Ints{} + from[i * kBlock + k]);
+            for (int k = 0; k < kOutputs; ++k) sum[k] = clamp((((Product::sum(sum[k]) * scale[o + k] + (Ints{} + bias[o + k] + 8192)) >> 14) + 8) >> 4, 0, 255);
+            for (int k = 0; k < kOutputs; k += 2) inputs[(o + k) / 2].all() = sum[k] | sum[k + 1] << 16;
+        }
+    }
+
+    // After that: the activations of each lane, which pair_lanes wants.
+    void part_lanes(const Model& m) {
+        const int quads = m.hidden / 4;
+        for (int from = 0; from < quads; from += kChunk) {
+            Ints rows[kChunk] = {};
+            for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
+                const Ints a = inputs[2 * (from + q)].all(), b = inputs[2 * (from + q) + 1].all();
+                rows[q] = (a & 0xff) | (a >> 8 & 0xff00) | (b & 0xff) << 16 | (b & 0xff0000) << 8;
+            }
+            transpose(rows);
+            for (int l = 0; l < kChunk; ++l) std::memcpy(activations[l] + 4 * from, &rows[l], sizeof rows[l]);
         }
     }
 
@@ -211,24 +260,27 @@ struct Layers {
     }
 
     // The outputs of the last layer, with weights as LastLayer has them.
-    void outputs(const Model& m, const std::int16_t* w, const std::int32_t* bias, Ints* to) const {
-        const int n = (m.hidden + kFeatures) / 2;
+    void outputs(const Model& m, int c, const std::int16_t* w, const std::int32_t* bias, Ints* to) const {
+        const int n = (m.hidden + padded(used_features(c), 4)) / 2;
         in_parts<9, 6, 3, 1>(m.outputs, [&](auto size, int o) {
             constexpr int kSize = decltype(size)::value;
             const std::int16_t* row = w + static_cast<std::size_t>(o) * kMaxInputs;
-            Ints sum[kSize];
-            for (int k = 0; k < kSize; ++k) sum[k] = Ints{};
-            for (int i = 0; i < n; ++i, row += 2) {
-                const Ints x = inputs[i].all();
-                for (int k = 0; k < kSize; ++k) sum[k] = dot_pairs(sum[k], x, Ints{} + unaligned<std::int32_t>(row + k * kMaxInputs));
+            Ints sum[kSize], odd[kSize];  // of every other input: more of them at a time
+            for (int k = 0; k < kSize; ++k) sum[k] = odd[k] = Ints{};
+            for (int i = 0; i < n; i += 2, row += 4) {
+                const Ints x = inputs[i].all(), x2 = inputs[i + 1].all();
+                for (int k = 0; k < kSize; ++k) {
+                    sum[k] = dot_pairs(sum[k], x, Ints{} + unaligned<std::int32_t>(row + k * kMaxInputs));
+                    odd[k] = dot_pairs(odd[k], x2, Ints{} + unaligned<std::int32_t>(row + 2 + k * kMaxInputs));
+                }
             }
-            for (int k = 0; k < kSize; ++k) to[o + k] = (sum[k] + (bias[o + k] + 512)) >> 10;
+            for (int k = 0; k < kSize; ++k) to[o + k] = (sum[k] + odd[k] + (bias[o + k] + 512)) >> 10;
         });
     }
 
   private:
     template <typename Product, typename Value>
-    void layer(Words x, int n, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden], Value value) {
+    void layer(Words x, int n, int used, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden], Value value) {
         const auto done = [&](auto vectors, int lane, int o, const Ints* sums) {
             constexpr int kVectors = decltype(vectors)::value;
             Ints s[kVectors];
@@ -242,9 +294,9 @@ struct Layers {
             activate<kVectors>(s, to[lane] + o);
         };
         if (m.hidden % (kWide * kChunk) == 0)
-            multiply<Product, 4, kWide>(x, n, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kWide>(), lane, o, sums); });
+            multiply<Product, 4, kWide>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kWide>(), lane, o, sums); });
         else
-            multiply<Product, kChunk / 2, kNarrow>(x, n, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kNarrow>(), lane, o, sums); });
+            multiply<Product, kChunk / 2, kNarrow>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kNarrow>(), lane, o, sums); });
     }
 };
 

@@ -78,7 +78,7 @@ class GroupPass final : public Pass {
                 std::int8_t* f = features + (pixel * channels_ + c) * kFeatures;
                 for (int i = 0; i < kFeatures; ++i) f[i] = static_cast<std::int8_t>(chunk.features.feature(i)[l]);
                 std::int32_t* fact = facts + (pixel * channels_ + c) * 3;
-                fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = chunk.sample.v[l];
+                fact[0] = chunk.mean.v[l], fact[1] = chunk.spread.v[l], fact[2] = group_.samples[k].v[l];
             });
             absorb(c, k, worker, nullptr, nullptr);
         }, [] {});
@@ -99,15 +99,14 @@ class GroupPass final : public Pass {
             for (int c = 0; c < channels_; ++c) {
                 bool enough = true;
                 const bool last = c + 1 == channels_;
-                // A chunk's next time begins at once, unless the only channel has to learn before.
-                const bool go_on = last && (channels_ > 1 || !learns());
+                // A chunk's next time begins at once, unless the only channel has samples of other chunks and a step of learning
+                // to wait for.
+                const bool go_on = last && channels_ > 1;
                 follow([&] { with_components(m_.components, [&](auto j) { enough = pop_all<decltype(j)::value>(m_.tables, mix_, group_, from, popped_); }); },
                        [&](std::size_t k, int worker) {
                            Chunk& chunk = group_.chunks[k];
                            if (chunk.lanes.busy) {
-                               each_active(k, [&](int l, std::size_t pixel) {
-                                   blocks[chunk.lanes.block[l]][sample_at(pixel, c)] = static_cast<std::uint8_t>(chunk.sample.v[l]);
-                               });
+                               write(c, k, blocks);
                                absorb(c, k, worker, nullptr, nullptr);
                                if (!last) predict(c + 1, k, scratch_[worker]);
                            }
@@ -232,8 +231,18 @@ class GroupPass final : public Pass {
     void read(int c, std::size_t k) {
         Chunk& chunk = group_.chunks[k];
         each_active(k, [&](int l, std::size_t pixel) {
-            chunk.sample.v[l] = given_[chunk.lanes.block[l]][sample_at(pixel, c)];
+            group_.samples[k].v[l] = given_[chunk.lanes.block[l]][sample_at(pixel, c)];
         });
+    }
+
+    void write(int c, std::size_t k, std::uint8_t* const* blocks) const {
+        const Lanes& lanes = group_.chunks[k].lanes;
+        Row pixel;
+        pixel.all() = lanes.y.all() * lanes.width.all() + lanes.x.all();
+        const bool all = !any(~lanes.active.all());
+        for (int l = 0; l < kChunk; ++l)
+            if (all || lanes.active.v[l])
+                blocks[lanes.block[l]][sample_at(static_cast<std::uint32_t>(pixel.v[l]), c)] = static_cast<std::uint8_t>(group_.samples[k].v[l]);
     }
 
     int predictors(int c) const { return m_.alike[c] ? 1 : kPredictors; }
@@ -245,7 +254,6 @@ class GroupPass final : public Pass {
 
     void predict(int c, std::size_t k, Scratch& scratch) {
         Chunk& chunk = group_.chunks[k];
-        const Lanes& lanes = chunk.lanes;
         const int place = chunk.time % kCell;
         Surroundings around;
         Floats d[kRegressors];
@@ -254,17 +262,13 @@ class GroupPass final : public Pass {
             for (int i = 0; i < n; ++i) v[i] = samples[i] - from, d[first + i] = __builtin_convertvector(v[i], Floats);
             chunk.cell[c].put(place, first, v, n);
         };
-        for (int i = 0; i < kOwn; ++i) around.own[i] = lanes.near(sample_[c], i);
+        look_around(c, k, around);
         const Ints middle = (around.own[0] + around.own[1]) >> 1;
         regressors(0, around.own, middle, m_.used_own);
         for (int n = 0; n < c; ++n) {
-            Ints* other = around.other[n];
-            other[0] = sample_[n].at(chunk.time, k).all();
-            for (int i = 1; i < kEarlier; ++i) other[i] = lanes.near(sample_[n], kEarlierAsOwn[i]);
+            const Ints* other = around.other[n];
             const Ints other_middle = (other[1] + other[2]) >> 1;
             regressors(kOwn + n * kEarlier, other, other_middle, m_.used_earlier);
-            around.other_error[n][0] = error_[n].at(chunk.time, k).all();
-            for (int i = 1; i < 3; ++i) around.other_error[n][i] = lanes.near(error_[n], i - 1);
         }
         for (int q = 0; q < predictors(c); ++q) {
             const StateLayout& layout = m_.state[c][q];
@@ -276,9 +280,6 @@ class GroupPass final : public Pass {
             around.guess[q] = __builtin_convertvector(v, Ints);
         }
         if (m_.alike[c]) around.guess[1] = around.guess[0];
-        for (int i = 0; i < 6; ++i) around.error[i] = lanes.near(error_[c], i);
-        around.slow = ((lanes.near_slow(slow_[c]) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
-        around.alone = lanes.alone;
         const Ints mean = (around.guess[0] + around.guess[1]) >> 1;
         Ints f[kFeatures];
         const Ints spread = features(m_.tables, c, around, mean, f);
@@ -287,13 +288,36 @@ class GroupPass final : public Pass {
         chunk.features.set(f);
         if (blind_) return;
         Layers& layers = scratch.layers;
-        layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
-        for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
-        layers.end(m_);
-        if (learns_at(chunk.time)) layers.pair_lanes(m_, chunk.features, chunk.inputs);
+        const bool simple = m_.layers == 0 && chunk.side.empty(), learning = learns_at(chunk.time);
+        if (simple) {
+            layers.only(m_, c, f, chunk.features);
+            if (learning) layers.part_lanes(m_);
+        } else {
+            layers.begin(m_, c, f, chunk.features, chunk.side.empty() ? nullptr : chunk.side.data());
+            for (int n = 0; n < m_.layers; ++n) layers.hidden_layer(m_, n);
+            layers.end(m_);
+        }
+        if (learning) layers.pair_lanes(m_, chunk.features, chunk.inputs);
         Ints out[3 * kMaxComponents];
-        layers.outputs(m_, layer_[c].weights(), layer_[c].bias(), out);
+        layers.outputs(m_, c, layer_[c].weights(), layer_[c].bias(), out);
         with_components(m_.components, [&](auto j) { make_mixtures<decltype(j)::value>(m_.tables, mean, spread, out, decoding_, mix_, k); });
+    }
+
+    void look_around(int c, std::size_t k, Surroundings& to) {
+        const Chunk& chunk = group_.chunks[k];
+        const Lanes& lanes = chunk.lanes;
+        lanes.with_look([&](auto look) {
+            const auto near = [&](const Recent& of, int i) { return look(of, lanes.at[i], lanes.index[i]); };
+            for (int i = 0; i < kOwn; ++i) to.own[i] = near(sample_[c], i);
+            for (int i = 0; i < 6; ++i) to.error[i] = near(error_[c], i);
+            for (int n = 0; n < c; ++n) {
+                to.other[n][0] = sample_[n].at(chunk.time, k).all(), to.other_error[n][0] = error_[n].at(chunk.time, k).all();
+                for (int i = 1; i < kEarlier; ++i) to.other[n][i] = near(sample_[n], kEarlierAsOwn[i]);
+                for (int i = 1; i < 3; ++i) to.other_error[n][i] = near(error_[n], i - 1);
+            }
+            to.slow = ((look(slow_[c], lanes.slow_near, lanes.slow_near_index) + 4 * chunk.slow_row[c].all()) >> 4) + 64;
+        });
+        to.alone = lanes.alone;
     }
 
     // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
@@ -320,7 +344,7 @@ class GroupPass final : public Pass {
     void absorb(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
         Chunk& chunk = group_.chunks[k];
         const Lanes& lanes = chunk.lanes;
-        const Ints x = chunk.sample.all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
+        const Ints x = group_.samples[k].all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
         sample_[c].at(chunk.time, k).all() = x, error_[c].at(chunk.time, k).all() = error;
         const auto weight = [&](int h) { return truncated(kWeightUnit / to_doubles(half(24576 + miss * miss, h))); };
         const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & lanes.active.all();
@@ -376,7 +400,7 @@ class GroupPass final : public Pass {
         Half first[2], size[2], y[2][3 * J];
         const Mix<J> mix = mix_of<J>(mix_, k);
         for (int h = 0; h < 2; ++h)
-            weigh(m_.tables, exact(mix, h), half(sig, h), half(chunk.sample.all(), h), learn, first[h], size[h], y[h]);
+            weigh(m_.tables, exact(mix, h), half(sig, h), half(group_.samples[k].all(), h), learn, first[h], size[h], y[h]);
         if (start) {
             Row begin, length;
             begin.all() = join(first[0], first[1]), length.all() = join(size[0], size[1]);
@@ -390,7 +414,7 @@ class GroupPass final : public Pass {
         ShortRow gradients[3 * J];
         for (int i = 0; i < 3 * J; ++i)
             gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.lanes.active.all(), Shorts);
-        outer_products(chunk.inputs, m_.hidden + kFeatures, gradients, 3 * J, reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
+        outer_products(chunk.inputs, m_.hidden + used_features(c), gradients, 3 * J, reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
     }
 
     // Begins the step of a channel's last layer, whose parts are then due; kNothing if it has none at this time.

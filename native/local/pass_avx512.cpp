@@ -14,7 +14,7 @@
 #if BBCODEC_X86
 #include <immintrin.h>
 
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,popcnt,prefer-vector-width=512")
 #define BBCODEC_LOCAL_TARGET 2
 #else
 #define BBCODEC_LOCAL_TARGET 0

@@ -14,7 +14,7 @@
 #if BBCODEC_X86
 #include <immintrin.h>
 
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,popcnt,prefer-vector-width=512")
 #define BBCODEC_LOCAL_TARGET 3
 #else
 #define BBCODEC_LOCAL_TARGET 0

@@ -24,6 +24,7 @@ typedef std::int16_t Shorts __attribute__((vector_size(2 * kChunk), may_alias));
 typedef std::int32_t Half __attribute__((vector_size(4 * kHalf), may_alias));
 typedef float HalfFloats __attribute__((vector_size(4 * kHalf), may_alias));
 typedef double Doubles __attribute__((vector_size(8 * kHalf), may_alias));
+typedef std::uint64_t Heads __attribute__((vector_size(8 * kHalf), may_alias));
 
 // Numbers of the lanes in memory.
 struct alignas(4 * kChunk) Row {
@@ -85,6 +86,10 @@ inline void transpose(Ints* rows) { exchange<1>(rows, kLaneNumbers), exchange<2>
 #endif
 inline Half half(Ints v, int which) { return which ? high(v) : low(v); }
 inline HalfFloats half(Floats v, int which) { return reinterpret_cast<HalfFloats>(half(reinterpret_cast<Ints>(v), which)); }
+
+// f of each lane and of the lane that stands there in the other half.
+template <typename F>
+inline Ints both_halves(F f, Ints v) { return f(v, join(high(v), low(v))); }
 
 // kChunk bytes from memory as numbers, and numbers of 0 .. 255 to bytes in memory. Written out, as GCC 12 takes conversions between
 // numbers of these sizes apart.
@@ -207,6 +212,17 @@ inline Ints dot_pairs(Ints sum, Ints a, Ints b) {
 }
 // Products of pairs of 16-bit numbers, each by itself, modulo 2^16.
 inline Ints times_pairs(Ints a, Ints b) { return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(a) * reinterpret_cast<Pairs>(b)); }
+
+// a b, where a is below 2^32, modulo 2^64.
+inline Heads times(Heads a, Heads b) {
+#if BBCODEC_LOCAL_TARGET > 1
+    const __m512i x = reinterpret_cast<__m512i>(a), y = reinterpret_cast<__m512i>(b);
+    const __m512i upper = _mm512_maskz_mul_epu32(0xff, x, _mm512_maskz_srli_epi64(0xff, y, 32));
+    return reinterpret_cast<Heads>(_mm512_add_epi64(_mm512_maskz_mul_epu32(0xff, x, y), _mm512_maskz_slli_epi64(0xff, upper, 32)));
+#else
+    return a * b;
+#endif
+}
 
 // Calls f(size, from) for parts of n: as many of the first size as there is room for, then of the second, ...
 template <int Size, int... Smaller, typename F>

@@ -313,6 +313,21 @@ def test_every_backend_gives_the_same_numbers(
         assert message_equal(after, some_message())
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("config", [{"every": 4}, {"rate_q": 0}], ids=str)
+def test_gray_without_a_step_at_every_time_round_trips(
+    backend: str, config: dict[str, Any], threads: int
+) -> None:
+    """Only samples of the channel itself to wait for, in a block of many chunks whose rows begin anew."""
+    shapes = [(130, 110)]
+    blocks = group(shapes, 1)
+    codec = group_codec(shapes, 1, local_model(**config), backend, threads=threads)
+    (message,) = codec.push(some_message(), blocks)
+    after, decoded = codec.pop(message)
+    assert same(decoded, blocks)
+    assert message_equal(after, some_message())
+
+
 @pytest.mark.parametrize("config", CONFIGURATIONS, ids=str)
 def test_every_backend_takes_all_configurations(backend: str, config: dict[str, Any]) -> None:
     model, blocks = local_model(**config), group([(9, 14), (12, 30)], 3)
