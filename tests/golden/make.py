@@ -10,6 +10,7 @@ which stay released.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -38,14 +39,18 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
 def tiny_model(seed: int, **changes: Any) -> Any:
     """A model file of an untrained network of width 16."""
     import torch
-    from bbcodec.models.config import Config, config_from_dict
+    from bbcodec.models.config import Config, FlowConfig
     from bbcodec.models.export import export
     from bbcodec.models.train import build
 
     from bbcodec import modelfile
 
     torch.manual_seed(seed)
-    model = build(config_from_dict(Config(width=16, units=1, layers=(1, 1)).to_dict() | changes))
+    if changes.get("family") == "flowpp":
+        config: Any = FlowConfig(width=16, units=1, scales=2, mixtures=2)
+    else:
+        config = Config(width=16, units=1, layers=(1, 1))
+    model = build(dataclasses.replace(config, **changes))
     return modelfile.load(export(model.eval()))
 
 
@@ -91,6 +96,10 @@ def recipes() -> dict[str, Any]:
         "local_photo": learned(rgb, model="photo"),
         "local_gray": learned(gray, model="photo"),
         "local_rgba": learned(picture(66, 70, 4), model="photo"),
+        "local_fast": learned(picture(520, 21, 3), model="fast"),  # two blocks
+        "local_fast_gray": learned(gray, model="fast"),
+        "embedded_flowpp_1_1": embedded(6, picture(130, 145, 3), family="flowpp"),
+        "embedded_flowpp_1_32": embedded(7, picture(64, 192, 3), family="flowpp", precision="1/32"),
         "embedded_rvae_1_1": embedded(1, picture(200, 150, 3)),
         "embedded_rvae_1_32": embedded(2, picture(140, 150, 3), precision="1/32"),
         "embedded_rvae_32_32": embedded(3, picture(140, 150, 3), precision="32/32"),

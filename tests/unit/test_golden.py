@@ -36,7 +36,7 @@ def test_golden_file_gives_its_pixels(name: str, backend: str) -> None:
     assert make.digest(pixels) == MANIFEST[name]
 
 
-@pytest.mark.parametrize("name", ["learned_rvae", "learned_markov", "local_photo"])
+@pytest.mark.parametrize("name", ["learned_rvae", "learned_markov", "local_photo", "local_fast"])
 def test_encoders_still_write_the_golden_bytes(name: str) -> None:
     """Not a promise of the format, but a change of the encoder should be a decision."""
     assert make.recipes()[name]() == (GOLDEN / f"{name}.bb").read_bytes()
