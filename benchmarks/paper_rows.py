@@ -8,7 +8,15 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["ABLATION", "AVERAGE", "PAPER", "ROWS", "Row", "train"]
+from bbcodec.models.config import Config, FlowConfig, Recipe
+
+__all__ = ["ABLATION", "AVERAGE", "PAPER", "ROWS", "SIZES", "Row", "train"]
+
+# Networks of about the paper's sizes, 56 M and 34 M parameters.
+SIZES: dict[str, Recipe] = {
+    "ResNet VAE": Config(width=256, layers=(12,), latents=32, units=4),
+    "Flow++": FlowConfig(width=224, scales=3, mixtures=8, units=3),
+}
 
 RVAE = {"family": "rvae", "width": 48, "layers": "1,1,1", "latents": 12, "units": 2}
 FLOWPP = {"family": "flowpp", "width": 32, "scales": 3, "mixtures": 4, "units": 1}

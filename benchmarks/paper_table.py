@@ -32,22 +32,16 @@ from typing import Any
 import numpy as np
 import torch
 from bbcodec.models import data as sources
-from bbcodec.models.config import Config, FlowConfig, Recipe
 from bbcodec.models.export import export, residual_sizes
 from bbcodec.models.train import build, load_checkpoint
 from paper_plot import curves
 from paper_report import page
-from paper_rows import ABLATION, AVERAGE, PAPER, train
+from paper_rows import ABLATION, AVERAGE, PAPER, SIZES, train
 from torch import nn
 
 from bbcodec import batch, chains, modelfile
 from bbcodec.bits_back import initial_bits
 from bbcodec.workers import Pixels
-
-SIZES: dict[str, Recipe] = {  # about the paper's: 56 M and 34 M parameters
-    "ResNet VAE": Config(width=256, layers=(12,), latents=32, units=4),
-    "Flow++": FlowConfig(width=224, scales=3, mixtures=8, units=3),
-}
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
