@@ -93,6 +93,8 @@ def recipes() -> dict[str, Any]:
         "learned_markov": learned(rgb, model="markov"),
         "learned_gray": learned(gray, model="rvae"),
         "learned_rgba": learned(picture(66, 70, 4), model="markov"),
+        "learned_flowpp": learned(picture(64, 600, 3), model="flowpp"),
+        "learned_flowpp_gray": learned(picture(21, 70, 1)[..., 0], model="flowpp"),
         "local_photo": learned(rgb, model="photo"),
         "local_gray": learned(gray, model="photo"),
         "local_rgba": learned(picture(66, 70, 4), model="photo"),
