@@ -97,7 +97,7 @@ def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]
     lines += ["", "## Training", "", "Validation, bits/dim, by step:", ""]
     curves = []
     for name, f in found.items():
-        some = f["curve"][:: max(1, len(f["curve"]) // 6)]
+        some = [*f["curve"][: -1 : max(1, len(f["curve"]) // 6)], f["curve"][-1]]
         curve = ", ".join(f"{step}: {bits:.2f}" for _, step, bits in some)
         curves.append([name, str(f["seed"]), f"{f['steps']:,}", f"{f['minutes']:.1f}", curve])
     lines += _markdown(["row", "seed", "steps", "minutes", "curve"], curves)

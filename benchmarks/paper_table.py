@@ -135,7 +135,7 @@ def main() -> None:
             train(row, training, valid, args.work, args.steps, args.minutes, args.threads)
             found[row.name] = evaluate(args.work / row.name, sets, pictures)
             print(row.name, {n: s["bound"] for n, s in found[row.name]["sets"].items()}, file=sys.stderr)
-    shown = [a for a in sys.argv[1:] if not a.startswith(("/", ".."))]
+    shown = [Path(a).name if a.startswith(("/", "..")) else a for a in sys.argv[1:]]
     head = [
         f"`python benchmarks/paper_table.py {' '.join(shown)}`", "",
         f"- {platform.machine()}, PyTorch {torch.__version__}, {args.threads} thread(s)",
