@@ -18,7 +18,6 @@ positive.
 
 from __future__ import annotations
 
-import math
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Any
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.distributions.tables import sigmoid_table
+from bbcodec.distributions.tables import inverse_scales, sigmoid, sigmoid_table
 
 Integers = NDArray[np.int64]
 
@@ -34,9 +33,6 @@ MAX_COMPONENTS = 8
 RANGE_LOG2 = 14  # 256 levels of 64 parts
 E_LIMIT = 87
 WEIGHT_LIMIT = 1536
-
-_CELLS = 1024
-_HALF_RANGE = 1 << 19
 
 
 @lru_cache(maxsize=1)
@@ -54,10 +50,7 @@ def weight_table() -> Integers:
 @lru_cache(maxsize=1)
 def inverse_scale_table() -> Integers:
     """``INV[e] = round(2**(22 - e/8))``, int64 [88], from integer square roots."""
-    roots = [math.isqrt(math.isqrt(math.isqrt(1 << (184 - e)))) for e in range(E_LIMIT + 1)]
-    table = np.array([(root + 1) // 2 for root in roots], np.int64)
-    table.flags.writeable = False
-    return table
+    return inverse_scales(E_LIMIT + 1)
 
 
 class CutMixture:
@@ -90,13 +83,8 @@ class CutMixture:
 
     def _mass(self, m: Integers) -> Integers:
         """G(m)."""
-        table = sigmoid_table()
-        a = (((m << self._step) - self._means) * self._inverse) >> 10
-        u = np.clip(a, -_HALF_RANGE, _HALF_RANGE) + _HALF_RANGE
-        i = np.minimum(u >> 10, _CELLS - 1)
-        low = table[i]
-        sigmoid = low + (((table[i + 1] - low) * (u - (i << 10))) >> 10)
-        mass: Integers = (self._weights * sigmoid).sum(0) >> 15
+        sigmoids = sigmoid(((m << self._step) - self._means) * self._inverse >> 10)
+        mass: Integers = (self._weights * sigmoids).sum(0) >> 15
         return mass
 
     def ends(self, m: Integers) -> Integers:

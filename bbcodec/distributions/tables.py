@@ -57,7 +57,12 @@ def sigmoid_table() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def inverse_scale_table() -> NDArray[np.int64]:
     """``INV[e] = round(2**(22 - e/8))``, int64 [80], from integer square roots."""
-    eighth_roots = [math.isqrt(math.isqrt(math.isqrt(1 << (184 - e)))) for e in range(E_LIMIT + 1)]
+    return inverse_scales(E_LIMIT + 1)
+
+
+def inverse_scales(count: int) -> NDArray[np.int64]:
+    """``round(2**(22 - e/8))`` for e below `count`, at most 185; int64 [count]."""
+    eighth_roots = [math.isqrt(math.isqrt(math.isqrt(1 << (184 - e)))) for e in range(count)]
     return _frozen([(root + 1) // 2 for root in eighth_roots])  # root = floor(2 * 2**(22 - e/8))
 
 
@@ -100,9 +105,13 @@ def cumulative(k: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.
     -------
     int64, 0 .. 2**30
     """
+    return sigmoid(((64 * k - 32 - mu) * inverse) >> 10)
+
+
+def sigmoid(a: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sigmoid of ``a / 2**15`` in units of 2**-30: ``C`` above, the clamp of ``A`` included."""
     table = sigmoid_table()
-    a = np.clip(((64 * k - 32 - mu) * inverse) >> 10, -_HALF_RANGE, _HALF_RANGE)
-    u = a + _HALF_RANGE
+    u = np.clip(a, -_HALF_RANGE, _HALF_RANGE) + _HALF_RANGE
     i = np.minimum(u >> 10, _CELLS - 1)
     low = table[i]
     result: NDArray[np.int64] = low + (((table[i + 1] - low) * (u - (i << 10))) >> 10)
