@@ -100,12 +100,12 @@ def test_nobody_waits_for_native_code(
     The system may hand a signal of the process to any of its threads.
     """
     script = f"""
-import signal, threading, time
+import os, signal, threading, time
 from bbcodec.__main__ import main
 from bbcodec.local import blocks
 
 def busy(*rest, **options):
-    print("busy", flush=True)
+    os.write(1, b"busy\\n")  # whole, whoever else writes: each thread comes here
     if {told == "worker"}:
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     time.sleep(3600)
@@ -123,11 +123,11 @@ main()
         preexec_fn=default_signals,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == b"busy\n"
-    if told == "process":
-        assert len(os.listdir(folder)) == len(before) + 1
-        process.send_signal(signal.SIGINT)
     try:
+        assert process.stdout.readline() == b"busy\n"
+        if told == "process":
+            assert len(os.listdir(folder)) == len(before) + 1
+            process.send_signal(signal.SIGINT)
         error = process.communicate(timeout=60)[1]
     finally:
         process.kill()
