@@ -43,6 +43,7 @@ def compare(
     ] = 1,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -53,6 +54,7 @@ def compare(
     dim are bits per sample: 8 x bytes / (width x height x channels). Times are of one run, after a warm-up.
     """
     reporter = Reporter(quiet, verbose)
+    storage = options.storage_of(storage_options)
     measured: list[dict[str, Any]] = []
     rows: list[Codec] = []
 
@@ -60,7 +62,7 @@ def compare(
         from bbcodec.images import read_image
 
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = read_image(io.BytesIO(read_input(name)), **limit)
+        picture = read_image(io.BytesIO(read_input(name, storage)), **limit)
         if not rows:
             rows.extend(_prepare(model, threads, backend))
         results = []

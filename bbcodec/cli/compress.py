@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import Job, compressed_name, open_output, plan, remove_source
+from bbcodec.cli.dask import work_on_dask
+from bbcodec.cli.files import (
+    IMAGE_SUFFIXES,
+    Job,
+    compressed_name,
+    open_output,
+    plan,
+    remove_source,
+    skipped,
+)
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 
 if TYPE_CHECKING:
@@ -26,8 +35,10 @@ def compress(
     inputs: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images to compress; '-' is stdin.")],
     output: options.Output = None,
     output_dir: options.OutputDir = None,
+    recursive: options.Recursive = False,
     stdout: options.Stdout = False,
     force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
     remove: options.Remove = False,
     method: Annotated[
         Literal["auto", "learned", "classic"],
@@ -66,6 +77,8 @@ def compress(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
+    dask: options.Dask = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -96,23 +109,55 @@ def compress(
         stdout=stdout,
         remove=remove,
         as_json=as_json,
+        storage=options.storage_of(storage_options),
+        below=IMAGE_SUFFIXES if recursive else None,
     )
+    keep = metadata == "all" and not strip
+    if dask is not None:
+        work_on_dask(
+            jobs,
+            "compress",
+            dask,
+            {
+                "method": method,
+                "model": model,
+                "embed_model": embed_model,
+                "keep_metadata": keep,
+                "threads": threads or 1,
+                "backend": backend,
+                "verify": verify,
+                "fit": fit,
+                "seed": seed,
+                "max_pixels": max_pixels,
+                "existing": "overwrite" if force else "skip",
+            },
+            reporter,
+            remove=remove,
+            as_json=as_json,
+        )
 
     def one(job: Job) -> dict[str, Any]:
         from bbcodec import api, contents
         from bbcodec.images import read_image
 
         started = time.perf_counter()
+        there = False
+        if skip_existing and job.problem is None and job.target != STREAM:
+            from bbcodec.integrations.files import whole_bb
+
+            there = job.storage.exists(job.target)
+            if there and whole_bb(job.storage, job.target):
+                return skipped(job, reporter)
         source, size = job.image()
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = read_image(source, **limit)
         choice: dict[str, Any] = {} if model is None else {"model": model}
-        with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
+        with open_output(job, force=force or there) as file, reporter.progress(job.source) as progress:
             data = api.compress(
                 picture,
                 method=method,
                 embed_model=embed_model,
-                keep_metadata=metadata == "all" and not strip,
+                keep_metadata=keep,
                 threads=threads,
                 backend=backend,
                 verify=verify,

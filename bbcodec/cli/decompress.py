@@ -6,12 +6,13 @@ from __future__ import annotations
 import io
 import os
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import Job, open_output, plan, restored_name
+from bbcodec.cli.dask import work_on_dask
+from bbcodec.cli.files import SUFFIX, Job, open_output, plan, restored_name, skipped
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 from bbcodec.errors import BBCodecError
 
@@ -27,8 +28,10 @@ def decompress(
     ],
     output: options.Output = None,
     output_dir: options.OutputDir = None,
+    recursive: options.Recursive = False,
     stdout: options.Stdout = False,
     force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
     remove: options.Remove = False,
     format: Annotated[
         Literal["png", "webp", "tif", "bmp", "ppm"] | None,
@@ -38,6 +41,8 @@ def decompress(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
+    dask: options.Dask = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -62,7 +67,26 @@ def decompress(
         stdout=stdout,
         remove=remove,
         as_json=as_json,
+        storage=options.storage_of(storage_options),
+        below=(SUFFIX,) if recursive else None,
     )
+    if dask is not None:
+        work_on_dask(
+            jobs,
+            "decompress",
+            dask,
+            {
+                "format": format,
+                "model": model,
+                "threads": threads or 1,
+                "backend": backend,
+                "max_pixels": max_pixels,
+                "existing": "overwrite" if force else "skip",
+            },
+            reporter,
+            remove=remove,
+            as_json=as_json,
+        )
 
     def one(job: Job) -> dict[str, Any]:
         from bbcodec import api
@@ -71,9 +95,16 @@ def decompress(
         started = time.perf_counter()
         source = job.read()
         size = len(source)
+        there = False
+        if skip_existing and job.target != STREAM:
+            from bbcodec.integrations.files import whole_image
+
+            there = job.storage.exists(job.target)
+            if there and whole_image(job.storage, job.target, source):
+                return skipped(job, reporter)
         suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
         kind = format or suffix[1:] or "png"
-        with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
+        with open_output(job, force=force or there) as file, reporter.progress(job.source) as progress:
             picture = api.decompress_picture(
                 source, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
             )
@@ -85,12 +116,12 @@ def decompress(
             else:
                 written = write_image(file, picture, format=kind)
         if remove:
-            if lost := _lost(picture, job.target, max_pixels):
+            if lost := _lost(picture, job.storage.source(job.target)[0], max_pixels):
                 raise BBCodecError(
                     f"{shown(job.target)} is written, but reads back with other {', '.join(lost)}; "
                     f"the input is kept"
                 )
-            os.unlink(job.source)
+            job.storage.remove(job.source)
         elif gone := left_out(picture, kind):
             reporter.note(f"{shown(job.source)}: {kind} has no place for {_named(gone)}: left out")
         seconds = time.perf_counter() - started
@@ -115,7 +146,7 @@ def decompress(
     reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
 
 
-def _lost(picture: Picture, path: str, max_pixels: int | None) -> list[str]:
+def _lost(picture: Picture, path: str | BinaryIO, max_pixels: int | None) -> list[str]:
     """Return what an image file does not give back of a picture: nothing, if the picture may be removed."""
     from dataclasses import fields
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeAlias
 
-from bbcodec.atomic import atomic_write
-from bbcodec.cli.report import STREAM, refuse, shown
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 from bbcodec.errors import BBCodecError, FormatError
+from bbcodec.storage import Storage, base, folder_of, identity, is_url, join
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "SUFFIX",
     "Job",
     "compressed_name",
@@ -25,6 +25,7 @@ __all__ = [
     "read_input",
     "remove_source",
     "restored_name",
+    "skipped",
 ]
 
 Buffer: TypeAlias = bytes | memoryview
@@ -32,9 +33,7 @@ Buffer: TypeAlias = bytes | memoryview
 SUFFIX = ".bb"
 """The suffix of compressed files."""
 
-# Suffixes that `compress` takes off before it appends its own. Others stay (`img.01` -> `img.01.bb`), as they
-# may be what tells two images apart.
-_IMAGE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(
         ".apng",
         ".avif",
@@ -52,6 +51,8 @@ _IMAGE_SUFFIXES = (
     ),
     *(".pam", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
 )
+"""Suffixes of the images that are looked for in folders, and that `compress` takes off before it appends its
+own. Others stay (`img.01` -> `img.01.bb`), as they may be what tells two images apart."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ class Job:
 
     source: str
     target: str
-    problem: FormatError | None = None
+    problem: FormatError | OSError | None = None
+    storage: Storage = field(default_factory=Storage)
 
     def read(self) -> bytes:
         """Return all bytes of the input; errors as of `read_input`."""
         if self.problem is not None:
             raise self.problem
-        return read_input(self.source)
+        return read_input(self.source, self.storage)
 
     def image(self) -> tuple[str | BinaryIO, int]:
         """Return what an image can be read from, and its size in bytes; errors as of `read_input`.
@@ -77,9 +79,10 @@ class Job:
         A regular file is named, so that nobody need hold all of it.
         """
         if self.problem is None and self.source != STREAM:
-            status = os.stat(self.source)
-            if stat.S_ISREG(status.st_mode) and status.st_size:
-                return self.source, status.st_size
+            source, size = self.storage.source(self.source)
+            if not size:
+                raise FormatError("empty file")
+            return source, size
         data = self.read()
         return io.BytesIO(data), len(data)
 
@@ -95,7 +98,7 @@ def compressed_name(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     if suffix == SUFFIX:
         raise FormatError(f"has the suffix {SUFFIX} already; name the output with -o")
-    return (stem if suffix.lower() in _IMAGE_SUFFIXES else name) + SUFFIX
+    return (stem if suffix.lower() in IMAGE_SUFFIXES else name) + SUFFIX
 
 
 def restored_name(name: str, suffix: str) -> str:
@@ -121,35 +124,85 @@ def plan(
     stdout: bool,
     remove: bool,
     as_json: bool,
+    storage: Storage | None = None,
+    below: Collection[str] | None = None,
 ) -> list[Job]:
     """Decide what is written where, before anything is read.
 
     What cannot be meant (two inputs for one output, data and JSON both on stdout, ...) ends the program with
-    exit code 2.
+    exit code 2. `below` are the suffixes of the files to look for in folders (`--recursive`), if at all.
     """
+    storage = storage or Storage()
     if sum((output is not None, output_dir is not None, stdout)) > 1:
         refuse("-o, --output-dir and -c exclude each other")
+    if below is not None and (output is not None or stdout):
+        refuse("-r needs --output-dir, or writes beside each input")
     if len(inputs) > 1 and (output is not None or stdout):
         refuse("one output cannot hold several inputs; use --output-dir")
     if list(inputs).count(STREAM) > 1:
         refuse("standard input can be read only once")
 
     jobs: list[Job] = []
-    for source in inputs:
+    for source, place in _found(inputs, storage, below):
+        if isinstance(place, OSError | FormatError):
+            jobs.append(Job(source, "", place, storage))
+            continue
         if output is not None:
             target = output
         elif stdout or source == STREAM:
             target = STREAM
         else:
             try:
-                target = name_for(source)
+                target = _target(source, place, name_for, output_dir)
             except FormatError as error:
-                jobs.append(Job(source, "", error))
+                jobs.append(Job(source, "", error, storage))
                 continue
-            if output_dir is not None:
-                target = os.path.join(output_dir, os.path.basename(target))
-        jobs.append(Job(source, target))
+        jobs.append(Job(source, target, None, storage))
 
+    _refuse_clashes(jobs, remove=remove, as_json=as_json)
+    if output_dir is not None:
+        try:
+            storage.make_folder(output_dir)
+        except (OSError, BBCodecError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or error
+            print(f"bbcodec: {shown(output_dir)}: {why}", file=sys.stderr)
+            raise SystemExit(1) from None
+    return jobs
+
+
+def _found(
+    inputs: Sequence[str], storage: Storage, below: Collection[str] | None
+) -> Iterator[tuple[str, str | OSError | FormatError]]:
+    """Yield each input and its name under the output folder, or why it has none; folders are looked into."""
+    for source in inputs:
+        if source == STREAM:
+            yield source, STREAM
+            continue
+        try:
+            if below is None or not storage.is_folder(source):
+                yield source, base(source)
+                continue
+            names = [name for name in storage.files(source) if os.path.splitext(name)[1].lower() in below]
+        except OSError as error:
+            yield source, error
+            continue
+        if not names:
+            yield source, FormatError("no such files in this folder or below it")
+        for name in names:
+            yield join(source, name), name
+
+
+def _target(source: str, place: str, name_for: Callable[[str], str], output_dir: str | None) -> str:
+    """Return the name of an output: beside its input, or at its place under the output folder."""
+    if output_dir is not None:
+        return join(output_dir, name_for(place))
+    if not is_url(source):
+        return name_for(source)
+    return join(folder_of(source), name_for(base(source)))
+
+
+def _refuse_clashes(jobs: list[Job], *, remove: bool, as_json: bool) -> None:
+    """Refuse outputs that cannot be meant together."""
     taken: dict[str, str] = {}
     for job in jobs:
         if job.problem is not None:
@@ -162,22 +215,15 @@ def plan(
             continue
         if job.source == STREAM and remove:
             refuse("--rm cannot remove standard input")
-        place = os.path.realpath(job.target)
+        place = identity(job.target)
         if place in taken:
             refuse(
                 f"{shown(taken[place])} and {shown(job.source)} would both be written to {shown(job.target)}"
             )
         taken[place] = job.source
-    if output_dir is not None:
-        try:
-            os.makedirs(output_dir, exist_ok=True)
-        except OSError as error:
-            print(f"bbcodec: {shown(output_dir)}: {error.strerror}", file=sys.stderr)
-            raise SystemExit(1) from None
-    return jobs
 
 
-def read_input(name: str) -> bytes:
+def read_input(name: str, storage: Storage | None = None) -> bytes:
     """Return all bytes of a file or of standard input.
 
     Raises
@@ -187,21 +233,10 @@ def read_input(name: str) -> bytes:
     FormatError
         It is empty.
     """
-    if name == STREAM:
-        data = sys.stdin.buffer.read()
-    else:
-        with open(name, "rb") as file:
-            data = file.read()
+    data = sys.stdin.buffer.read() if name == STREAM else (storage or Storage()).read(name)
     if not data:
         raise FormatError("empty file")
     return data
-
-
-def _permissions(source: str) -> int:
-    """Return the permission bits of the output: never wider than the source's."""
-    if source == STREAM:
-        return 0o666
-    return (stat.S_IMODE(os.stat(source).st_mode) & 0o666) | stat.S_IWUSR | stat.S_IRUSR
 
 
 @contextlib.contextmanager
@@ -232,11 +267,13 @@ def open_output(job: Job, *, force: bool) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 whole.detach()
         return
-    if job.source != STREAM and os.path.exists(job.target) and os.path.samefile(job.source, job.target):
+    piped = job.source == STREAM
+    if not piped and job.storage.same(job.source, job.target):
         raise BBCodecError("input and output are the same file")
     foreign: OSError | None = None
     try:
-        with atomic_write(job.target, overwrite=force, mode=_permissions(job.source)) as file:
+        mode = 0o666 if piped else job.storage.permissions(job.source)
+        with job.storage.write(job.target, overwrite=force, mode=mode) as file:
             try:
                 yield file
             except OSError as error:
@@ -261,8 +298,12 @@ def remove_source(job: Job, written: Buffer) -> None:
     OSError
         The output cannot be read, or the input not deleted.
     """
-    with open(job.target, "rb") as file:
-        found = file.read()
-    if found != written:
+    if job.storage.read(job.target) != written:
         raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
-    os.unlink(job.source)
+    job.storage.remove(job.source)
+
+
+def skipped(job: Job, reporter: Reporter) -> dict[str, Any]:
+    """Say that the output of a job is there already, and return the record of it for `--json`."""
+    reporter.detail(f"{shown(job.source)}: {shown(job.target)} is there already")
+    return {"input": job.source, "output": job.target, "skipped": True}

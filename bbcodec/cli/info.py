@@ -20,17 +20,19 @@ __all__ = ["info"]
 def info(
     inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to describe; '-' is stdin.")],
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
     """Show what is in .bb files: picture, sections, model, latents, and the initial bits not got back."""
     reporter = Reporter(quiet, verbose)
+    storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
         from bbcodec import contents
 
-        report = contents.info(read_input(name), limits=max_pixels)
+        report = contents.info(read_input(name, storage), limits=max_pixels)
         model = _model_name(report.model_id)
         if not as_json:
             write_text("\n".join([shown(name), *_lines(report, model)]))

@@ -3,23 +3,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 import typer
+
+from bbcodec.cli.report import refuse
+from bbcodec.storage import Storage
 
 __all__ = [
     "AsJson",
     "Backend",
+    "Dask",
     "Force",
     "MaxPixels",
     "ModelName",
     "Output",
     "OutputDir",
     "Quiet",
+    "Recursive",
     "Remove",
+    "SkipExisting",
     "Stdout",
+    "StorageOptions",
     "Threads",
     "Verbose",
+    "storage_of",
 ]
 
 Output = Annotated[
@@ -71,3 +80,43 @@ Verbose = Annotated[
         "--verbose", "-v", count=True, show_default=False, help="More detail; twice: tracebacks of errors."
     ),
 ]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive", "-r", help="Look for files in folders and below; --output-dir gets the same folders."
+    ),
+]
+SkipExisting = Annotated[
+    bool,
+    typer.Option("--skip-existing", help="Leave outputs that are there already and whole as they are."),
+]
+StorageOptions = Annotated[
+    str | None,
+    typer.Option(
+        "--storage-options",
+        metavar="JSON",
+        help="What fsspec needs to know for URLs (s3://, memory:// ...), as a JSON object.",
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one made for this run. "
+        "One task for each file, of -T threads (default 1); implies --skip-existing unless -f is given.",
+    ),
+]
+
+
+def storage_of(text: str | None) -> Storage:
+    """Return how files are reached, from `--storage-options`; what is no JSON object is a usage error."""
+    options: Any = {}
+    if text is not None:
+        try:
+            options = json.loads(text)
+        except ValueError as error:
+            refuse(f"--storage-options is no JSON: {error}")
+        if not isinstance(options, dict):
+            refuse("--storage-options must be a JSON object, such as '{\"anon\": true}'")
+    return Storage(options)

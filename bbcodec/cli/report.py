@@ -87,6 +87,11 @@ class Reporter:
         if self.verbose and not self.quiet:
             print(message, file=sys.stderr)
 
+    def error(self, message: str) -> None:
+        """Say what went wrong on stderr, unless not even that is wanted."""
+        if self.quiet < 2:
+            print(f"bbcodec: {message}", file=sys.stderr)
+
     def fail(self, name: str, error: Exception) -> dict[str, Any]:
         """Say why a file failed, count it, and return the record of it for `--json`."""
         self.failures += 1
@@ -98,13 +103,9 @@ class Reporter:
             import traceback
 
             traceback.print_exception(error, file=sys.stderr)
-        if self.quiet < 2:
-            where = shown(name)
-            # A library may have put the name in front already.
-            print(
-                f"bbcodec: {message}" if message.startswith(f"{where}: ") else f"bbcodec: {where}: {message}",
-                file=sys.stderr,
-            )
+        where = shown(name)
+        # A library may have put the name in front already.
+        self.error(message if message.startswith(f"{where}: ") else f"{where}: {message}")
         return {"input": name, "error": {"kind": type(error).__name__, "message": message}}
 
     def each(

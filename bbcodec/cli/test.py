@@ -21,18 +21,20 @@ def verify(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
     """Verify .bb files whole: every section, and the checksum of the decoded pixels."""
     reporter = Reporter(quiet, verbose)
+    storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
         from bbcodec import api
 
         started = time.perf_counter()
-        data = read_input(name)
+        data = read_input(name, storage)
         with reporter.progress(name) as progress:
             picture = api.decompress_picture(
                 data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress

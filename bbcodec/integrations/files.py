@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file in, one file out: plain functions for process pools, Dask, Ray, Spark and the like.
+
+They take names and options, and return a small record; they hold no handle and no model, so they and all that
+goes in and out of them can be pickled. A process loads a model once, when the first file needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from bbcodec import api, container, images
+from bbcodec.container import MAX_PIXELS, Limits
+from bbcodec.errors import BBCodecError
+from bbcodec.pictures import Picture
+from bbcodec.storage import Storage, base, folder_of
+
+__all__ = ["FileResult", "compress_file", "decompress_file", "failure", "whole_bb", "whole_image"]
+
+Existing: TypeAlias = Literal["error", "skip", "overwrite"]
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file.
+
+    Parameters
+    ----------
+    source, target : str
+        Names, as they were given.
+    status : str
+        ``done``; ``skipped``, if the output was there already, and whole; or ``failed``.
+    input_bytes, output_bytes : int
+        Sizes; 0 where a file was not read or written.
+    width, height, mode
+        Of the picture, if it was decoded.
+    seconds : float
+        Wall time in the process that did it.
+    worker : str
+        Who did it: host and process id, or the address of a Dask worker.
+    error : str, optional
+        Why it failed, with the kind of the error in front.
+    """
+
+    source: str
+    target: str
+    status: Literal["done", "skipped", "failed"]
+    input_bytes: int = 0
+    output_bytes: int = 0
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    seconds: float = 0.0
+    worker: str = ""
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        return asdict(self)
+
+
+def compress_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    existing: Existing = "error",
+    storage_options: Mapping[str, Any] | None = None,
+    max_pixels: int | None = None,
+    threads: int = 1,
+    raise_errors: bool = True,
+    **options: Any,
+) -> FileResult:
+    """Compress an image file into a ``.bb`` file.
+
+    Parameters
+    ----------
+    source, target : path or URL
+        The folder of the target is made if need be. The file appears whole or not at all.
+    existing : str
+        What to do if the target exists: ``error``; ``skip`` it if it is whole (`whole_bb`), and write it anew
+        otherwise; or ``overwrite``.
+    storage_options : mapping, optional
+        Passed to fsspec with URLs.
+    max_pixels : int, optional
+        Refuse a larger width * height.
+    threads : int
+        1 unless said otherwise: there is a process for each core where many files are compressed.
+    raise_errors : bool
+        False gives a `FileResult` of status ``failed`` instead of `BBCodecError` and `OSError`.
+    **options
+        Of `bbcodec.compress`: method, model, verify and so on.
+
+    Raises
+    ------
+    BBCodecError
+        As of `bbcodec.read_image` and `bbcodec.compress`.
+    OSError
+        A file cannot be reached or written; `FileExistsError` if `existing` is ``error``.
+    """
+    run = _Run(source, target, existing, storage_options)
+    try:
+        size = 0
+        if run.may_skip() and (size := whole_bb(run.storage, run.target)):
+            return run.result("skipped", output_bytes=size)
+        opened, size = run.storage.source(run.source)
+        picture = images.read_image(opened, max_pixels=max_pixels or MAX_PIXELS)
+        data = api.compress(picture, threads=threads, **{k: v for k, v in options.items() if v is not None})
+        with run.output() as file:
+            file.write(data)
+        return run.result("done", picture, input_bytes=size, output_bytes=len(data))
+    except (BBCodecError, OSError) as error:
+        if raise_errors:
+            raise
+        return run.failed(error)
+
+
+def decompress_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    existing: Existing = "error",
+    storage_options: Mapping[str, Any] | None = None,
+    max_pixels: int | None = None,
+    threads: int = 1,
+    raise_errors: bool = True,
+    format: str | None = None,
+    **options: Any,
+) -> FileResult:
+    """Decompress a ``.bb`` file into an image file; see `compress_file`.
+
+    `format` is one of `bbcodec.write_image`, by default from the target's suffix. Options are those of
+    `bbcodec.decompress`: backend, model. With `existing` ``skip``, an image is whole if it can be read and
+    has the size that the ``.bb`` file says.
+    """
+    run = _Run(source, target, existing, storage_options)
+    try:
+        data = run.storage.read(run.source)
+        if run.may_skip() and (size := whole_image(run.storage, run.target, data, max_pixels)):
+            return run.result("skipped", input_bytes=len(data), output_bytes=size)
+        picture = api.decompress_picture(data, threads=threads, limits=max_pixels, **options)
+        kind = format or os.path.splitext(base(run.target))[1][1:] or "png"
+        with run.output() as file:
+            written = images.write_image(file, picture, format=kind)
+        return run.result("done", picture, input_bytes=len(data), output_bytes=written)
+    except (BBCodecError, OSError) as error:
+        if raise_errors:
+            raise
+        return run.failed(error)
+
+
+def failure(source: str, target: str, error: BaseException) -> FileResult:
+    """Return the record of a file that could not be dealt with."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    return FileResult(source, target, "failed", error=f"{type(error).__name__}: {text}")
+
+
+def whole_bb(storage: Storage, name: str) -> int:
+    """Return the size of a ``.bb`` file in bytes if it is whole, else 0.
+
+    Whole means: a sound header, every section with its checksum, the end marker, and nothing behind it. The
+    pixels are not decoded.
+    """
+    data = storage.read(name)
+    try:
+        container.read(data, limits=Limits(max_pixels=2**62, max_metadata=2**62))
+    except BBCodecError:
+        return 0
+    return len(data)
+
+
+def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | None = None) -> int:
+    """Return the size of an image file if it can be read and is as large as the picture in `source`, else 0."""
+    header = container.read_header(source, limits=Limits.of(max_pixels))
+    opened, size = storage.source(name)
+    try:
+        picture = images.read_image(opened, max_pixels=header.width * header.height)
+    except BBCodecError:
+        return 0
+    return size if (picture.width, picture.height) == (header.width, header.height) else 0
+
+
+class _Run:
+    """One call: its names, its time, and what is done about an existing output."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        existing: Existing,
+        storage_options: Mapping[str, Any] | None,
+    ):
+        if existing not in ("error", "skip", "overwrite"):
+            raise ValueError(f"existing is {existing!r}, expected 'error', 'skip' or 'overwrite'")
+        self.source, self.target = os.fspath(source), os.fspath(target)
+        self.storage = Storage(storage_options or {})
+        self.existing = existing
+        self.started = time.perf_counter()
+
+    def may_skip(self) -> bool:
+        """Return whether there is an output that might do; raise if there must be none."""
+        if self.existing == "overwrite" or not self.storage.exists(self.target):
+            return False
+        if self.existing == "error":
+            raise FileExistsError(17, "exists already", self.target)
+        return True
+
+    @contextlib.contextmanager
+    def output(self) -> Iterator[Any]:
+        """Open the output."""
+        self.storage.make_folder(folder_of(self.target))
+        if self.storage.same(self.source, self.target):
+            raise BBCodecError(f"{self.source}: input and output are the same file")
+        mode = self.storage.permissions(self.source)
+        with self.storage.write(self.target, overwrite=self.existing != "error", mode=mode) as file:
+            yield file
+
+    def result(
+        self, status: Literal["done", "skipped"], picture: Picture | None = None, **sizes: int
+    ) -> FileResult:
+        """Return the record of what went well."""
+        if picture is not None:
+            sizes |= {"width": picture.width, "height": picture.height}
+        return FileResult(
+            self.source,
+            self.target,
+            status,
+            mode="" if picture is None else picture.mode,
+            seconds=time.perf_counter() - self.started,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            **sizes,
+        )
+
+    def failed(self, error: Exception) -> FileResult:
+        """Return the record of what did not."""
+        return failure(self.source, self.target, error)
