@@ -34,7 +34,7 @@ SUFFIX = ".bb"
 
 # Suffixes that `compress` takes off before it appends its own. Others stay (`img.01` -> `img.01.bb`), as they
 # may be what tells two images apart.
-_IMAGE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(
         ".apng",
         ".avif",
@@ -95,7 +95,7 @@ def compressed_name(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     if suffix == SUFFIX:
         raise FormatError(f"has the suffix {SUFFIX} already; name the output with -o")
-    return (stem if suffix.lower() in _IMAGE_SUFFIXES else name) + SUFFIX
+    return (stem if suffix.lower() in IMAGE_SUFFIXES else name) + SUFFIX
 
 
 def restored_name(name: str, suffix: str) -> str:
