@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bbcodec.api import compress, decompress, decompress_image, decompress_picture
+    from bbcodec.archive import Archive
     from bbcodec.container import Limits
     from bbcodec.contents import Info, info
     from bbcodec.errors import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from bbcodec.pictures import Picture
 
 __all__ = [
+    "Archive",
     "BBCodecError",
     "FormatError",
     "Info",
@@ -59,6 +61,7 @@ __all__ = [
 # NumPy and Pillow take a fifth of a second to import: names are looked up when they are first used (PEP 562),
 # so that the command line can show its help at once.
 _HOME = {
+    "Archive": "archive",
     "Info": "contents",
     "Limits": "container",
     "Metadata": "metadata",

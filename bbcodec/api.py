@@ -27,7 +27,7 @@ from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, model_for
 from bbcodec.palettes import channels, unpack_palette, unpaint
 from bbcodec.pictures import MODES, Picture, PictureLike, digest
 
-__all__ = ["compress", "decompress", "decompress_image", "decompress_picture"]
+__all__ = ["compress", "decompress", "decompress_image", "decompress_picture", "thread_count"]
 
 Method: TypeAlias = Literal["auto", "learned", "classic"]
 
@@ -121,7 +121,7 @@ def compress(
     mode = MODES[picture.mode]
     if method == "learned" and picture.mode in _NOT_LEARNED:
         raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
-    encoder = Encoder(picture, mode, model, embed_model, _threads(threads), backend, progress)
+    encoder = Encoder(picture, mode, model, embed_model, thread_count(threads), backend, progress)
     if fit is not None:
         if method == "classic":
             raise OptionError("method 'classic' has no model to fit")
@@ -221,7 +221,7 @@ def decompress_picture(
                 chains_of(section),
                 *place[0],
                 model_for(parsed, model),
-                threads=_threads(threads),
+                threads=thread_count(threads),
                 backend=backend,
                 progress=progress,
                 **_fitted(parsed),
@@ -274,7 +274,8 @@ def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:
         )
 
 
-def _threads(wanted: int) -> int:
+def thread_count(wanted: int) -> int:
+    """Return a number of threads from what was asked for: 0 is one for each core."""
     if wanted < 0:
         raise OptionError(f"threads is {wanted}, expected 0 (all cores) or more")
     if wanted:

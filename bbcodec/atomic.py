@@ -15,14 +15,14 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["atomic_write"]
+__all__ = ["atomic_write", "put_in_place"]
 
 
 def _exists(path: str) -> FileExistsError:
     return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
-def _put_in_place(temporary: str, target: str, overwrite: bool) -> None:
+def put_in_place(temporary: str, target: str, overwrite: bool) -> None:
     """Give the finished file its name; without `overwrite`, in one step that fails when the name is taken."""
     if overwrite:
         os.replace(temporary, target)
@@ -94,7 +94,7 @@ def atomic_write(
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _put_in_place(temporary, target, overwrite)
+        put_in_place(temporary, target, overwrite)
     finally:
         with contextlib.suppress(OSError):  # gone already, or there is no such directory
             os.unlink(temporary)

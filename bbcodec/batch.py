@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many small pictures in one message, so that initial bits, first words and the folding are paid once.
 
-Provisional: archives will be built on this. The layout, little-endian, nothing behind it:
+Archives (`bbcodec.archive`) hold such messages in sections of their own. `encode` gives one that stands
+alone; its layout is provisional, little-endian, nothing behind it:
 
 ====== =====================================================================
 bytes  field
@@ -31,7 +32,7 @@ import numpy as np
 
 from bbcodec.ans import Words
 from bbcodec.chains import TileCodecs, decode_chain, encode_chain
-from bbcodec.container import Limits, Reader, varint
+from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import FormatError, LimitError, ModelError
 from bbcodec.modelfile import Model
 from bbcodec.workers import Pixels
@@ -78,20 +79,50 @@ def encode(images: Sequence[Pixels], model: Model, *, threads: int = 1, backend:
     runs = [(shape, len(list(same))) for shape, same in groupby(image.shape[:2] for image in images)]
     sizes = b"".join(varint(count) + varint(h) + varint(w) for (h, w), count in runs)
     head = MAGIC + bytes([VERSION]) + bytes.fromhex(model.id) + bytes([channels])
-    plain, words = _encode_message(images, model, threads, backend)
+    plain, words = encode_message(images, model, threads=threads, backend=backend)
     body = head + varint(len(runs)) + sizes + varint(plain) + words.astype("<u4").tobytes()
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
-def _encode_message(
-    images: Sequence[Pixels], model: Model, threads: int, backend: str | None
+def encode_message(
+    images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None
 ) -> tuple[int, Words]:
+    """Push pictures such as `encode` takes onto one message: parts without latents, and its words."""
     if model.family == "local":
         from bbcodec.local import groups
 
         return groups.encode(images, model, threads=threads, backend=backend)
     plain, words, _ = encode_chain(images[::-1], TileCodecs(model, images[0].shape[2], backend))
     return plain, words
+
+
+def decode_message(
+    plain: int,
+    message: Buffer,
+    shapes: Sequence[Shape],
+    channels: int,
+    model: Model,
+    *,
+    threads: int = 1,
+    backend: str | None = None,
+) -> list[Pixels]:
+    """Pop pictures of the given (height, width) off the message that `encode_message` made, as bytes.
+
+    Raises
+    ------
+    FormatError
+        The message is damaged, or the number of parts without latents is not possible.
+    """
+    if not shapes or len(message) < 8 or len(message) % 4:
+        raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(message)} bytes")
+    words = np.frombuffer(message, "<u4").astype(np.uint32)
+    if model.family == "local":
+        from bbcodec.local import groups
+
+        return groups.decode(plain, words, shapes, channels, model, threads=threads, backend=backend)
+    if not 1 <= plain <= len(shapes):
+        raise FormatError(f"batch: {plain} pictures without latents, expected 1 to {len(shapes)}")
+    return list(decode_chain(plain, words, shapes[::-1], TileCodecs(model, channels, backend)))
 
 
 def decode(
@@ -126,17 +157,8 @@ def decode(
         raise FormatError(f"batch: {channels} channels, expected 1 or 3")
     shapes = _read_shapes(reader, max_side(model), Limits.of(limits).max_pixels)
     plain = reader.varint("parts without latents")
-    rest = reader.take(reader.left, "message")
-    if not shapes or len(rest) < 8 or len(rest) % 4:
-        raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(rest)} bytes")
-    words = np.frombuffer(rest, "<u4").astype(np.uint32)
-    if model.family == "local":
-        from bbcodec.local import groups
-
-        return groups.decode(plain, words, shapes, channels, model, threads=threads, backend=backend)
-    if not 1 <= plain <= len(shapes):
-        raise FormatError(f"batch: {plain} pictures without latents, expected 1 to {len(shapes)}")
-    return list(decode_chain(plain, words, shapes[::-1], TileCodecs(model, channels, backend)))
+    message = reader.rest()
+    return decode_message(plain, message, shapes, channels, model, threads=threads, backend=backend)
 
 
 def _read_shapes(reader: Reader, side: int, allowed: int) -> list[Shape]:

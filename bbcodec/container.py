@@ -23,6 +23,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MAGIC = b"\x89BBC\r\n\x1a\n"
 """First bytes of every file: a non-ASCII byte, a name, and line ends that text-mode transfers would break."""
 
+_ARCHIVE = b"\x89BBA\r\n\x1a\n"  # magic of `bbcodec.archive`, which others easily take for a picture's file
+
 VERSION = (1, 0)
 """Format version written: readers refuse another major and read every minor (it only adds ancillaries)."""
 
@@ -255,6 +257,8 @@ def read_header(data: Buffer, *, limits: Limits | None = None) -> Header:
 def _read_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
     """Return the header and its size in bytes."""
     found = bytes(view[: len(MAGIC)])
+    if found == _ARCHIVE:
+        raise FormatError("an archive of pictures, not one picture: see bbcodec.Archive, `bbcodec unpack`")
     if found != MAGIC[: len(found)]:
         raise FormatError(f"not a .bb file: magic at byte 0 is {found!r}, expected {MAGIC!r}")
     reader = Reader(view, "header")

@@ -18,7 +18,7 @@ from bbcodec.errors import FormatError, ModelMissingError, OptionError
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["DEFAULT_MODEL", "FAST_MODEL", "ModelLike", "load", "model_bytes", "model_for"]
+__all__ = ["DEFAULT_MODEL", "FAST_MODEL", "ModelLike", "installed", "load", "model_bytes", "model_for"]
 
 DEFAULT_MODEL = "photo"
 """Name of the model that is used unless another is asked for."""
@@ -66,11 +66,20 @@ def model_for(parsed: Container, given: ModelLike | None) -> Model:
         return model
     embedded = section.payload[MODEL_ID_SIZE:]
     if len(embedded):
-        found = hashlib.sha256(embedded).hexdigest()
-        if found != wanted:
-            raise FormatError(f"section {section.kind}: embedded model has id {found}, expected {wanted}")
+        hashed = hashlib.sha256(embedded).hexdigest()
+        if hashed != wanted:
+            raise FormatError(f"section {section.kind}: embedded model has id {hashed}, expected {wanted}")
         return modelfile.load(embedded)
+    if (found := installed(wanted)) is None:
+        raise ModelMissingError(f"the file needs model {wanted}, which is neither embedded nor installed")
+    return found
+
+
+def installed(model_id: str) -> Model | None:
+    """Return the released model of an id, or None."""
+    from bbcodec import modelfile
+
     for path in modelfile.released().values():
-        if hashlib.sha256(path.read_bytes()).hexdigest() == wanted:  # the others need not be sound
+        if hashlib.sha256(path.read_bytes()).hexdigest() == model_id:  # the others need not be sound
             return modelfile.load_named(path)
-    raise ModelMissingError(f"the file needs model {wanted}, which is neither embedded nor installed")
+    return None

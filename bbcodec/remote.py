@@ -52,7 +52,9 @@ def _told(url: str) -> Iterator[None]:
     except BBCodecError:
         raise
     except OSError as error:
-        code = error.errno or {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}.get(type(error))
+        code = error.errno or {FileNotFoundError: errno.ENOENT, FileExistsError: errno.EEXIST}.get(
+            type(error)
+        )
         text = os.strerror(code) if code and not error.strerror else error.strerror or str(error)
         raise OSError(code or errno.EIO, text, url) from error
     except Exception as error:  # an error of the library of some provider
@@ -74,9 +76,9 @@ def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[
     """Collect the bytes of a file, and put them in place when the block ends well.
 
     In object stores (S3, Google, Azure, `memory://` and the like) they are put in one request, and an object
-    appears whole. Elsewhere they go to a temporary name, which is then moved: where the file system renames in
-    one step, the file appears whole too. Without `overwrite`, the name is looked at before the block and before
-    the bytes are put; another writer may still come between.
+    appears whole. Elsewhere they go to a temporary name, which is then moved: where the file system renames
+    in one step, the file appears whole too. Without `overwrite`, the name is looked at before the block and
+    before the bytes are put; another writer may still come between.
     """
     with _told(url):
         system, path = _filesystem(url, options, cached=False)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where files are: on a disk, or wherever a URL says. Names, bytes in, bytes out; not what the bytes mean.
 
-A name is a path, or a URL `scheme://…`, which `bbcodec.remote` opens with fsspec. Local names, and those that
-begin with `file://`, never need fsspec. A drive letter (`C:\\photo.png`) or a colon in a name (`a:b`) makes no URL.
+A name is a path, or a URL `scheme://…`, which `bbcodec.remote` opens with fsspec. Local names, and those
+that begin with `file://`, never need fsspec. No drive letter and no other colon in a name makes a URL.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def local_path(name: str) -> str | None:
 def _link(url: str) -> tuple[str, str, str]:
     """Split a URL at its path: scheme and links before it, the path, and the links behind (or a query)."""
     at = url.index("://") + 3
-    ends = [end for mark in ("::", *("?#" if url.startswith("http") else "")) if (end := url.find(mark, at)) >= 0]
+    ends = [
+        end for mark in ("::", *("?#" if url.startswith("http") else "")) if (end := url.find(mark, at)) >= 0
+    ]
     end = min(ends, default=len(url))
     return url[:at], url[at:end], url[end:]
 

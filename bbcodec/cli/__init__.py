@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `bbcodec compress`, `decompress`, `compare`, `info`, `test`.
+"""The command line: `bbcodec compress`, `decompress`, `compare`, `info`, `test`; `pack` and its company.
 
 Here the commands are put together; `bbcodec.__main__` starts them. Nothing in this package knows the format
 or the models: it names files, calls the API and reports. It imports NumPy, Pillow and the rest inside the
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bbcodec.cli import compare, compress, decompress, info, test
+from bbcodec.cli import compare, compress, decompress, info, pack, test, unpack
 from bbcodec.cli.report import write_text
 
 __all__ = ["app"]
@@ -29,7 +29,12 @@ for _name, _command, _summary in (
     ("decompress", decompress.decompress, "Decompress files: photo.bb becomes photo.png."),
     ("compare", compare.compare, "Measure sizes and times beside PNG, WebP, JPEG XL."),
     ("info", info.info, "Show what is in files."),
-    ("test", test.verify, "Verify files whole."),
+    ("test", test.verify, "Verify files and archives whole."),
+    ("pack", pack.pack, "Pack images into one archive."),
+    ("append", pack.append, "Append images to an archive."),
+    ("unpack", unpack.unpack, "Write the images of an archive."),
+    ("list", unpack.list_names, "List the pictures of an archive."),
+    ("get", unpack.get, "Write one image of an archive."),
 ):
     app.command(_name, short_help=_summary)(_command)
 

@@ -163,6 +163,9 @@ def plan(
     if output_dir is not None:
         try:
             storage.make_folder(output_dir)
+            if below is not None:
+                for folder in {folder_of(job.target) for job in jobs if job.problem is None}:
+                    storage.make_folder(folder)
         except (OSError, BBCodecError) as error:
             why = (isinstance(error, OSError) and error.strerror) or error
             print(f"bbcodec: {shown(output_dir)}: {why}", file=sys.stderr)
@@ -182,7 +185,11 @@ def _found(
             if below is None or not storage.is_folder(source):
                 yield source, base(source)
                 continue
-            names = [name for name in storage.files(source) if os.path.splitext(name)[1].lower() in below]
+            names = [
+                name
+                for name in storage.files(source)
+                if os.path.splitext(name)[1].lower() in below and not f"/{name}".count("/.")  # hidden
+            ]
         except OSError as error:
             yield source, error
             continue

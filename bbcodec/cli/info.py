@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bbcodec.cli import options
+from bbcodec.cli import archives, options
 from bbcodec.cli.files import read_input
 from bbcodec.cli.report import Reporter, shown, write_text
 
@@ -25,14 +25,17 @@ def info(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what is in .bb files: picture, sections, model, latents, and the initial bits not got back."""
+    """Show what is in .bb files and archives: sections, model, latents, and the initial bits not got back."""
     reporter = Reporter(quiet, verbose)
     storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
         from bbcodec import contents
 
-        report = contents.info(read_input(name, storage), limits=max_pixels)
+        archive, data = archives.as_archive(name, storage)
+        if archive is not None:
+            return archives.info(archive, name, as_json)
+        report = contents.info(data or read_input(name, storage), limits=max_pixels)
         model = _model_name(report.model_id)
         if not as_json:
             write_text("\n".join([shown(name), *_lines(report, model)]))

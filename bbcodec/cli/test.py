@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bbcodec.cli import options
+from bbcodec.cli import archives, options
 from bbcodec.cli.files import read_input
 from bbcodec.cli.report import Reporter, shown
 
@@ -26,7 +26,7 @@ def verify(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Verify .bb files whole: every section, and the checksum of the decoded pixels."""
+    """Verify .bb files and archives whole: every section, and the checksums of the decoded pixels."""
     reporter = Reporter(quiet, verbose)
     storage = options.storage_of(storage_options)
 
@@ -34,7 +34,12 @@ def verify(
         from bbcodec import api
 
         started = time.perf_counter()
-        data = read_input(name, storage)
+        archive, data = archives.as_archive(name, storage)
+        if archive is not None:
+            return archives.test(
+                archive, name, reporter, model=model, threads=threads, backend=backend, limits=max_pixels
+            )
+        data = data or read_input(name, storage)
         with reporter.progress(name) as progress:
             picture = api.decompress_picture(
                 data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress

@@ -24,7 +24,14 @@ Pairs: TypeAlias = "Iterable[tuple[str | os.PathLike[str], str | os.PathLike[str
 Watch: TypeAlias = Callable[[FileResult, int, int], None]
 
 # Trying again would not help.
-_FINAL = (BBCodecError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+_FINAL = (
+    BBCodecError,
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 
 
 @dataclass(frozen=True)
@@ -137,15 +144,13 @@ def _run(
     results: list[FileResult | None] = [None] * len(names)
     waiting = as_completed(futures)
     del futures  # a result is given up by the cluster when it is here
-    through = 0
-    for future in waiting:
+    for through, future in enumerate(waiting, 1):
         index = place[future.key]
         try:
             result = future.result()
         except Exception as error:  # of the task at its last try; or the workers that had it were all lost
             result = failure(*names[index], error)
         results[index] = result
-        through += 1
         if watch is not None:
             watch(result, through, len(names))
     return Summary(tuple(result for result in results if result is not None), perf_counter() - started)

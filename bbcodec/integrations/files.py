@@ -175,7 +175,7 @@ def whole_bb(storage: Storage, name: str) -> int:
 
 
 def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | None = None) -> int:
-    """Return the size of an image file if it can be read and is as large as the picture in `source`, else 0."""
+    """Return the size of an image file if it can be read and is as large as `source` says, else 0."""
     header = container.read_header(source, limits=Limits.of(max_pixels))
     opened, size = storage.source(name)
     try:
@@ -221,19 +221,25 @@ class _Run:
             yield file
 
     def result(
-        self, status: Literal["done", "skipped"], picture: Picture | None = None, **sizes: int
+        self,
+        status: Literal["done", "skipped"],
+        picture: Picture | None = None,
+        *,
+        input_bytes: int = 0,
+        output_bytes: int,
     ) -> FileResult:
         """Return the record of what went well."""
-        if picture is not None:
-            sizes |= {"width": picture.width, "height": picture.height}
         return FileResult(
             self.source,
             self.target,
             status,
-            mode="" if picture is None else picture.mode,
-            seconds=time.perf_counter() - self.started,
-            worker=f"{socket.gethostname()}:{os.getpid()}",
-            **sizes,
+            input_bytes,
+            output_bytes,
+            0 if picture is None else picture.width,
+            0 if picture is None else picture.height,
+            "" if picture is None else picture.mode,
+            time.perf_counter() - self.started,
+            f"{socket.gethostname()}:{os.getpid()}",
         )
 
     def failed(self, error: Exception) -> FileResult:

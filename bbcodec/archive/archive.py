@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`bbcodec.Archive`: many pictures in one file, as a mapping from names to arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
+
+from numpy.typing import NDArray
+
+from bbcodec.api import Method, thread_count
+from bbcodec.archive.output import Output, Stream, Unfinished
+from bbcodec.archive.plan import Coder
+from bbcodec.archive.reader import Reader
+from bbcodec.archive.sections import Source
+from bbcodec.archive.tables import Entry
+from bbcodec.archive.writer import Writer
+from bbcodec.container import Limits
+from bbcodec.errors import OptionError
+from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, installed
+from bbcodec.pictures import Picture, PictureLike
+
+__all__ = ["Archive"]
+
+Mode: TypeAlias = Literal["r", "x", "w", "a"]
+Done: TypeAlias = Callable[[tuple[Entry, ...], int], None]
+
+
+class Archive(Mapping[str, NDArray[Any]]):
+    """Many pictures in one file, by name.
+
+    Small pictures are coded in batches that share a message, so that what a message costs at its beginning is
+    paid once; any of them is read by decoding its batch alone. Names keep the order in which they were added.
+
+    A new archive grows in ``NAME.part`` and takes its name when it is closed; an append changes nothing of
+    what was there until it is closed. A writer that was interrupted, by whatever, left all finished batches:
+    one that adds the same pictures again, with the same options, takes them as they are and goes on.
+
+    Parameters
+    ----------
+    file : path, or a binary file that can seek (``"r"``) or be written to (``"w"``, ``"x"``).
+    mode : {"r", "x", "w", "a"}
+        Read; write a new archive (``x``: fails where there is a file of that name; ``w``: replaces it);
+        append to one, or write it if there is none.
+    model, method, threads, backend, verify : as for `bbcodec.compress` and `bbcodec.decompress`.
+    embed_model : bool, optional
+        Put the model into the archive, which then decodes anywhere for ever. By default models are put there
+        that are not released ones.
+    batch : int, optional
+        Pictures that share a message: the more, the smaller the archive, and the longer it takes to read one
+        of them; 0 for all in one. By default as many as have 2^14 pixels together.
+    keep_metadata : bool
+        False drops ICC, EXIF, XMP, resolution and text of the pictures.
+    limits : Limits or int, optional
+        As for `bbcodec.decompress`, for each batch.
+    done : callable, optional
+        When writing: called with the entries of each section that was put down, and its bytes.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+    FormatError
+        Not an archive, or a damaged one.
+    BBCodecError
+        Another process is writing it.
+
+    Examples
+    --------
+    >>> import io, numpy as np
+    >>> file = io.BytesIO()
+    >>> with Archive(file, "w", method="classic") as archive:
+    ...     archive["a/1"] = np.zeros((4, 6), np.uint8)
+    ...     archive["a/2"] = np.ones((5, 5, 3), np.uint8)
+    >>> archive = Archive(file)
+    >>> list(archive), archive["a/2"].shape
+    (['a/1', 'a/2'], (5, 5, 3))
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str] | BinaryIO,
+        mode: Mode = "r",
+        *,
+        model: ModelLike | None = None,
+        method: Method = "auto",
+        embed_model: bool | None = None,
+        batch: int | None = None,
+        threads: int = 0,
+        backend: str | None = None,
+        verify: bool = True,
+        keep_metadata: bool = True,
+        limits: Limits | int | None = None,
+        done: Done | None = None,
+    ) -> None:
+        if mode not in ("r", "x", "w", "a"):
+            raise OptionError(f"mode is {mode!r}, expected 'r', 'x', 'w' or 'a'")
+        if batch is not None and batch < 0:
+            raise OptionError(f"batch is {batch}, expected 0 or more")
+        self._file, self.mode = file, mode
+        self._reading: dict[str, Any] = {
+            "model": model, "threads": thread_count(threads), "backend": backend, "limits": limits
+        }  # fmt: skip
+        self._reader: Reader | None = None
+        self._source: Source | None = None
+        self._writer: Writer | None = None
+        self._names: dict[str, None] = {}
+        if mode == "r" or (mode == "a" and self._exists()):
+            self._open()
+        if mode != "r":
+            coder = Coder(method, DEFAULT_MODEL if model is None else model, backend, verify)
+            if embed_model is None:
+                embed_model = coder.model is not None and installed(coder.model.id) is None
+            self._writer = Writer(
+                self._output(),
+                coder,
+                batch=batch,
+                embed_model=embed_model,
+                threads=thread_count(threads),
+                keep_metadata=keep_metadata,
+                old=self._reader,
+                done=done,
+            )
+
+    def _exists(self) -> bool:
+        if not isinstance(self._file, str | os.PathLike):
+            raise OptionError("an archive can be appended to by its path only")
+        return os.path.lexists(self._file)
+
+    def _open(self) -> None:
+        if isinstance(self._file, str | os.PathLike):
+            file: BinaryIO = open(self._file, "rb")  # noqa: SIM115 (close() does it)
+        else:
+            file = self._file
+        try:
+            self._source = Source(file)
+            self._reader = Reader(self._source, **self._reading)
+        except BaseException:
+            if file is not self._file:
+                file.close()
+            raise
+        self._names = dict.fromkeys(self._reader.places)
+
+    def _output(self) -> Output:
+        if isinstance(self._file, str | os.PathLike):
+            end = self._reader.end if self._reader is not None else None
+            return Unfinished(self._file, end, overwrite=self.mode == "w")
+        return Stream(self._file)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    @property
+    def reader(self) -> Reader:
+        """The archive as it was when it was opened.
+
+        Raises
+        ------
+        OptionError
+            There was none, or it is closed.
+        """
+        if self._reader is None:
+            raise OptionError("the archive is closed, or open for writing alone")
+        return self._reader
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.picture(name).array
+
+    def picture(self, name: str) -> Picture:
+        """Return a picture with mode, palette and metadata.
+
+        Raises
+        ------
+        KeyError
+            There is none of that name.
+        FormatError
+            Its batch or file is damaged; others may be sound.
+        ModelMissingError
+            Its model is neither embedded nor installed.
+        """
+        return self.reader.picture(name)
+
+    def entry(self, name: str) -> Entry:
+        """Return name, mode and size of a picture, without decoding it; `KeyError` if there is none."""
+        return self.reader.places[name].entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    def __setitem__(self, name: str, image: PictureLike) -> None:
+        """Append a picture; see `bbcodec.compress` for what it may be, and for errors.
+
+        Raises
+        ------
+        OptionError
+            The archive is not open for writing, the name is there already, or cannot be one.
+        """
+        if self._writer is None:
+            raise OptionError("the archive is not open for writing")
+        if name in self._names:
+            raise OptionError(f"{name!r} is in the archive already")
+        self._writer.add(name, image)
+        self._names[name] = None
+
+    @property
+    def adopted(self) -> int:
+        """Pictures that an interrupted writer had coded already, and were taken as they are."""
+        return self._writer.adopted if self._writer is not None else 0
+
+    def close(self) -> None:
+        """Finish what is written; close the file, if it was opened here."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                writer.finish()
+        except BaseException:
+            if writer is not None:
+                writer.abandon()
+            raise
+        finally:
+            self._close_source()
+
+    def abandon(self) -> None:
+        """Close without finishing: what was there stays what it was, and the next writer can go on."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abandon()
+        self._close_source()
+
+    def _close_source(self) -> None:
+        if self._source is not None and isinstance(self._file, str | os.PathLike):
+            self._source.close()
+        self._source = self._reader = None
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def __repr__(self) -> str:
+        name = os.fspath(self._file) if isinstance(self._file, str | os.PathLike) else "a file"
+        return f"<bbcodec.Archive {name!r}, mode {self.mode!r}, {len(self)} pictures>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.mode != "r" or not isinstance(self._file, str | os.PathLike):
+            raise TypeError("only an archive that is read from a path can be pickled")
+        return _reopen, (self._file, self._reading)
+
+
+def _reopen(file: str | os.PathLike[str], reading: dict[str, Any]) -> Archive:
+    return Archive(cast("str", file), **reading)

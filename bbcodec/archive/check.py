@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an archive is made of, and whether all of it is sound. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bbcodec.archive import sections
+from bbcodec.archive.reader import Reader
+from bbcodec.archive.sections import BATCH
+from bbcodec.archive.tables import Stored
+from bbcodec.errors import BBCodecError
+
+__all__ = ["describe", "verify"]
+
+
+def describe(reader: Reader) -> dict[str, Any]:
+    """Return facts about an archive, as values that `json` can write; no picture is decoded."""
+    batches = [stored for stored in reader.stored if stored.kind == BATCH]
+    entries = [place.entry for place in reader.places.values()]
+    samples = sum(entry.samples for entry in entries)
+    kinds: dict[str, int] = {}
+    for place in sections.walk(reader.source):
+        kinds[place.kind] = kinds.get(place.kind, 0) + place.end - place.at
+    models = [reader.model_facts(number) for number in range(len(reader.models))]
+    return {
+        "pictures": len(entries),
+        "in_batches": sum(len(stored.entries) for stored in batches),
+        "batches": len(batches),
+        "file_size": reader.source.size,
+        "bits_per_dim": 8 * reader.source.size / max(1, samples),
+        "models": [{"id": model, "embedded_bytes": len(embedded)} for model, embedded in models],
+        "bytes": {"head": sections.HEAD_SIZE, **dict(sorted(kinds.items()))},
+        "indices": len(reader.indices),
+        "unfinished_bytes": reader.source.size - reader.end,
+    }
+
+
+def verify(reader: Reader) -> Iterator[tuple[Stored, BBCodecError | None]]:
+    """Decode every section with pictures, and yield what is wrong with it, or None.
+
+    Raises
+    ------
+    FormatError
+        A model or an index is damaged.
+    """
+    for number in range(len(reader.models)):
+        reader.model_facts(number)
+    for at in reader.indices:
+        sections.payload(reader.source, sections.mark(reader.source, at))
+    for stored in reader.stored:
+        try:
+            reader.pictures(stored)
+        except BBCodecError as error:
+            yield stored, error
+        else:
+            yield stored, None

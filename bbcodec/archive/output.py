@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an archive is written to, so that an interruption loses nothing.
+
+A new archive grows in ``NAME.part`` and takes its name when it is finished. An append grows behind the end of
+the archive, which stays what it was until the new tail is written. What an interrupted writer left in either
+place is offered again, section by section, to one that writes the same: see `Output.recorded`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+from bbcodec.archive import sections
+from bbcodec.archive.sections import Mark, Source
+from bbcodec.atomic import put_in_place
+from bbcodec.container import Buffer
+from bbcodec.errors import BBCodecError
+
+__all__ = ["PART", "Output", "Stream", "Unfinished"]
+
+PART: Final = ".part"
+"""Suffix of an archive that is not finished yet."""
+
+
+class Output:
+    """A place for sections, one behind the other; this one keeps nothing of an earlier writer.
+
+    Attributes
+    ----------
+    at : offset of the next section.
+    """
+
+    at: int
+
+    def recorded(self) -> Iterator[tuple[Mark, memoryview]]:
+        """Yield whole sections, from `at` on, that an interrupted writer left."""
+        return iter(())
+
+    def adopt(self, end: int) -> None:
+        """Keep what was recorded up to an offset."""
+        raise NotImplementedError
+
+    def put(self, data: Buffer) -> int:
+        """Write a section, and forget what was recorded behind it; return its offset."""
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Have all that was written on the disk."""
+
+    def finish(self) -> None:
+        """Give the archive its name."""
+
+    def abandon(self) -> None:
+        """Close, and leave what there is."""
+
+
+class Stream(Output):
+    """A binary file that somebody else has opened, and closes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.at = file, 0
+        self.put(sections.head())
+
+    def put(self, data: Buffer) -> int:
+        self._file.write(data)
+        self.at += len(data)
+        return self.at - len(data)
+
+
+class Unfinished(Output):
+    """A file on a disk: ``NAME.part`` of a new archive, or what lies behind the end of an old one.
+
+    Parameters
+    ----------
+    path : of the archive.
+    end : of the archive that is appended to; None for a new one.
+    overwrite : whether the new archive may replace a file.
+
+    Raises
+    ------
+    FileExistsError
+        The new archive would replace a file.
+    BBCodecError
+        Another process writes it, or ``NAME.part`` is not an archive.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], end: int | None, *, overwrite: bool = False) -> None:
+        self._target = os.path.realpath(path)
+        self._overwrite = overwrite
+        self._new = end is None
+        if self._new and not overwrite and os.path.lexists(self._target):
+            raise FileExistsError(17, os.strerror(17), os.fspath(path))
+        name = self._target + PART if self._new else self._target
+        flags = os.O_RDWR | (os.O_CREAT if self._new else 0) | getattr(os, "O_CLOEXEC", 0)
+        self._name = name
+        self._descriptor = os.open(name, flags, 0o666)
+        try:
+            _lock(self._descriptor, name, os.fspath(path))
+            self._source = Source(os.fdopen(os.dup(self._descriptor), "rb"))
+            self.at = sections.HEAD_SIZE if end is None else end
+            if self._new:
+                self._begin()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _begin(self) -> None:
+        """Write the head, unless an earlier writer has."""
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise BBCodecError(f"{self._name} is not a regular file")
+        head = sections.head()
+        found = self._source.read(0, min(len(head), self._source.size))
+        if found != head[: len(found)]:
+            raise BBCodecError(f"{self._name} is in the way, and not an unfinished archive; remove it first")
+        if len(found) < len(head):
+            self.at = 0
+            self.put(head)
+
+    def recorded(self) -> Iterator[tuple[Mark, memoryview]]:
+        for place in sections.walk(self._source, self.at):
+            try:
+                payload = sections.payload(self._source, place)
+            except BBCodecError:
+                return
+            yield place, payload
+
+    def adopt(self, end: int) -> None:
+        self.at = end
+
+    def put(self, data: Buffer) -> int:
+        if self._source.size > self.at:
+            os.ftruncate(self._descriptor, self.at)
+        self._source.size = 0  # nothing is recorded any more
+        at, view = self.at, memoryview(data)
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self.at += len(data)
+        return at
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def finish(self) -> None:
+        self.sync()
+        if self._new:
+            put_in_place(self._name, self._target, self._overwrite)
+            with contextlib.suppress(OSError):  # the name too; not every system lets a directory be synced
+                folder = os.open(os.path.dirname(self._target), os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._descriptor >= 0:
+            source: Any = getattr(self, "_source", None)
+            if source is not None:
+                source.close()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _lock(descriptor: int, name: str, shown: str) -> None:
+    """Make sure that nobody else writes; the lock ends with the descriptor, however the process ends."""
+    busy = BBCodecError(f"{shown} is being written by another process")
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise busy from None
+    try:
+        found = os.stat(name)
+    except FileNotFoundError:  # finished, and renamed, just now
+        raise busy from None
+    if not os.path.samestat(found, os.fstat(descriptor)):
+        raise busy

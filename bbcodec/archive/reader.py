@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An archive that is read: its index, its models, and any picture of it without decoding the rest.
+
+Nothing here writes. The mapping that users see is `bbcodec.archive.archive`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bbcodec import container, metadata
+from bbcodec.archive import sections, tables
+from bbcodec.archive.sections import FILE, INDEX, MODEL, Source
+from bbcodec.archive.tables import Entry, Stored
+from bbcodec.container import MODEL_ID_SIZE, Limits, Section
+from bbcodec.errors import FormatError, LimitError, ModelMissingError
+from bbcodec.models_at_hand import ModelLike, installed, load
+from bbcodec.pictures import MODES, Picture, digest
+
+if TYPE_CHECKING:
+    from bbcodec.modelfile import Model
+
+__all__ = ["Place", "Reader", "batch_digest"]
+
+_KEPT_SAMPLES: Final = 1 << 25  # of decoded batches, for those who ask for one picture after the other
+_MAX_LINKS: Final = 1 << 16  # indices that one archive may have
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a picture is.
+
+    Attributes
+    ----------
+    entry : name, mode and size.
+    stored : the section that holds it.
+    position : in that section.
+    """
+
+    entry: Entry
+    stored: Stored
+    position: int
+
+
+def batch_digest(digests: Sequence[bytes]) -> bytes:
+    """Return the 8 bytes that prove the pictures of a batch: BLAKE2b of their digests."""
+    return hashlib.blake2b(b"".join(digests), digest_size=8, person=b"bbcodec-batch").digest()
+
+
+class Reader:
+    """Pictures of an archive by name.
+
+    Parameters
+    ----------
+    source : the file.
+    model : to use where the archive names it, beside the installed ones.
+    threads, backend, limits : as for `bbcodec.decompress`.
+
+    Attributes
+    ----------
+    places : by name, in the order in which the names were first added; a name that was added twice is at its
+        last place.
+    indices : offsets of the indices, the first one first.
+    models : offsets of the models.
+    end : where the archive ends. What lies behind was left by an append that did not come to its end.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        model: ModelLike | None = None,
+        threads: int = 1,
+        backend: str | None = None,
+        limits: Limits | int | None = None,
+    ) -> None:
+        self.source, self._given = source, model
+        self._threads, self._backend, self._limits = threads, backend, Limits.of(limits)
+        self._models: dict[int, Model] = {}
+        self._kept: OrderedDict[int, list[Picture]] = OrderedDict()
+        self._lock = threading.Lock()
+        sections.check_head(source)
+        found = sections.find_tail(source)
+        if found is None:
+            raise FormatError("archive: no index: it was never finished, or is cut off; pack it again")
+        index, self.end = found
+        self.indices: list[int] = []
+        self.models: tuple[int, ...] = ()
+        parts: list[tuple[Stored, ...]] = []
+        while index:
+            place = sections.mark(source, index)
+            if place.kind != INDEX or len(self.indices) == _MAX_LINKS:
+                raise FormatError(f"archive: section {place.kind} at byte {index}, expected an index")
+            table = tables.unpack_index(sections.payload(source, place), index)
+            self.models = self.models or table.models  # the last index knows all of them
+            self.indices.insert(0, index)
+            parts.insert(0, table.stored)
+            index = table.previous
+        self.stored = [stored for part in parts for stored in part]
+        self.places = {
+            entry.name: Place(entry, stored, position)
+            for stored in self.stored
+            for position, entry in enumerate(stored.entries)
+        }
+
+    def picture(self, name: str) -> Picture:
+        """Return a picture with its metadata.
+
+        Raises
+        ------
+        KeyError
+            There is none of that name.
+        FormatError, LimitError, ModelMissingError
+            As for `bbcodec.decompress`; other pictures may be sound.
+        """
+        place = self.places[name]
+        with self._lock:
+            found = self._kept.get(place.stored.at)
+            if found is not None:
+                self._kept.move_to_end(place.stored.at)
+        if found is None:
+            found = self.pictures(place.stored)
+            with self._lock:
+                self._kept[place.stored.at] = found
+                while len(self._kept) > 1 and self._samples() > _KEPT_SAMPLES:
+                    self._kept.popitem(last=False)
+        return found[place.position]
+
+    def _samples(self) -> int:
+        return sum(picture.pixels.size for kept in self._kept.values() for picture in kept)
+
+    def pictures(self, stored: Stored) -> list[Picture]:
+        """Return all pictures of a section; see `picture` for errors."""
+        pixels = sum(entry.height * entry.width for entry in stored.entries)
+        if pixels > self._limits.max_pixels:
+            raise LimitError(
+                f"archive: {pixels} pixels at byte {stored.at}, the limit is {self._limits.max_pixels}"
+            )
+        place = sections.mark(self.source, stored.at)
+        if place.kind != stored.kind:
+            raise FormatError(
+                f"archive: section {place.kind} at byte {stored.at}, the index says {stored.kind}"
+            )
+        payload = sections.payload(self.source, place)
+        return self._file(payload, stored) if stored.kind == FILE else self._batch(payload, stored)
+
+    def _file(self, payload: memoryview, stored: Stored) -> list[Picture]:
+        from bbcodec.api import decompress_picture
+
+        (entry,) = stored.entries
+        name, data = tables.unpack_file(payload, stored.at)
+        header = container.read_header(data, limits=self._limits)
+        mode = MODES[entry.mode]
+        found = (name, header.mode, bool(header.flags & 1), header.height, header.width)
+        if found != (entry.name, mode.code, entry.axis, entry.height, entry.width):
+            raise FormatError(f"archive: the file at byte {stored.at} is not the one of the index")
+        needed = container.read(data, limits=self._limits).one(container.MODEL)
+        model = None if needed is None else self._by_id(container.model_id_of(needed))
+        picture = decompress_picture(
+            data, threads=self._threads, backend=self._backend, limits=self._limits, model=model
+        )
+        return [picture]
+
+    def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
+        from bbcodec import batch
+
+        table = tables.unpack_batch(payload, stored.at)
+        if table.entries != stored.entries:
+            raise FormatError(f"archive: the batch at byte {stored.at} is not the one of the index")
+        if table.model >= len(self.models):
+            raise FormatError(f"archive: model {table.model} of {len(self.models)} at byte {stored.at}")
+        model = self.model(table.model)
+        side = batch.max_side(model)
+        if any(max(entry.height, entry.width) > side for entry in table.entries):
+            raise FormatError(f"archive: a picture with a side over {side} in the batch at byte {stored.at}")
+        images = batch.decode_message(
+            table.plain,
+            table.message,
+            [(entry.height, entry.width) for entry in table.entries],
+            MODES[table.entries[0].mode].channels,
+            model,
+            threads=self._threads,
+            backend=self._backend,
+        )
+        pictures = []
+        for entry, blob, image in zip(table.entries, table.blobs, images, strict=True):
+            kept = metadata.unpack(tables.split_blob(blob, stored.at), entry.mode, self._limits)
+            pixels = image[:, :, 0] if entry.mode == "L" else image
+            pictures.append(Picture(pixels, entry.mode, None, kept, axis=entry.axis))
+        if batch_digest([digest(picture) for picture in pictures]) != table.digest:
+            raise FormatError(f"archive: the pictures at byte {stored.at} have another checksum than stored")
+        return pictures
+
+    def model_facts(self, number: int) -> tuple[str, bytes]:
+        """Return the id of a model of the archive, and its file if that is embedded."""
+        place = sections.mark(self.source, self.models[number])
+        if place.kind != MODEL:
+            raise FormatError(f"archive: section {place.kind} at byte {place.at}, expected a model")
+        payload = sections.payload(self.source, place)
+        return container.model_id_of(Section(MODEL, payload, place.at)), bytes(payload[MODEL_ID_SIZE:])
+
+    def model(self, number: int) -> Model:
+        """Return a model of the archive: the given one, the embedded one, or an installed one."""
+        if number not in self._models:
+            from bbcodec import modelfile
+
+            wanted, embedded = self.model_facts(number)
+            if self._given is not None and (given := load(self._given)).id == wanted:
+                self._models[number] = given
+            elif embedded:
+                if hashlib.sha256(embedded).hexdigest() != wanted:
+                    raise FormatError(f"archive: the embedded model is not the model {wanted}")
+                self._models[number] = modelfile.load(embedded)
+            elif (found := installed(wanted)) is not None:
+                self._models[number] = found
+            else:
+                raise ModelMissingError(
+                    f"the archive needs model {wanted}, which is neither embedded nor installed"
+                )
+        return self._models[number]
+
+    def _by_id(self, wanted: str) -> Model | None:
+        """Return the model of the archive that has an id; None where only the installed ones may have it."""
+        for number in range(len(self.models)):
+            if self.model_facts(number)[0] == wanted:
+                return self.model(number)
+        return None

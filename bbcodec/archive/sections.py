@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of an archive: a head, then sections that are only ever appended, each with its own checksum.
+
+Here lives what ``docs/format.md``, "Archives", says of bytes around payloads: writing them, reading one at
+its offset, walking along all of them, and finding the last tail that was written whole. What the payloads
+mean is `bbcodec.archive.tables`' business.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from bbcodec.container import Buffer
+from bbcodec.errors import FormatError
+
+MAGIC: Final = b"\x89BBA\r\n\x1a\n"
+VERSION: Final = (1, 0)
+MODEL: Final = "MODL"
+BATCH: Final = "BTCH"
+FILE: Final = "FILE"
+INDEX: Final = "INDX"
+TAIL: Final = "TAIL"
+
+_HEAD = struct.Struct("<8sBBHI")
+_FRAME = struct.Struct("<4sQ")
+_CRC = struct.Struct("<I")
+_ENDS = struct.Struct("<QQ")
+HEAD_SIZE: Final = _HEAD.size  # bytes
+AROUND: Final = _FRAME.size + _CRC.size  # bytes of a section beside its payload
+TAIL_SIZE: Final = AROUND + _ENDS.size
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a section lies.
+
+    Attributes
+    ----------
+    kind : four letters.
+    at : offset of the section in the file.
+    size : bytes of the payload.
+    """
+
+    kind: str
+    at: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Offset of what follows."""
+        return self.at + self.size + AROUND
+
+
+class Source:
+    """A file with random access, for several threads; reads past its end are errors."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self.size = file.seek(0, 2)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, at: int, count: int) -> bytes:
+        """Return `count` bytes from offset `at`.
+
+        Raises
+        ------
+        FormatError
+            The file ends before.
+        """
+        if at + count > self.size:
+            raise FormatError(f"archive: {count} bytes at byte {at} reach beyond the end, byte {self.size}")
+        with self._lock:
+            self._file.seek(at)
+            parts: list[bytes] = []
+            while count:
+                part = self._file.read(count)
+                if not part:
+                    raise FormatError(f"archive: the file became shorter than {at + count} bytes")
+                parts.append(part)
+                count -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def head() -> bytes:
+    """Return the first bytes of an archive."""
+    found = _HEAD.pack(MAGIC, *VERSION, 0, 0)[: -_CRC.size]
+    return found + _CRC.pack(zlib.crc32(found))
+
+
+def check_head(source: Source) -> None:
+    """Raise `FormatError` unless the file begins like an archive of a version that is known."""
+    found = source.read(0, min(HEAD_SIZE, source.size))
+    if found[: len(MAGIC)] != MAGIC:
+        raise FormatError(f"not an archive: magic at byte 0 is {found[:8]!r}, expected {MAGIC!r}")
+    if len(found) < HEAD_SIZE:
+        raise FormatError(f"archive: the head is cut off after {len(found)} bytes")
+    _, major, minor, flags, crc = _HEAD.unpack(found)
+    if major != VERSION[0]:
+        raise FormatError(f"archive: format version is {major}.{minor}, this reader knows {VERSION[0]}.x")
+    if crc != zlib.crc32(found[: -_CRC.size]):
+        raise FormatError("archive: the checksum of the head does not match")
+    if flags:
+        raise FormatError(f"archive: unknown flags {flags:#06x}")
+
+
+def section(kind: str, *parts: Buffer) -> bytes:
+    """Return a section whole: type, length, payload, checksum."""
+    body = b"".join([_FRAME.pack(kind.encode("ascii"), sum(map(len, parts))), *parts])
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def tail(index: int, at: int) -> bytes:
+    """Return the section that ends an archive: the offset of its last index, and its own."""
+    return section(TAIL, _ENDS.pack(index, at))
+
+
+def mark(source: Source, at: int) -> Mark:
+    """Return where the section at an offset lies.
+
+    Raises
+    ------
+    FormatError
+        No whole section begins there.
+    """
+    raw, size = _FRAME.unpack(source.read(at, _FRAME.size))
+    if not (raw.isascii() and raw.isalpha()):
+        raise FormatError(f"archive: type of the section at byte {at} is {raw!r}, expected four letters")
+    found = Mark(raw.decode("ascii"), at, size)
+    if found.end > source.size:
+        raise FormatError(f"archive: section {found.kind} at byte {at} is cut off")
+    return found
+
+
+def payload(source: Source, place: Mark) -> memoryview:
+    """Return the checked payload of a section.
+
+    Raises
+    ------
+    FormatError
+        Its checksum does not match.
+    """
+    whole = source.read(place.at, place.size + AROUND)
+    (stored,) = _CRC.unpack(whole[-_CRC.size :])
+    if stored != zlib.crc32(memoryview(whole)[: -_CRC.size]):
+        raise FormatError(f"archive: checksum of section {place.kind} at byte {place.at} does not match")
+    return memoryview(whole)[_FRAME.size : -_CRC.size]
+
+
+def walk(source: Source, at: int = HEAD_SIZE) -> Iterator[Mark]:
+    """Yield sections one after the other, up to the end or to what is no whole section."""
+    while at < source.size:
+        try:
+            found = mark(source, at)
+        except FormatError:
+            return
+        yield found
+        at = found.end
+
+
+def _tail_at(source: Source, at: int) -> int | None:
+    """Return the offset of the index that a sound tail at an offset names, or None."""
+    try:
+        place = mark(source, at)
+        if place.kind != TAIL or place.size != _ENDS.size:
+            return None
+        index, own = _ENDS.unpack(payload(source, place))
+    except FormatError:
+        return None
+    return int(index) if own == at and HEAD_SIZE <= index < at else None
+
+
+def find_tail(source: Source) -> tuple[int, int] | None:
+    """Return the offset of the last index and the end of the archive, or None where no tail was written.
+
+    What lies behind the end was left by an append that did not come to its end.
+    """
+    last = source.size - TAIL_SIZE
+    if last >= HEAD_SIZE and (index := _tail_at(source, last)) is not None:
+        return index, source.size
+    found = None
+    for place in walk(source):
+        if place.kind == TAIL and (index := _tail_at(source, place.at)) is not None:
+            found = index, place.end
+    return found

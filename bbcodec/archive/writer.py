@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An archive that is written: groups are coded by several threads, and put down in the order they came.
+
+Which pictures make a group, and how it is coded, is `bbcodec.archive.plan`'s business; where the bytes go,
+and what an interrupted writer left there, is `bbcodec.archive.output`'s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final
+
+from bbcodec import container, metadata
+from bbcodec.archive import sections, tables
+from bbcodec.archive.output import Output
+from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
+from bbcodec.archive.reader import Reader, batch_digest
+from bbcodec.archive.sections import AROUND, BATCH, FILE, INDEX, MODEL
+from bbcodec.archive.tables import Batch, Index, Stored
+from bbcodec.container import MODEL_ID_SIZE, Buffer
+from bbcodec.errors import BBCodecError
+from bbcodec.pictures import PictureLike
+
+__all__ = ["Writer"]
+
+_MAX_LINKS: Final = 8  # indices to be read one after the other before all is written anew
+_LARGE: Final = 1 << 21  # pixels of a picture that gets all threads for itself
+_PATIENCE: Final = 0.2  # seconds until a signal is answered
+
+
+class Writer:
+    """Appends pictures.
+
+    Parameters
+    ----------
+    output : where sections go.
+    coder : of groups.
+    batch : pictures of a batch; see `Groups`.
+    embed_model : put the model into the archive, unless it is there.
+    threads : that code at the same time; the bytes do not depend on it.
+    keep_metadata : whether pictures keep their metadata.
+    old : the archive that is appended to.
+    done : called with the pictures of each section that was put down, and its bytes.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        coder: Coder,
+        *,
+        batch: int | None = None,
+        embed_model: bool = False,
+        threads: int = 1,
+        keep_metadata: bool = True,
+        old: Reader | None = None,
+        done: Callable[[tuple[tables.Entry, ...], int], None] | None = None,
+    ) -> None:
+        self._output, self._coder, self._embed = output, coder, embed_model
+        self._groups, self._keep = Groups(batch, coder.side), keep_metadata
+        self._threads, self._done = max(1, threads), done
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._pending: deque[Future[list[Coded]]] = deque()
+        self._old = old
+        self._models = list(old.models) if old else []
+        self._stored: list[Stored] = []
+        self._ids = [old.model_facts(n) for n in range(len(self._models))] if old else []
+        self._number = self._known_model()
+        self._replaying = True
+        self.adopted = 0  # pictures that an interrupted writer had coded already
+
+    def add(self, name: str, image: PictureLike) -> None:
+        """Append a picture; it is coded when its group is full.
+
+        Raises
+        ------
+        OptionError
+            The name cannot be one.
+        UnsupportedImageError
+            The picture cannot be kept exactly.
+        """
+        for group in self._groups.add(Item.of(tables.check_name(name), image, self._keep)):
+            self._submit(group)
+
+    def finish(self) -> None:
+        """Code what is left, and write the index; the archive is then as it will be found."""
+        for group in self._groups.rest():
+            self._submit(group)
+        while self._pending:
+            self._collect()
+        self._pool.shutdown()
+        if self._stored or self._old is None:
+            self._output.sync()  # the index must not name what is not there
+            links = self._old.indices if self._old else []
+            old = self._old.stored if self._old and len(links) >= _MAX_LINKS else []
+            previous = links[-1] if links and not old else 0
+            index = Index(previous, tuple(self._models), (*old, *self._stored))
+            at = self._output.put(sections.section(INDEX, tables.pack_index(index)))
+            self._output.put(sections.tail(at, self._output.at))
+        self._output.finish()
+
+    def abandon(self) -> None:
+        """Give up; what was put down stays for another try."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._output.abandon()
+
+    def _submit(self, group: list[Item]) -> None:
+        if self._replaying:
+            if self._adopt(group):
+                return
+            self._replaying = False
+        number = len(self._models) if self._number is None else self._number
+        large = sum(item.picture.width * item.picture.height for item in group) >= _LARGE
+        while self._pending and (large or len(self._pending) >= 2 * self._threads):
+            self._collect()
+        threads = self._threads if large else 1
+        self._pending.append(self._pool.submit(self._coder.code, group, number, threads))
+        if large:
+            self._collect()
+
+    def _collect(self) -> None:
+        """Put down the oldest group."""
+        future = self._pending.popleft()
+        while not future.done():  # a worker may get a signal: then nothing but the time ends a wait
+            wait([future], _PATIENCE)
+        for coded in future.result():
+            self._put(coded)
+
+    def _put(self, coded: Coded) -> None:
+        if coded.learned and self._number is None:
+            wanted = self._model_payload()
+            if isinstance(coded.content, Batch) or len(wanted) > MODEL_ID_SIZE:
+                self._place_model(self._output.put(sections.section(MODEL, wanted)))
+        if isinstance(coded.content, Batch):
+            parts: list[Buffer] = [*tables.pack_batch(coded.content, channels(coded.content))]
+            kind = BATCH
+        else:
+            kind, parts = FILE, tables.pack_file(coded.items[0].name, coded.content)
+        data = sections.section(kind, *parts)
+        self._note(kind, self._output.put(data), coded.items, len(data))
+
+    def _note(self, kind: str, at: int, items: Iterable[Item], size: int) -> None:
+        entries = tuple(item.entry for item in items)
+        self._stored.append(Stored(kind, at, entries))
+        if self._done is not None:
+            self._done(entries, size)
+
+    # --- the model of the archive ---------------------------------------------------------------------------
+
+    def _known_model(self) -> int | None:
+        """Return the number that the model has in the archive already."""
+        model = self._coder.model
+        for number, (known, embedded) in enumerate(self._ids):
+            if model is not None and known == model.id and (embedded or not self._embed):
+                return number
+        return None
+
+    def _model_payload(self) -> bytes:
+        assert self._coder.model is not None
+        return bytes.fromhex(self._coder.model.id) + (self._coder.embedded() if self._embed else b"")
+
+    def _place_model(self, at: int) -> None:
+        self._number = len(self._models)
+        self._models.append(at)
+
+    # --- what an interrupted writer left --------------------------------------------------------------------
+
+    def _adopt(self, group: list[Item]) -> bool:
+        """Take a group as it was put down by an earlier writer, if it was, to the last picture."""
+        missing = {item.name: item for item in group}
+        number, model_at = self._number, None
+        found: list[tuple[str, int, list[Item], int]] = []
+        for place, payload in self._output.recorded():
+            if place.kind == MODEL and number is None and self._coder.model is not None:
+                if bytes(payload) != self._model_payload():
+                    return False
+                number, model_at = len(self._models), place.at
+                continue
+            items = self._match(place.kind, payload, place.at, missing, number)
+            if not items:
+                return False
+            for item in items:
+                del missing[item.name]
+            found.append((place.kind, place.at, items, place.size + AROUND))
+            if not missing:
+                if model_at is not None:
+                    self._place_model(model_at)
+                for kind, at, items, size in found:
+                    self._note(kind, at, items, size)
+                self._output.adopt(place.end)
+                self.adopted += len(group)
+                return True
+        return False
+
+    def _match(
+        self, kind: str, payload: memoryview, at: int, missing: dict[str, Item], number: int | None
+    ) -> list[Item]:
+        """Return the pictures that a section holds, if they are just those that are to be written."""
+        try:
+            if kind == BATCH:
+                found = tables.unpack_batch(payload, at)
+                items = [missing[entry.name] for entry in found.entries]
+                same = found.entries == tuple(item.entry for item in items) and found.model == number
+                same = same and found.digest == batch_digest([item.digest for item in items])
+                kept = [tables.blob(metadata.pack(item.picture.metadata)) for item in items]
+                return items if same and list(found.blobs) == kept else []
+            if kind == FILE:
+                name, data = tables.unpack_file(payload, at)
+                item = missing[name]
+                parsed = container.read(data, limits=container.Limits(max_pixels=2**62))
+                kept_metadata = metadata.unpack(parsed.sections, item.picture.mode)
+                if parsed.header.digest == item.digest and kept_metadata == item.picture.metadata:
+                    return [item]
+        except (BBCodecError, KeyError):
+            pass
+        return []
