@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--dask`: the files of a command, done by a Dask cluster, and a summary. The work is in `integrations.dask`."""
+"""`--dask`: the files of a command, done by a Dask cluster, and a summary. See `integrations.dask`."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -67,7 +68,7 @@ def work_on_dask(
             name = shown(result.source)
             if result.error is not None:
                 reporter.failures += 1
-                reporter.error(f"{name}: {result.error}")
+                reporter.error(f"{name}: {result.error.partition(': ')[2]}")
             elif result.status == "skipped":
                 reporter.detail(f"{name}: {shown(result.target)} is there already")
             else:
@@ -77,7 +78,12 @@ def work_on_dask(
         try:
             if address == LOCAL:
                 place: Any = stack.enter_context(
-                    LocalCluster(threads_per_worker=1, n_workers=_cores(), dashboard_address=None)
+                    LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=min(_cores(), max(len(pairs), 1)),
+                        dashboard_address=":0",
+                        silence_logs=logging.ERROR,
+                    )
                 )
             else:
                 place = address
@@ -87,14 +93,28 @@ def work_on_dask(
             reporter.error(f"no Dask cluster at {shown(address)}: {error}")
             raise typer.Exit(1) from None
         run = compress_files if command == "compress" else decompress_files
-        summary = run(pairs, client, watch=watch, **options)
+        try:
+            summary = run(pairs, client, watch=watch, **options)
+        except Exception as error:  # the cluster is gone, or Dask cannot go on
+            reporter.fail(address, error)
+            raise typer.Exit(1) from None
 
-    for line in _lines(summary, len(records)):
+    for line in _lines(summary, problems=len(records)):
         reporter.note(line)
     if as_json:
-        files = records + [result.as_dict() for result in summary.results]
-        write_json({"files": files, "summary": summary.as_dict()})
+        records += map(_record, summary.results)
+        write_json({"files": records, "summary": summary.as_dict()})
     raise typer.Exit(1 if reporter.failures else 0)
+
+
+def _record(result: FileResult) -> dict[str, Any]:
+    """Return what `--json` says of a file, in the words of the other commands."""
+    record = result.as_dict()
+    names = {"input": record.pop("source"), "output": record.pop("target")}
+    if result.error is None:
+        return names | {key: value for key, value in record.items() if key != "error"}
+    kind, _, message = result.error.partition(": ")
+    return {"input": names["input"], "error": {"kind": kind, "message": message}}
 
 
 def _absolute(name: str) -> str:

@@ -83,7 +83,7 @@ Verbose = Annotated[
 Recursive = Annotated[
     bool,
     typer.Option(
-        "--recursive", "-r", help="Look for files in folders and below; --output-dir gets the same folders."
+        "--recursive", "-r", help="Look for files in folders and below; --output-dir gets like folders."
     ),
 ]
 SkipExisting = Annotated[
@@ -103,7 +103,7 @@ Dask = Annotated[
     typer.Option(
         "--dask",
         metavar="ADDRESS",
-        help="Work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one made for this run. "
+        help="Work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one of this machine. "
         "One task for each file, of -T threads (default 1); implies --skip-existing unless -f is given.",
     ),
 ]

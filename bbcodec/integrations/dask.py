@@ -54,7 +54,7 @@ class Summary:
         return [result for result in self.results if result.status == status]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the sums, ready for JSON: files by status, bytes and seconds of those done, by worker too."""
+        """Return the sums, ready for JSON: files by status, bytes of those done, the same by worker."""
         done = self.of("done")
         workers: dict[str, dict[str, Any]] = {}
         for result in done:
@@ -89,8 +89,8 @@ def compress_files(
     watch : callable, optional
         Called with (result, files through, files in all) after each file, in the order in which they end.
     **options
-        Of `bbcodec.integrations.files.compress_file`. Unlike there, `existing` is ``skip`` unless given: a run
-        that is started again goes on where the last one stopped.
+        Of `bbcodec.integrations.files.compress_file`. Unlike there, `existing` is ``skip`` unless given: a
+        run that is started again goes on where the last one stopped.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def _run(
     )
     place = {future.key: index for index, future in enumerate(futures)}
     results: list[FileResult | None] = [None] * len(names)
-    waiting = as_completed(futures)
+    waiting = as_completed(futures, loop=client.loop)
     del futures  # a result is given up by the cluster when it is here
     for through, future in enumerate(waiting, 1):
         index = place[future.key]

@@ -157,6 +157,7 @@ def decompress_file(
 def failure(source: str, target: str, error: BaseException) -> FileResult:
     """Return the record of a file that could not be dealt with."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    text = text.removeprefix(f"{source}: ")
     return FileResult(source, target, "failed", error=f"{type(error).__name__}: {text}")
 
 
