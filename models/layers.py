@@ -149,8 +149,8 @@ class BinaryConv(nn.Module):
     def signs(self) -> Tensor:
         """The kernels as they are used, 1 and -1.
 
-        Stochastic ones are drawn anew each time in training. Out of training they are one draw that belongs to
-        the weights: the signs of weights that are far from 1 and -1 are a network that was never trained.
+        Stochastic ones are drawn anew each time in training. Out of training they are one draw that belongs
+        to the weights: the signs of weights that are far from 1 and -1 are a network that was never trained.
         """
         if not self.config.stochastic:
             return _SignWeight.apply(self.v, 0.0)
