@@ -3,9 +3,9 @@
 
     python benchmarks/archive_kills.py --kills 20
 
-Pictures are made up from a seed. After each kill there is the old archive, or none; `test` passes on it, and all
-its pictures come back; the same command goes on where it was, and what it makes in the end is, byte by byte, what
-an uninterrupted run makes.
+Pictures are made up from a seed. After each kill there is the old archive, or none; `test` passes on it, and
+all its pictures come back. The same command goes on where it was, and what it makes in the end is, byte by
+byte, what an uninterrupted run makes.
 """
 
 from __future__ import annotations
