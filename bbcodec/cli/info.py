@@ -64,7 +64,8 @@ def info(
             write_text("\n".join([shown(name), *_lines(report, model_name)]))
         record = {"input": name, **report.as_dict(), "model_name": model_name}
         if map_to is not None:
-            with open_output(Job(name, map_to), force=force) as file, reporter.progress(name) as progress:
+            job, area = Job(name, map_to), report.width * report.height
+            with open_output(job, force=force) as file, reporter.progress(name, area) as progress:
                 how = {"threads": threads, "backend": backend, "limits": max_pixels, "model": model}
                 found = heat_map.paint(file, map_to, data, map_max, progress=progress, **how)
             record["map"] = found

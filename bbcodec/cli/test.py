@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import read_input
+from bbcodec.cli.files import pixels_in, read_input
 from bbcodec.cli.report import Reporter, shown
 
 __all__ = ["verify"]
@@ -33,7 +33,7 @@ def verify(
 
         started = time.perf_counter()
         data = read_input(name)
-        with reporter.progress(name) as progress:
+        with reporter.progress(name, pixels_in(data)) as progress:
             picture = api.decompress_picture(
                 data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
             )
