@@ -78,7 +78,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = row => row.cells[column].dataset.value;
+      const key = row => row.cells[column]?.dataset.value;
       const compare = (a, b) => {
         const [x, y] = [key(a), key(b)];
         if (x === undefined || y === undefined) return (x === undefined) - (y === undefined);

@@ -70,13 +70,13 @@ def scatter(points: list[Point], identity: str, title: str, time: str, size: str
     out.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, time, "axis", "middle"))
     out.append(_text(4, 13, size, "axis", "start"))
     places = [(x(p.time), y(p.size)) for p in points]
-    for point, (px, py), (lx, ly) in zip(points, places, _labels(points, places), strict=True):
+    for point, (px, py), (lx, ly, anchor) in zip(points, places, _labels(points, places), strict=True):
         kind = "ours" if point.ours else "rival"
         tip = escape(f"{point.name}: {point.time:.3g}, {point.size:.3f}")
         out.append(
             f'<circle class="{kind}" cx="{px:.1f}" cy="{py:.1f}" r="{_RADIUS}"><title>{tip}</title></circle>'
         )
-        out.append(_text(lx, ly + 4, _label(point), "name", "middle"))
+        out.append(_text(lx, ly + 4, _label(point), "name", anchor))
     return "\n".join([*out, "</svg>"])
 
 
@@ -110,21 +110,25 @@ def _nice(values: list[float]) -> list[float]:
     return [round(step * i, 10) for i in range(first, max(last, first + 1) + 1)]
 
 
-def _labels(points: list[Point], places: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Middles of the names: beside their points, where they cover least of all others."""
+def _labels(points: list[Point], places: list[tuple[float, float]]) -> list[tuple[float, float, str]]:
+    """Where names stand (x, middle of y, anchor): beside their points, where they cover least of others."""
     taken: list[_Box] = [(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS) for x, y in places]
     found = []
     for point, (px, py) in zip(points, places, strict=True):
         width, gap = _LETTER * len(_label(point)), _RADIUS + 4
-        spots = [(px + gap, py + d) for d in (0, -_LINE / 2, _LINE / 2)]
-        spots += [(px - gap - width, py + d) for d in (0, -_LINE / 2, _LINE / 2)]
-        spots += [(px - width / 2, py - _LINE), (px - width / 2, py + _LINE)]
-        spots += [(px + d, py + s * _LINE * 1.1) for s in (-1, 1) for d in (-2, -width + 2)]
-        boxes = [(sx, sy - _LINE / 2, sx + width, sy + _LINE / 2) for sx, sy in spots]
+        spots = [(px + gap, py + d, "start") for d in (0, -_LINE / 2, _LINE / 2)]
+        spots += [(px - gap, py + d, "end") for d in (0, -_LINE / 2, _LINE / 2)]
+        spots += [(px, py + d, "middle") for d in (-_LINE, _LINE)]
+        spots += [(px - s * 2, py + d, a) for d in (-_LINE, _LINE) for s, a in ((1, "start"), (-1, "end"))]
+        lefts = [x - {"start": 0, "middle": width / 2, "end": width}[anchor] for x, _, anchor in spots]
+        boxes = [
+            (left, y - _LINE / 2, left + width, y + _LINE / 2)
+            for left, (_, y, _) in zip(lefts, spots, strict=True)
+        ]
         costs = [_outside(box) + sum(_common(box, other) for other in taken) for box in boxes]
         best = min(range(len(spots)), key=costs.__getitem__)
         taken.append(boxes[best])
-        found.append((spots[best][0] + width / 2, spots[best][1]))
+        found.append(spots[best])
     return found
 
 
