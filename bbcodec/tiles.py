@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcodec import chains as chain_codec
-from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain
+from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
 from bbcodec.errors import FormatError
 from bbcodec.modelfile import Model
 from bbcodec.windows import Place, Window
@@ -44,7 +45,7 @@ class _Tile:
     def place(self) -> Place:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
-    def of(self, image: Pixels) -> Pixels:
+    def of(self, image: NDArray[Any]) -> NDArray[Any]:
         return image[self.place]
 
 
@@ -186,6 +187,33 @@ def decode(
 
     parallel(run, wanted, threads)
     return image
+
+
+def bit_map(
+    image: Pixels,
+    chains: Sequence[bytes | memoryview],
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Bits of every tile of a decoded picture, the same for all its pixels; see `bbcodec.learned.bit_map`."""
+    height, width, channels = image.shape
+    grid = TileGrid(height, width)
+    parts = grid.split(chains)
+    codecs = TileCodecs(model, channels, backend)
+    report = Report(progress, grid.tiles)
+    bits = np.empty((height, width), np.float32)
+
+    def run(chain: int) -> None:
+        tiles = grid.chain(chain)
+        costs = tile_bits(parts[chain][0], [t.of(image) for t in tiles], codecs, report)
+        for tile, cost in zip(tiles, costs, strict=True):
+            tile.of(bits)[...] = cost / (tile.height * tile.width)
+
+    parallel(run, range(grid.chains), threads)
+    return bits
 
 
 def inspect(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import Job, open_output, plan, restored_name
+from bbcodec.cli.files import Job, open_output, pixels_in, plan, restored_name
 from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
 from bbcodec.errors import BBCodecError
 
@@ -77,7 +77,11 @@ def decompress(
         size = len(source)
         suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
         kind = format or suffix[1:] or "png"
-        with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
+        pixels = pixels_in(source)
+        with (
+            open_output(job, force=force) as file,
+            reporter.progress(job.source, pixels) as progress,
+        ):
             picture = api.decompress_picture(
                 source,
                 threads=threads,

@@ -15,11 +15,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcodec import ans
 from bbcodec.codecs import flatten, message_bits, unflatten
 from bbcodec.errors import FormatError
-from bbcodec.local.codec import group_codec
+from bbcodec.local.codec import block_bits, group_codec
 from bbcodec.local.model import LocalModel
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
@@ -125,6 +126,33 @@ def decode(
 
     parallel(run, wanted, threads)
     return image
+
+
+def bit_map(
+    image: Pixels,
+    chains: Sequence[bytes | memoryview],
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Bits that every pixel of a decoded picture took, exactly; see `bbcodec.learned.bit_map`."""
+    height, width = image.shape[:2]
+    local = _model(model)
+    _check(chains, height, width, local.block)
+    places = cut(height, width, local.block)
+    inner = _inner_threads(threads, len(places))
+    report = Report(progress, len(places))
+    bits = np.empty((height, width), np.float32)
+
+    def run(place: tuple[slice, slice]) -> None:
+        block = np.ascontiguousarray(image[place])
+        bits[place] = block_bits(block, local, backend, inner)
+        report.tile()
+
+    parallel(run, places, threads)
+    return bits
 
 
 def inspect(
