@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bbcodec.api import compress, decompress, decompress_image, decompress_picture
     from bbcodec.archive import Archive
+    from bbcodec.bit_maps import bit_map
     from bbcodec.container import Limits
     from bbcodec.contents import Info, info
     from bbcodec.errors import (
@@ -49,6 +50,7 @@ __all__ = [
     "OptionError",
     "Picture",
     "UnsupportedImageError",
+    "bit_map",
     "compress",
     "decompress",
     "decompress_image",
@@ -66,6 +68,7 @@ _HOME = {
     "Limits": "container",
     "Metadata": "metadata",
     "Picture": "pictures",
+    "bit_map": "bit_maps",
     "compress": "api",
     "decompress": "api",
     "decompress_image": "api",

@@ -148,6 +148,31 @@ def decode_chain(
         raise FormatError("chain: the message does not end where it began, it is damaged")
 
 
+def tile_bits(first: int, tiles: Sequence[Pixels], codecs: TileCodecs, report: Report) -> list[float]:
+    """Net bits of every tile of a chain, in the order in which they are pushed.
+
+    Tiles are pushed once more: what a tile with latents costs depends on what its latents were popped from.
+
+    Parameters
+    ----------
+    first : tiles without latents.
+    tiles : uint8 [h, w, C] each.
+    codecs : of the model.
+    report : told of every tile.
+    """
+    message = ans.base_message(CAUSAL_LANES)
+    bits = []
+    for index, tile in enumerate(tiles):
+        if index == first:
+            message = reshape_head(message, LATENT_LANES)
+        codec = (codecs.causal if index < first else codecs.latent)(*tile.shape[:2])
+        before = message_bits(message)
+        (message,) = codec.push(message, np.ascontiguousarray(tile))
+        bits.append(message_bits(message) - before)
+        report.tile()
+    return bits
+
+
 def estimate_bits(image: Pixels, codecs: TileCodecs) -> float:
     """Net bits of a picture as one tile with latents, on a message that has enough to pop."""
     height, width, _ = image.shape

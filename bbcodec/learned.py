@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bbcodec.container import Section
 from bbcodec.modelfile import Model
+from bbcodec.windows import Window
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress
 
-__all__ = ["ChainStats", "EncodedPixels", "decode", "encode", "estimate_bits", "inspect"]
+__all__ = ["ChainStats", "EncodedPixels", "bit_map", "decode", "encode", "estimate_bits", "inspect"]
 
 
 class _Coder(Protocol):
@@ -39,7 +43,19 @@ class _Coder(Protocol):
         threads: int = 0,
         backend: str | None = None,
         progress: Progress | None = None,
+        window: Window | None = None,
     ) -> Pixels: ...
+
+    def bit_map(
+        self,
+        image: Pixels,
+        chains: Sequence[bytes | memoryview],
+        model: Model,
+        *,
+        threads: int = 0,
+        backend: str | None = None,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]: ...
 
     def inspect(
         self, chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
@@ -101,8 +117,9 @@ def decode(
     backend: str | None = None,
     progress: Progress | None = None,
     fitted: Section | None = None,
+    window: Window | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels].
+    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
     Raises
     ------
@@ -116,10 +133,49 @@ def decode(
         change = fits.unpack(fitted.payload, fitted.offset)
         model, view = change.apply(model), change.view
         height, width = fits.turned_size(height, width, view)
+        window = window and fits.turned_window(window, height, width, view)
     image = _coder(model).decode(
-        chains, height, width, channels, model, threads=threads, backend=backend, progress=progress
+        chains,
+        height,
+        width,
+        channels,
+        model,
+        threads=threads,
+        backend=backend,
+        progress=progress,
+        window=window,
     )
     return fits.turn_back(image, view) if view else image
+
+
+def bit_map(
+    image: Pixels,
+    chains: Sequence[bytes | memoryview],
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+    fitted: Section | None = None,
+) -> NDArray[np.float32]:
+    """Where the bits of payloads went: float32 [H, W], bits per pixel.
+
+    The family `local` knows the cost of every pixel; the others that of every tile, which its pixels share.
+
+    Parameters
+    ----------
+    image : uint8 [H, W, C], what `decode` gave of the same payloads.
+    chains, model, threads, backend, progress, fitted : see `decode`.
+    """
+    view = 0
+    if fitted is not None:
+        from bbcodec.local import fitted as fits
+
+        change = fits.unpack(fitted.payload, fitted.offset)
+        model, view = change.apply(model), change.view
+        image = fits.turn(image, view)
+    bits = _coder(model).bit_map(image, chains, model, threads=threads, backend=backend, progress=progress)
+    return fits.turn_back(bits[..., None], view)[..., 0] if view else bits
 
 
 def inspect(

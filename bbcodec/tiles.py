@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bbcodec import chains as chain_codec
-from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain
+from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
 from bbcodec.errors import FormatError
 from bbcodec.modelfile import Model
+from bbcodec.windows import Place, Window
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, parallel
 
 TILE: Final = 64
@@ -39,8 +41,12 @@ class _Tile:
     height: int
     width: int
 
-    def of(self, image: Pixels) -> Pixels:
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+    @property
+    def place(self) -> Place:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def of(self, image: NDArray[Any]) -> NDArray[Any]:
+        return image[self.place]
 
 
 class TileGrid:
@@ -144,8 +150,11 @@ def decode(
     threads: int = 0,
     backend: str | None = None,
     progress: Progress | None = None,
+    window: Window | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels].
+    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+
+    For a window, of each chain that has tiles in it no more are decoded than up to the last of them.
 
     Raises
     ------
@@ -155,22 +164,56 @@ def decode(
     grid = TileGrid(height, width)
     parts = grid.split(chains)
     codecs = TileCodecs(model, channels, backend)
-    image = np.empty((height, width, channels), np.uint8)
-    report = Report(progress, grid.tiles)
+    whole = window is None
+    window = window or Window(0, 0, height, width)
+    image = np.empty((window.height, window.width, channels), np.uint8)
+    wanted = [chain for chain in range(grid.chains) if any(window.meet(t.place) for t in grid.chain(chain))]
+    report = Report(progress, sum(len(grid.span(chain)) for chain in wanted))
 
     def run(chain: int) -> None:
         first, data = parts[chain]
         tiles = grid.chain(chain)
+        left = sum(1 for tile in tiles if window.meet(tile.place))
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         found = decode_chain(first, words, [(t.height, t.width) for t in tiles], codecs)
-        for tile, pixels in zip(
-            reversed(tiles), found, strict=True
-        ):  # to its end: it checks the message there
-            tile.of(image)[...] = pixels
+        # A whole picture is decoded to the end of the iterator: it checks the message there.
+        for tile, pixels in zip(reversed(tiles), found, strict=True):
+            if met := window.meet(tile.place):
+                image[met[0]] = pixels[met[1]]
+                left -= 1
             report.tile()
+            if not whole and not left:
+                break
+
+    parallel(run, wanted, threads)
+    return image
+
+
+def bit_map(
+    image: Pixels,
+    chains: Sequence[bytes | memoryview],
+    model: Model,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Bits of every tile of a decoded picture, the same for all its pixels; see `bbcodec.learned.bit_map`."""
+    height, width, channels = image.shape
+    grid = TileGrid(height, width)
+    parts = grid.split(chains)
+    codecs = TileCodecs(model, channels, backend)
+    report = Report(progress, grid.tiles)
+    bits = np.empty((height, width), np.float32)
+
+    def run(chain: int) -> None:
+        tiles = grid.chain(chain)
+        costs = tile_bits(parts[chain][0], [t.of(image) for t in tiles], codecs, report)
+        for tile, cost in zip(tiles, costs, strict=True):
+            tile.of(bits)[...] = cost / (tile.height * tile.width)
 
     parallel(run, range(grid.chains), threads)
-    return image
+    return bits
 
 
 def inspect(

@@ -7,14 +7,17 @@ Here codecs are timed and the table is made; how each is called stands in `rival
 from __future__ import annotations
 
 import io
+import os
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import read_input
-from bbcodec.cli.report import Reporter, shown, write_json, write_text
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json, write_text
 
 if TYPE_CHECKING:
     from bbcodec.cli.rivals import Codec
@@ -42,6 +45,15 @@ def compare(
         ),
     ] = 1,
     backend: options.Backend = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write a page of tables, charts and thumbnails, all in one file.",
+        ),
+    ] = None,
+    force: options.Force = False,
     max_pixels: options.MaxPixels = None,
     storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
@@ -55,6 +67,14 @@ def compare(
     """
     reporter = Reporter(quiet, verbose)
     storage = options.storage_of(storage_options)
+    if html == STREAM:
+        refuse("--html needs a file: standard output has the table")
+    if html is not None and os.path.lexists(html) and not force:
+        from bbcodec.errors import BBCodecError
+
+        reporter.fail(html, BBCodecError("exists already; use -f to overwrite it"))
+        raise typer.Exit(1)
+    thumbnails: list[str] = []
     measured: list[dict[str, Any]] = []
     rows: list[Codec] = []
 
@@ -85,16 +105,67 @@ def compare(
                     [f"{shown(name)}  {picture.width} x {picture.height} {picture.mode}", *_table(results)]
                 )
             )
+        if html is not None:
+            from bbcodec.cli.html_report import thumbnail
+
+            thumbnails.append(thumbnail(picture))
         measured.append(record)
         return record
 
     records = reporter.each(inputs, str, one)
     means = _means(measured)
+    if html is not None and measured:
+        from bbcodec.cli.html_report import shared
+
+        reporter.each(
+            [html],
+            str,
+            lambda name: _write_page(
+                name,
+                images=measured,
+                means=_means(shared(measured)),
+                thumbnails=thumbnails,
+                ours={codec.name for codec in rows if codec.ours},
+                failures=[record for record in records if "error" in record],
+                facts=_facts(threads, backend),
+            ),
+        )
     if as_json:
         write_json({"images": records, "mean": means})
     elif len(measured) > 1:
         write_text("\n".join([f"mean of {len(measured)} images", *_table(means)]))
     reporter.finish(records, as_json=False)
+
+
+def _write_page(name: str, **content: Any) -> dict[str, Any]:
+    """Write the page of `--html`."""
+    from bbcodec.atomic import atomic_write
+    from bbcodec.cli.html_report import render
+
+    text = render(**content).encode("utf-8", "backslashreplace")
+    with atomic_write(name, overwrite=True) as file:
+        file.write(text)
+    return {"output": name}
+
+
+def _facts(threads: int, backend: str | None) -> dict[str, str]:
+    """Return what the page says of versions and settings."""
+    import platform
+    import shlex
+
+    from bbcodec.cli.rivals import versions
+    from bbcodec.engine import select
+
+    chosen = select.backend_name(backend)
+    target = f", {select.native_target()}" if chosen == "native" else ""
+    return {
+        "command": shlex.join(["bbcodec", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        **versions(),
+        "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
+        "threads": f"{threads or 'all cores'} (bbcodec and JPEG XL; the others take one)",
+        "backend": chosen + target,
+    }
 
 
 def _prepare(model: list[str] | None, threads: int, backend: str | None) -> list[Codec]:
@@ -154,7 +225,7 @@ def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
     return result
 
 
-def _means(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _means(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the mean result of each codec over the images that it could code, with their number."""
     means: list[dict[str, Any]] = []
     for index, first in enumerate(records[0]["codecs"] if records else ()):

@@ -152,7 +152,8 @@ def compress(
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = read_image(source, **limit)
         choice: dict[str, Any] = {} if model is None else {"model": model}
-        with open_output(job, force=force or there) as file, reporter.progress(job.source) as progress:
+        area = picture.width * picture.height
+        with open_output(job, force=force or there) as file, reporter.progress(job.source, area) as progress:
             data = api.compress(
                 picture,
                 method=method,

@@ -12,8 +12,8 @@ import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.dask import work_on_dask
-from bbcodec.cli.files import SUFFIX, Job, open_output, plan, restored_name, skipped
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.files import SUFFIX, Job, open_output, pixels_in, plan, restored_name, skipped
+from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def decompress(
         Literal["png", "webp", "tif", "bmp", "ppm"] | None,
         typer.Option("--format", help="Image format to write. [default: by the suffix of -o, else png]"),
     ] = None,
+    region: options.Region = None,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -49,10 +50,15 @@ def decompress(
 ) -> None:
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
-    The checksum of the pixels is verified before the image appears. PNG holds every image; another format is
-    refused where it could not hold the image exactly.
+    The checksum of the pixels is verified before the image appears (not with --region). PNG holds every
+    image; another format is refused where it could not hold the image exactly.
     """
     reporter = Reporter(quiet, verbose)
+    part = read_region(region)
+    if part is not None and remove:
+        refuse("--rm and --region exclude each other")
+    if part is not None and (skip_existing or dask is not None):
+        refuse("--region excludes --skip-existing and --dask, which know images by their size")
     suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
     if suffix and format is None:
         from bbcodec.images import suffixes
@@ -104,9 +110,19 @@ def decompress(
                 return skipped(job, reporter)
         suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
         kind = format or suffix[1:] or "png"
-        with open_output(job, force=force or there) as file, reporter.progress(job.source) as progress:
+        pixels = pixels_in(source)
+        with (
+            open_output(job, force=force or there) as file,
+            reporter.progress(job.source, pixels) as progress,
+        ):
             picture = api.decompress_picture(
-                source, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
+                source,
+                threads=threads,
+                backend=backend,
+                limits=max_pixels,
+                model=model,
+                progress=progress,
+                region=part,
             )
             del source  # it may be large, and so may the image
             if job.target == STREAM:  # all or nothing, as for files

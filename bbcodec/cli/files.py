@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which file is read and which is written: names, streams, refusals. Nothing here looks inside a file."""
+"""Which file is read and which is written: names, streams, refusals.
+
+Nothing here looks inside a file, but for its size in pixels.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ __all__ = [
     "Job",
     "compressed_name",
     "open_output",
+    "pixels_in",
     "plan",
     "read_input",
     "remove_source",
@@ -244,6 +248,17 @@ def read_input(name: str, storage: Storage | None = None) -> bytes:
     if not data:
         raise FormatError("empty file")
     return data
+
+
+def pixels_in(data: Buffer) -> int | None:
+    """Return how many pixels a compressed file has by its header, or None if that is not sound."""
+    from bbcodec.container import read_header
+
+    try:
+        header = read_header(data)
+    except BBCodecError:
+        return None
+    return header.width * header.height
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec info`: what is in a file, without decoding its pixels and without needing its model."""
+"""`bbcodec info`: what is in a file, without decoding its pixels and without needing its model.
+
+`--map` alone decodes: it paints what every pixel cost (`bbcodec.bit_maps`).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bbcodec.cli import archives, options
-from bbcodec.cli.files import read_input
+from bbcodec.cli import archives, heat_map, options
+from bbcodec.cli.files import Job, open_output, read_input
 from bbcodec.cli.report import Reporter, shown, write_text
+from bbcodec.errors import OptionError
 
 if TYPE_CHECKING:
     from bbcodec.contents import Info
@@ -19,13 +23,37 @@ __all__ = ["info"]
 
 def info(
     inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to describe; '-' is stdin.")],
+    map_to: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="IMAGE",
+            help="Paint the bits that each pixel cost, from black (none) to pale yellow; one file only.",
+        ),
+    ] = None,
+    map_max: Annotated[
+        float | None,
+        typer.Option(
+            "--map-max",
+            metavar="BITS",
+            help="Bits per pixel of the lightest colour. [default: what 99.5 % of the pixels stay below]",
+        ),
+    ] = None,
+    model: options.ModelName = None,
+    threads: options.Threads = 0,
+    backend: options.Backend = None,
+    force: options.Force = False,
     max_pixels: options.MaxPixels = None,
     storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what is in .bb files and archives: sections, model, latents, and the initial bits not got back."""
+    """Show what is in .bb files and archives: sections, model, latents, and the initial bits not got back.
+
+    With --map, the file is decoded, and a heat map of its bits is written; it must be of the learned method.
+    """
+    heat_map.check(inputs, map_to, map_max)
     reporter = Reporter(quiet, verbose)
     storage = options.storage_of(storage_options)
 
@@ -34,12 +62,23 @@ def info(
 
         archive, data = archives.as_archive(name, storage)
         if archive is not None:
+            if map_to is not None:
+                raise OptionError("an archive has no map; get one of its pictures")
             return archives.info(archive, name, as_json)
-        report = contents.info(data or read_input(name, storage), limits=max_pixels)
-        model = _model_name(report.model_id)
+        data = data or read_input(name, storage)
+        report = contents.info(data, limits=max_pixels)
+        model_name = _model_name(report.model_id)
         if not as_json:
-            write_text("\n".join([shown(name), *_lines(report, model)]))
-        return {"input": name, **report.as_dict(), "model_name": model}
+            write_text("\n".join([shown(name), *_lines(report, model_name)]))
+        record = {"input": name, **report.as_dict(), "model_name": model_name}
+        if map_to is not None:
+            job, area = Job(name, map_to, storage=storage), report.width * report.height
+            with open_output(job, force=force) as file, reporter.progress(name, area) as progress:
+                how = {"threads": threads, "backend": backend, "limits": max_pixels, "model": model}
+                found = heat_map.paint(file, map_to, data, map_max, progress=progress, **how)
+            record["map"] = found
+            reporter.note(f"{shown(name)} -> {shown(map_to)}: {heat_map.scale(found)}")
+        return record
 
     reporter.finish(reporter.each(inputs, str, one), as_json)
 

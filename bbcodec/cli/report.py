@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
 from bbcodec.errors import BBCodecError
 
-__all__ = ["STREAM", "Progress", "Reporter", "refuse", "shown", "write_json", "write_text"]
+if TYPE_CHECKING:
+    from bbcodec.cli.bars import Bars
+
+__all__ = ["STREAM", "Progress", "Reporter", "read_region", "refuse", "shown", "write_json", "write_text"]
 
 STREAM = "-"
 """The name that stands for standard input or standard output."""
@@ -26,6 +30,9 @@ Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
 
 Item = TypeVar("Item")
+
+_bars: Bars | None = None
+"""The bars that are on the terminal now; lines are printed above them."""
 
 
 def shown(name: str) -> str:
@@ -37,7 +44,10 @@ def shown(name: str) -> str:
 
 def write_text(text: str) -> None:
     """Write a line to stdout now, so that a closed pipe is noticed here."""
-    print(text, flush=True)
+    if _bars is not None and sys.stdout.isatty():
+        _bars.say(text)
+    else:
+        print(text, flush=True)
 
 
 def write_json(value: object) -> None:
@@ -49,6 +59,17 @@ def refuse(message: str) -> NoReturn:
     """Say what is wrong with the command line, and leave with exit code 2."""
     print(f"bbcodec: {message}", file=sys.stderr)
     raise typer.Exit(2)
+
+
+def read_region(text: str | None) -> tuple[int, int, int, int] | None:
+    """Return the numbers of `--region X,Y,W,H`; exit code 2 where there are not four."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        refuse(f"--region is {text!r}, expected X,Y,W,H in pixels")
+    x, y, width, height = map(int, parts)
+    return x, y, width, height
 
 
 def _explain(name: str, error: Exception) -> str:
@@ -111,15 +132,22 @@ class Reporter:
     def each(
         self, items: Iterable[Item], name_of: Callable[[Item], str], work: Callable[[Item], Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """Do `work` for every item; one that fails is reported, and the others go on."""
+        """Do `work` for every item; one that fails is reported, and the others go on.
+
+        Over several items a bar of all is shown, by their bytes where all names are those of files.
+        """
         records: list[Mapping[str, Any]] = []
-        for item in items:
-            try:
-                records.append(work(item))
-            except (BrokenPipeError, typer.Exit):
-                raise  # nobody reads our output any more; or the command line was wrong
-            except Exception as error:  # no traceback reaches a user of the command line
-                records.append(self.fail(name_of(item), error))
+        names = list(map(name_of, items)) if isinstance(items, Sequence) else []
+        with self._overall(names) as bars:
+            for item in items:
+                try:
+                    records.append(work(item))
+                except (BrokenPipeError, typer.Exit):
+                    raise  # nobody reads our output any more; or the command line was wrong
+                except Exception as error:  # no traceback reaches a user of the command line
+                    records.append(self.fail(name_of(item), error))
+                if bars is not None:
+                    bars.next()
         return records
 
     def finish(self, records: list[Mapping[str, Any]], as_json: bool) -> None:
@@ -130,19 +158,55 @@ class Reporter:
             raise typer.Exit(1)
 
     @contextlib.contextmanager
-    def progress(self, name: str) -> Iterator[Progress | None]:
-        """Show a bar on stderr while the block runs, if a person may be watching; yield what moves it."""
-        if self.quiet or not sys.stderr.isatty():
+    def progress(self, name: str, pixels: int | None = None) -> Iterator[Progress | None]:
+        """Show a bar on stderr while the block runs, if a person may be watching; yield what moves it.
+
+        Parameters
+        ----------
+        name
+            Of the file that is worked on.
+        pixels
+            How many it has, for the throughput.
+        """
+        with contextlib.ExitStack() as stack:
+            bars = _bars
+            if bars is None:
+                if not self._watched():
+                    yield None
+                    return
+                bars = stack.enter_context(_shown([]))
+            yield stack.enter_context(bars.file(shown(name), pixels))
+
+    @contextlib.contextmanager
+    def _overall(self, names: Sequence[str]) -> Iterator[Bars | None]:
+        """Show the bar of all files, where there are several."""
+        if len(names) < 2 or _bars is not None or not self._watched():
             yield None
             return
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.progress import Progress as Bars
+        with _shown([_size(name) for name in names]) as bars:
+            yield bars
 
-        with Bars(console=Console(stderr=True), transient=True) as bars:
-            bar = bars.add_task(escape(shown(name)), total=None)
+    def _watched(self) -> bool:
+        return not self.quiet and sys.stderr.isatty()
 
-            def move(done: int, total: int) -> None:
-                bars.update(bar, completed=done, total=total)
 
-            yield move
+@contextlib.contextmanager
+def _shown(sizes: Sequence[int]) -> Iterator[Bars]:
+    """Show bars while the block runs; the one place that sets `_bars`."""
+    global _bars
+    from bbcodec.cli.bars import Bars
+
+    with Bars(sizes) as bars:
+        _bars = bars
+        try:
+            yield bars
+        finally:
+            _bars = None
+
+
+def _size(name: str) -> int:
+    """Bytes of a file, or 0 if that is not known."""
+    try:
+        return os.stat(name).st_size
+    except (OSError, ValueError):
+        return 0

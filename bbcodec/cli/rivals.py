@@ -6,6 +6,7 @@ Here is how each is called so that it is lossless. Nothing is timed or printed h
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import io
 from collections.abc import Callable
@@ -13,14 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from bbcodec import api
 from bbcodec.images import read_image, write_image
 from bbcodec.pictures import Picture
 
-__all__ = ["Codec", "codecs"]
+__all__ = ["Codec", "codecs", "versions"]
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,17 @@ def codecs(models: list[str], threads: int, backend: str | None) -> list[Codec]:
     if importlib.util.find_spec("imagecodecs") is not None:
         rows.append(_jpegxl(threads))
     return rows
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what is measured: bbcodec, and the libraries behind the rivals."""
+    import platform
+
+    found = {"bbcodec": importlib.metadata.version("bbcodec"), "Python": platform.python_version()}
+    found["PNG, WebP"] = f"Pillow {PIL.__version__}, zlib {features.version('zlib')}, "
+    found["PNG, WebP"] += f"libwebp {features.version('webp')}"
+    if importlib.util.find_spec("imagecodecs") is not None:
+        import imagecodecs
+
+        found["JPEG XL"] = f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}"
+    return found

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bbcodec.cli import archives, options
-from bbcodec.cli.files import read_input
+from bbcodec.cli.files import pixels_in, read_input
 from bbcodec.cli.report import Reporter, shown
 
 __all__ = ["verify"]
@@ -40,7 +40,7 @@ def verify(
                 archive, name, reporter, model=model, threads=threads, backend=backend, limits=max_pixels
             )
         data = data or read_input(name, storage)
-        with reporter.progress(name) as progress:
+        with reporter.progress(name, pixels_in(data)) as progress:
             picture = api.decompress_picture(
                 data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
             )

@@ -127,3 +127,28 @@ def group_codec(
         return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
 
     return Codec(push, pop)
+
+
+def block_bits(
+    block: Pixels, model: LocalModel, backend: str | None = None, threads: int = 1
+) -> NDArray[np.float64]:
+    """What every pixel of a block costs: ``20 - log2(freq)`` over its channels.
+
+    Parameters
+    ----------
+    block : uint8 [H, W, C]
+    model : LocalModel
+    backend, threads : see `group_codec`.
+
+    Returns
+    -------
+    float64 [H, W], bits
+    """
+    height, width, channels = block.shape
+    _, freq = implementation(backend).plan([block], model, None, threads)
+    bits = tables.PRECISION - np.log2(freq)
+    # Samples come time by time, channel by channel, lane by lane.
+    pixels = [np.tile(lanes.pixel, channels) for lanes in Order([(height, width)]).times()]
+    total = np.zeros(height * width)
+    np.add.at(total, np.concatenate(pixels), bits)
+    return total.reshape(height, width)
