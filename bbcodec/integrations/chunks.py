@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chunks of image arrays as bytes: what the codecs for numcodecs and Zarr share.
 
-A chunk is one picture or a stack of equal ones: the leading axes count pictures, the last two or three are the
-picture's. Layout, little-endian, nothing behind it:
+A chunk is one picture or a stack of equal ones: the leading axes count pictures, the last two or three are
+the picture's. Layout, little-endian, nothing behind it:
 
 ====== =====================================================================
 bytes  field
@@ -26,34 +26,22 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, choose, classic
-from bbcodec.container import MODEL_ID_SIZE, Buffer, Limits, Reader, varint
-from bbcodec.errors import (
-    BBCodecError,
-    FormatError,
-    LimitError,
-    ModelMissingError,
-    OptionError,
-    UnsupportedImageError,
-)
-from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, load
+from bbcodec.container import Buffer, Limits, Reader, varint
+from bbcodec.errors import BBCodecError, FormatError, LimitError, UnsupportedImageError
+from bbcodec.integrations import stacks
+from bbcodec.integrations.stacks import Layout, Options
+from bbcodec.models_at_hand import ModelLike
 
-if TYPE_CHECKING:
-    from bbcodec.modelfile import Model
-
-__all__ = ["Layout", "Options", "decode", "encode"]
-
-Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
+__all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode"]
 
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
 VERSION: Final = 0
-_STACK, _BATCH = 0, 1
+_USUAL: Final = Options()
 _DTYPES: Final = tuple(map(np.dtype, ("|u1", "<u2", ">u2")))
 _LAYOUTS: Final = ("hw", "hwc", "chw")
 _BY_COLUMN: Final = 16
@@ -61,48 +49,6 @@ _MAX_AXES: Final = 32
 _MAX_CHANNELS: Final = 4
 _DIGEST: Final = 8
 _CRC: Final = 4
-_MODEL_AT: Final = 9  # of the id in a batch, behind magic and version
-# Share of neighbours that are equal, from which on a model is not worth trying (as in `bbcodec.choose`).
-_GRAPHICS_SHARE: Final = 0.5
-# A batch above this part of the size that WebP takes at its quickest is compared with the classic method.
-_POOR: Final = 0.8
-
-
-@dataclass(frozen=True)
-class Options:
-    """How chunks are coded; the fields are JSON values if the model is given by name.
-
-    Parameters
-    ----------
-    model : str, path or Model
-        Released name, id, or path of a ``.bbm`` file.
-    method : {"auto", "learned", "classic"}
-        As for `bbcodec.compress`.
-    layout : {"auto", "hw", "hwc", "chw"}
-        Which axes are a picture's; ``auto``: ``hwc`` if there are three or more and the last has a length of
-        1 to 4, else ``hw``.
-    verify : bool
-        Decode what was coded and compare every sample, before it is handed out.
-
-    Raises
-    ------
-    OptionError
-        A method or layout that does not exist.
-    """
-
-    model: ModelLike = DEFAULT_MODEL
-    method: api.Method = "auto"
-    layout: Layout = "auto"
-    verify: bool = True
-
-    def __post_init__(self) -> None:
-        for name, value, wanted in (
-            ("method", self.method, get_args(api.Method)),
-            ("layout", self.layout, get_args(Layout)),
-            ("verify", self.verify, (True, False)),
-        ):
-            if value not in wanted:
-                raise OptionError(f"{name} is {value!r}, expected one of {wanted}")
 
 
 def check_kind(axes: int, dtype: np.dtype[Any], layout: Layout = "auto") -> None:
@@ -138,7 +84,7 @@ def check(shape: tuple[int, ...], dtype: np.dtype[Any], layout: Layout = "auto")
     return layout
 
 
-def encode(array: NDArray[Any], options: Options = Options(), *, threads: int = 1) -> bytes:  # noqa: B008
+def encode(array: NDArray[Any], options: Options = _USUAL, *, threads: int = 1) -> bytes:
     """Return a chunk as bytes; the same chunk and options give the same bytes.
 
     Parameters
@@ -164,7 +110,7 @@ def encode(array: NDArray[Any], options: Options = Options(), *, threads: int = 
     layout = check(array.shape, array.dtype, options.layout)
     by_column = array.flags.f_contiguous and not array.flags.c_contiguous
     images = _images(array, layout)
-    way, body = _smallest(images, options, threads)
+    way, body = stacks.encode(images, options, threads=threads)
     head = [
         MAGIC,
         bytes([VERSION, way, _DTYPES.index(array.dtype)]),
@@ -178,9 +124,7 @@ def encode(array: NDArray[Any], options: Options = Options(), *, threads: int = 
     if options.verify:
         found = decode(data, model=options.model, threads=threads, limits=2**62)
         if found.dtype != array.dtype or not np.array_equal(found, array):
-            raise BBCodecError(
-                "the chunk does not decode to its source; nothing was written; please report it"
-            )
+            raise BBCodecError("the chunk does not decode to its source; please report it")
     return data
 
 
@@ -221,7 +165,7 @@ def decode(
         raise FormatError("chunk: magic or version is not that of a chunk of this release")
     way, kind, axes = reader.u8("way"), reader.u8("samples"), reader.u8("axes")
     code = axes & ~_BY_COLUMN
-    if way not in (_STACK, _BATCH) or kind >= len(_DTYPES) or code >= len(_LAYOUTS):
+    if way not in (stacks.STACK, stacks.BATCH) or kind >= len(_DTYPES) or code >= len(_LAYOUTS):
         raise reader.error(f"way {way}, samples {kind} or axes {axes} are not defined")
     shape = _read_shape(reader)
     layout: Any = _LAYOUTS[code]
@@ -229,16 +173,14 @@ def decode(
         check(shape, _DTYPES[kind], layout)
     except UnsupportedImageError as error:
         raise FormatError(f"chunk: {error}") from error
-    bounds, given = Limits.of(limits), _at_hand(model)
+    bounds = Limits.of(limits)
     count, height, width, channels = _sizes(shape, layout)
     if count * height * width > bounds.max_pixels:
         raise LimitError(f"chunk of shape {list(shape)}, the limit is {bounds.max_pixels} pixels")
     digest = bytes(reader.take(_DIGEST, "digest"))
     body = reader.rest()
-    if way == _BATCH:
-        images = _decode_batch(body, (count, height, width, channels), given, threads, bounds)
-    else:
-        images = api.decompress(body, model=given, threads=threads, limits=bounds)
+    sizes = (count, height, width, channels)
+    images = stacks.decode(way, body, sizes, model=model, threads=threads, limits=bounds)
     if images.size != math.prod(shape) or images.dtype != _DTYPES[kind].newbyteorder("="):
         raise FormatError(f"chunk: pictures of {images.dtype} {list(images.shape)}, expected {list(shape)}")
     array = images.reshape(count, height, width, channels)
@@ -273,63 +215,3 @@ def _images(array: NDArray[Any], layout: str) -> NDArray[Any]:
 def _digest(array: NDArray[Any]) -> bytes:
     samples = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return hashlib.blake2b(samples.reshape(-1).view(np.uint8).data, digest_size=_DIGEST).digest()
-
-
-def _smallest(images: NDArray[Any], options: Options, threads: int) -> tuple[int, bytes]:
-    """Return the way and the bytes of pictures [N, H, W, C].
-
-    A batch is taken where it can hold the pictures and there are several. Else, and for ``auto`` where the
-    pictures look like graphics or the batch comes out large, they are coded as one picture.
-    """
-    count, height, width, channels = images.shape
-    stack = images.reshape(count * height, width, channels)
-    if options.method == "classic":
-        return _STACK, _file(stack, options, "classic", threads)
-    if count < 2 or channels not in (1, 3) or images.dtype != np.uint8:
-        return _STACK, _file(stack, options, options.method, threads)
-    model = load(options.model)
-    from bbcodec import batch
-
-    if max(height, width) > batch.max_side(model):
-        return _STACK, _file(stack, options, options.method, threads)
-    automatic = options.method == "auto"
-    if automatic and choose.flat_share(stack) > _GRAPHICS_SHARE:
-        return _STACK, _file(stack, options, "classic", threads)
-    found = batch.encode(list(images), model, threads=api.thread_count(threads))
-    if automatic and len(found) > _POOR * classic.webp_size(stack, quick=True, threads=1):
-        other = _file(stack, options, "classic", threads)
-        if len(other) < len(found):
-            return _STACK, other
-    return _BATCH, found
-
-
-def _file(stack: NDArray[Any], options: Options, method: api.Method, threads: int) -> bytes:
-    return api.compress(stack, method=method, model=options.model, threads=threads, verify=False)
-
-
-def _at_hand(model: ModelLike | None) -> Model | None:
-    """Return a model, or None if it is not there: the chunk may need another one, or none."""
-    try:
-        return None if model is None else load(model)
-    except ModelMissingError:
-        return None
-
-
-def _decode_batch(
-    body: memoryview,
-    sizes: tuple[int, int, int, int],
-    given: Model | None,
-    threads: int,
-    limits: Limits,
-) -> NDArray[np.uint8]:
-    from bbcodec import batch
-
-    if len(body) < _MODEL_AT + MODEL_ID_SIZE:
-        raise FormatError(f"chunk: a batch of {len(body)} bytes is cut off")
-    wanted = bytes(body[_MODEL_AT : _MODEL_AT + MODEL_ID_SIZE]).hex()
-    found = given if given is not None and given.id == wanted else load(wanted)
-    pictures = batch.decode(bytes(body), found, threads=api.thread_count(threads), limits=limits)
-    count, *shape = sizes
-    if len(pictures) != count or any(list(picture.shape) != shape for picture in pictures):
-        raise FormatError(f"chunk: the batch does not hold {count} pictures of {shape}")
-    return np.stack(pictures)

@@ -18,7 +18,7 @@ from numcodecs.compat import ensure_bytes, ensure_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
 from bbcodec.api import Method
-from bbcodec.errors import OptionError, UnsupportedImageError
+from bbcodec.errors import UnsupportedImageError
 from bbcodec.integrations import chunks
 from bbcodec.integrations.chunks import Layout
 from bbcodec.models_at_hand import DEFAULT_MODEL
@@ -29,8 +29,8 @@ __all__ = ["BBCodec"]
 class BBCodec(Codec):
     """Lossless codec for uint8 and uint16 arrays of pictures.
 
-    An array is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of such, with any number of leading
-    axes. All pictures of an array are coded together.
+    An array is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of such, with any number of
+    leading axes. All pictures of an array are coded together.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class BBCodec(Codec):
         return chunks.encode(self._array(ensure_ndarray(buf)), self._options(), threads=self.threads)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return the array that was encoded: shape, type and memory layout. Its samples go to `out`, if given.
+        """Return the array that was encoded, of the same shape, type and memory layout; or fill `out`.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class BBCodec(Codec):
         wanted = np.dtype(self.dtype or "uint8") if array.dtype.itemsize == 1 else array.dtype
         if array.nbytes % (math.prod(self.shape) * wanted.itemsize):
             raise UnsupportedImageError(
-                f"a flat buffer of {array.nbytes} bytes is no whole number of pictures of shape {self.shape} and "
-                f"type {wanted}"
+                f"a flat buffer of {array.nbytes} bytes is no whole number of pictures of shape {self.shape} "
+                f"and type {wanted}"
             )
         return np.ascontiguousarray(array).view(wanted).reshape(-1, *self.shape)

@@ -80,7 +80,7 @@ class BBImageFile(ImageFile.ImageFile):
         self.text = dict(found.text)
         self.info.update(found.as_info())
 
-    def load(self) -> Image.core.PixelAccess | None:
+    def load(self) -> Any:
         """Decode the pixels, if that has not happened yet; return access to them."""
         if self._im is None:
             data = self._read()
