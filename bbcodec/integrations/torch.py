@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
+
+from bbcodec.archive import Archive
 
 __all__ = ["ArchiveDataset"]
 
@@ -24,7 +26,8 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
     Parameters
     ----------
     archive : path, or Mapping of names to arrays
-        Such as a `bbcodec.Archive` that was opened by its path.
+        Such as a `bbcodec.Archive`, which must have been opened by its path, for reading; it is opened once
+        more.
     transform : callable, optional
         From a tensor to what an item is to have in its place.
     names : iterable of str, optional
@@ -36,6 +39,8 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
         Not an archive, or a damaged one.
     KeyError
         A name that is not there.
+    TypeError
+        An archive that cannot be opened again.
 
     Examples
     --------
@@ -53,9 +58,16 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
         names: Iterable[str] | None = None,
     ) -> None:
         self.transform = transform
-        self._given = archive
-        self._opened: Mapping[str, NDArray[Any]] | None = None
-        self._process = 0
+        self._pictures: Mapping[str, NDArray[Any]] | None = None
+        self._open: Callable[[], Archive] | None = None
+        if isinstance(archive, str | os.PathLike):
+            self._open = partial(Archive, archive, threads=1)
+        elif isinstance(archive, Archive):
+            make, given = archive.__reduce__()
+            self._open = partial(make, *given)
+        else:
+            self._pictures = archive
+        self._process = os.getpid()
         pictures = self._archive()
         self.names = list(pictures if names is None else names)
         if missing := [name for name in self.names if name not in pictures]:
@@ -74,20 +86,27 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
         tensor = torch.from_numpy(_planes(self._archive(), name))
         return (tensor if self.transform is None else self.transform(tensor)), name
 
+    def close(self) -> None:
+        """Close the archive if it was opened here; the next item opens it again."""
+        if getattr(self, "_open", None) is not None and isinstance(self._pictures, Archive):
+            self._pictures.close()
+            self._pictures = None
+
+    def __del__(self) -> None:
+        self.close()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None, "_process": 0}
+        return {**self.__dict__, "_pictures": None if self._open is not None else self._pictures}
 
     def _archive(self) -> Mapping[str, NDArray[Any]]:
         """Return the archive as this process has it: an open file must not be shared with a parent."""
-        if self._opened is None or self._process != os.getpid():
-            if isinstance(self._given, str | os.PathLike):
-                from bbcodec import Archive
-
-                self._opened = Archive(self._given, threads=1)
-            else:
-                self._opened = copy.copy(self._given)
+        if self._open is not None and self._process != os.getpid():
+            self.close()
             self._process = os.getpid()
-        return self._opened
+        if self._pictures is None:
+            assert self._open is not None
+            self._pictures = self._open()
+        return self._pictures
 
 
 def _planes(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
