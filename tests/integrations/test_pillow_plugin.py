@@ -150,7 +150,7 @@ def test_copies_pickles_and_thumbnails() -> None:
 
 def test_what_pillow_has_no_mode_for() -> None:
     file = io.BytesIO(bbcodec.compress(np.zeros((3, 4, 3), np.uint16)))
-    with pytest.raises(OSError, match="RGB;16.*decompress"):
+    with pytest.raises(OSError, match=r"RGB;16.*decompress"):
         Image.open(file)
 
 

@@ -84,14 +84,16 @@ def test_an_open_archive_is_left_open(path: Path) -> None:
         assert torch.equal(data[2][0], again[2][0])
         data.close()
         assert archive["p2"].shape == (8, 9, 3)
+    with path.open("rb") as file, pytest.raises(TypeError, match="path"):
+        ArchiveDataset(bbcodec.Archive(file))
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(("start", "workers"), [("fork", 2), ("spawn", 1)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_worker_processes(path: Path, start: str) -> None:
+def test_worker_processes(path: Path, start: str, workers: int) -> None:
     data = ArchiveDataset(path)
     assert data[0][1] == "p0"  # the file is open when the workers are made
-    loader = DataLoader(data, batch_size=2, num_workers=2, multiprocessing_context=start)
+    loader = DataLoader(data, batch_size=2, num_workers=workers, multiprocessing_context=start)
     found = {name: tensor for tensors, names in loader for tensor, name in zip(tensors, names, strict=True)}
     assert list(found) == list(IMAGES)
     assert all(torch.equal(found[name], as_tensor(image)) for name, image in IMAGES.items())
