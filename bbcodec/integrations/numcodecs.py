@@ -75,7 +75,8 @@ class BBCodec(Codec):
         verify: bool = True,
         threads: int = 1,
     ) -> None:
-        self.model, self.method, self.layout = os.fspath(model), method, layout
+        self.model = os.fspath(model) if isinstance(model, os.PathLike) else model
+        self.method, self.layout = method, layout
         self.shape = None if shape is None else [int(length) for length in shape]
         self.dtype = None if dtype is None else np.dtype(dtype).str
         self.verify, self.threads = verify, threads

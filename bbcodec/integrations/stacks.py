@@ -6,6 +6,7 @@ What is written around them (shapes, checksums) is the business of `bbcodec.inte
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
@@ -62,6 +63,8 @@ class Options:
     verify: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, str | os.PathLike) and not hasattr(self.model, "graph"):
+            raise OptionError(f"model is {self.model!r}, expected a name or a path")
         for name, value, wanted in (
             ("method", self.method, get_args(api.Method)),
             ("layout", self.layout, get_args(Layout)),

@@ -30,8 +30,8 @@ def there_and_back(array: np.ndarray, options: Options = FAST) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2"])
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 5, 7), (4, 1, 1), (2, 3, 5, 7, 3), (2, 5, 7, 4)])
-@pytest.mark.parametrize("channels", [(), (1,), (2,), (3,)])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (5, 7, 4), (4, 1, 1), (2, 3, 5, 7)])
+@pytest.mark.parametrize("channels", [(), (2,), (3,)])
 def test_shapes_and_types(shape: tuple[int, ...], channels: tuple[int, ...], dtype: str) -> None:
     shape += channels
     values = np.random.default_rng(2).integers(0, 256 ** np.dtype(dtype).itemsize, shape)
@@ -94,7 +94,7 @@ def test_what_cannot_be_coded(array: np.ndarray, layout: str, message: str) -> N
         chunks.encode(array, Options(layout=layout))
 
 
-@pytest.mark.parametrize("options", [{"method": "best"}, {"layout": "whc"}, {"verify": "no"}])
+@pytest.mark.parametrize("options", [{"method": "best"}, {"layout": "whc"}, {"verify": "no"}, {"model": 3}])
 def test_options_that_do_not_exist(options: dict[str, str]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
         Options(**options)
