@@ -26,6 +26,7 @@ from bbcodec.metadata import Metadata
 from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, model_for
 from bbcodec.palettes import channels, unpack_palette, unpaint
 from bbcodec.pictures import MODES, Picture, PictureLike, digest
+from bbcodec.windows import Region, Window
 
 __all__ = ["compress", "decompress", "decompress_image", "decompress_picture", "thread_count"]
 
@@ -141,6 +142,7 @@ def decompress(
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
     progress: Progress | None = None,
+    region: Region | None = None,
 ) -> NDArray[Any]:
     """Return the pixels of a ``.bb`` file: bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``.
 
@@ -160,6 +162,9 @@ def decompress(
         A model to use, beside the installed ones, if the file names it.
     progress : callable, optional
         Called with (tiles done, tiles in all) by the learned method.
+    region : (x, y, width, height), optional
+        Pixels: this part of the picture alone. No more tiles are decoded than it needs; the checksum of the
+        picture's pixels is not verified then, only those of the file's bytes.
 
     Raises
     ------
@@ -171,7 +176,13 @@ def decompress(
         The file needs a model that is neither embedded nor installed.
     """
     return decompress_picture(
-        data, threads=threads, backend=backend, limits=limits, model=model, progress=progress
+        data,
+        threads=threads,
+        backend=backend,
+        limits=limits,
+        model=model,
+        progress=progress,
+        region=region,
     ).array
 
 
@@ -192,12 +203,17 @@ def decompress_picture(
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
     progress: Progress | None = None,
+    region: Region | None = None,
 ) -> Picture:
     """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata. See `decompress`."""
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     mode = mode_of(parsed.header)
     height, width = parsed.header.height, parsed.header.width
+    # A palette may be ordered by the colours of the whole picture.
+    window = Window.of(region, height, width) if region is not None else None
+    decoded = None if mode.name == "P" else window
+    out_height, out_width = (height, width) if decoded is None else (decoded.height, decoded.width)
     parts = parts_of(parsed, mode)
     pixels: NDArray[Any] | None = None
     stored = palette_of(parsed, mode)
@@ -213,7 +229,7 @@ def decompress_picture(
             palette = unpack_palette(stored, painted)
             samples = unpaint(painted, palette)
         elif section.kind == container.CLASSIC:
-            samples = classic.decode(body, *place, name=name, offset=offset)
+            samples = classic.decode(body, *place, name=name, offset=offset, window=decoded)
         else:
             from bbcodec import learned
 
@@ -224,25 +240,28 @@ def decompress_picture(
                 threads=thread_count(threads),
                 backend=backend,
                 progress=progress,
+                window=decoded,
                 **_fitted(parsed),
             )
         if len(parts) == 1:
-            pixels = samples.reshape(mode.shape(height, width))
+            pixels = samples.reshape(mode.shape(out_height, out_width))
         else:
             if pixels is None:
-                pixels = np.zeros(mode.shape(height, width), mode.dtype)
+                pixels = np.zeros(mode.shape(out_height, out_width), mode.dtype)
             planes.place(pixels, samples, mask, mode)
     assert pixels is not None  # parts_of has checked that something is there
     if stored is not None and palette is None:
         palette = unpack_palette(stored)
     kept = meta.unpack(parsed.sections, mode.name, bounds)
     picture = Picture(pixels, mode.name, palette, kept, axis=bool(parsed.header.flags & 1))
+    if decoded is not None:
+        return picture
     found = digest(picture)
     if found != parsed.header.digest:
         raise FormatError(
             f"decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
         )
-    return picture
+    return picture if window is None else replace(picture, pixels=pixels[window.place])
 
 
 def _fitted(parsed: container.Container) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from bbcodec.bands import bands
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.metadata import inflate
 from bbcodec.pillow_limit import lifted
+from bbcodec.windows import Window
 from bbcodec.workers import parallel
 
 __all__ = ["METHODS", "PAINTED", "decode", "decode_painted", "encode", "encode_painted", "webp_size"]
@@ -103,9 +104,15 @@ def encode(samples: Samples, *, threads: int = 1) -> bytes:
 
 
 def decode(
-    data: Buffer, shape: tuple[int, ...], dtype: Any, *, name: str = "classic", offset: int = 0
+    data: Buffer,
+    shape: tuple[int, ...],
+    dtype: Any,
+    *,
+    name: str = "classic",
+    offset: int = 0,
+    window: Window | None = None,
 ) -> Samples:
-    """Return the samples of a payload.
+    """Return the samples of a payload, or a window of them.
 
     Parameters
     ----------
@@ -115,6 +122,8 @@ def decode(
     dtype : bool, uint8 or uint16
     name, offset
         Where the payload stands, for messages.
+    window : Window, optional
+        Only of pictures that were cut into tiles less than all is decoded.
 
     Raises
     ------
@@ -125,6 +134,13 @@ def decode(
     full = (*shape, 1) if len(shape) == 2 else shape
     dtype = np.dtype(dtype)
     reader = Reader(data, name, offset)
+    if window is not None:
+        if dtype == np.uint8 and len(data) and data[0] == TILED:
+            reader.u8("method")
+            part = _decode_tiles(reader, full, window)
+        else:
+            part = decode(data, full, dtype, name=name, offset=offset)[window.place]
+        return part.reshape(window.height, window.width, *shape[2:])
     if dtype == np.uint16:
         return _decode16(reader, full).reshape(shape)
     planes = _decode8(reader, full, bits=dtype == np.bool_).reshape(shape)
@@ -244,7 +260,8 @@ def _encode_webp(planes: NDArray[np.uint8], threads: int) -> bytes:
     return bytes([WEBP]) + min(streams, key=len)
 
 
-def _decode_tiles(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _decode_tiles(reader: Reader, shape: tuple[int, ...], window: Window | None = None) -> NDArray[np.uint8]:
+    window = window or Window(0, 0, *shape[:2])
     cols, rows = _grid_size(shape[0], shape[1], _TILE_PIXELS)
     if reader.left < 2 * cols * rows:  # before millions of them are listed
         raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
@@ -254,9 +271,11 @@ def _decode_tiles(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     reader.finish()
     for (y, x), stream in zip(grid, streams, strict=True):
         _check_vp8l(stream, y.stop - y.start, x.stop - x.start, reader)
-    out = np.empty(shape, np.uint8)
+    out = np.empty((window.height, window.width, shape[2]), np.uint8)
     for (y, x), stream in zip(grid, streams, strict=True):
-        out[y, x] = _unvp8l(stream, (y.stop - y.start, x.stop - x.start, shape[2]), reader)
+        if met := window.meet((y, x)):
+            tile = _unvp8l(stream, (y.stop - y.start, x.stop - x.start, shape[2]), reader)
+            out[met[0]] = tile[met[1]]
     return out
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from bbcodec.container import Section
 from bbcodec.modelfile import Model
+from bbcodec.windows import Window
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress
 
 __all__ = ["ChainStats", "EncodedPixels", "decode", "encode", "estimate_bits", "inspect"]
@@ -39,6 +40,7 @@ class _Coder(Protocol):
         threads: int = 0,
         backend: str | None = None,
         progress: Progress | None = None,
+        window: Window | None = None,
     ) -> Pixels: ...
 
     def inspect(
@@ -101,8 +103,9 @@ def decode(
     backend: str | None = None,
     progress: Progress | None = None,
     fitted: Section | None = None,
+    window: Window | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels].
+    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
     Raises
     ------
@@ -116,8 +119,17 @@ def decode(
         change = fits.unpack(fitted.payload, fitted.offset)
         model, view = change.apply(model), change.view
         height, width = fits.turned_size(height, width, view)
+        window = window and fits.turned_window(window, height, width, view)
     image = _coder(model).decode(
-        chains, height, width, channels, model, threads=threads, backend=backend, progress=progress
+        chains,
+        height,
+        width,
+        channels,
+        model,
+        threads=threads,
+        backend=backend,
+        progress=progress,
+        window=window,
     )
     return fits.turn_back(image, view) if view else image
 

@@ -26,6 +26,7 @@ from bbcodec import chains as chain_codec
 from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain
 from bbcodec.errors import FormatError
 from bbcodec.modelfile import Model
+from bbcodec.windows import Place, Window
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, parallel
 
 TILE: Final = 64
@@ -39,8 +40,12 @@ class _Tile:
     height: int
     width: int
 
+    @property
+    def place(self) -> Place:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
     def of(self, image: Pixels) -> Pixels:
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+        return image[self.place]
 
 
 class TileGrid:
@@ -144,8 +149,11 @@ def decode(
     threads: int = 0,
     backend: str | None = None,
     progress: Progress | None = None,
+    window: Window | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels].
+    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+
+    For a window, of each chain that has tiles in it no more are decoded than up to the last of them.
 
     Raises
     ------
@@ -155,21 +163,28 @@ def decode(
     grid = TileGrid(height, width)
     parts = grid.split(chains)
     codecs = TileCodecs(model, channels, backend)
-    image = np.empty((height, width, channels), np.uint8)
-    report = Report(progress, grid.tiles)
+    whole = window is None
+    window = window or Window(0, 0, height, width)
+    image = np.empty((window.height, window.width, channels), np.uint8)
+    wanted = [chain for chain in range(grid.chains) if any(window.meet(t.place) for t in grid.chain(chain))]
+    report = Report(progress, sum(len(grid.span(chain)) for chain in wanted))
 
     def run(chain: int) -> None:
         first, data = parts[chain]
         tiles = grid.chain(chain)
+        left = sum(1 for tile in tiles if window.meet(tile.place))
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         found = decode_chain(first, words, [(t.height, t.width) for t in tiles], codecs)
-        for tile, pixels in zip(
-            reversed(tiles), found, strict=True
-        ):  # to its end: it checks the message there
-            tile.of(image)[...] = pixels
+        # A whole picture is decoded to the end of the iterator: it checks the message there.
+        for tile, pixels in zip(reversed(tiles), found, strict=True):
+            if met := window.meet(tile.place):
+                image[met[0]] = pixels[met[1]]
+                left -= 1
             report.tile()
+            if not whole and not left:
+                break
 
-    parallel(run, range(grid.chains), threads)
+    parallel(run, wanted, threads)
     return image
 
 

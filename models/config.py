@@ -23,7 +23,8 @@ class Recipe:
     norm : what a binary kernel is multiplied with: ``binary``, g / sqrt(n), binary weight norm; ``weight``,
         g / |v|, weight norm (Salimans and Kingma 2016) of the real weights v; ``batch``, whatever batch norm
         (Ioffe and Szegedy 2015) makes of its outputs.
-    stochastic : binarize weights at random in training, P(+1) = clip((v + 1) / 2, 0, 1) (Courbariaux 2015).
+    stochastic : binarize weights at random, P(+1) = clip((v + 1) / 2, 0, 1) (Courbariaux 2015): anew each
+        time in training, once out of training.
     clip : bound of the real weights behind the signs; 0 switches clipping off.
     """
 

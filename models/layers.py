@@ -8,6 +8,7 @@ operations into a graph (`models.export.GraphBuilder`). Tensors are [N, C, H, W]
 from __future__ import annotations
 
 import math
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,13 +38,11 @@ class _Sign(torch.autograd.Function):
 
 
 class _SignWeight(torch.autograd.Function):
-    """sign of the real weight, deterministic or stochastic; the gradient passes straight through."""
+    """1 where the real weight is at least a threshold, else -1; the gradient passes straight through."""
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, stochastic: bool) -> Tensor:
-        if stochastic:
-            return torch.where(torch.rand_like(v) * 2 - 1 < v, 1.0, -1.0)
-        return torch.where(v < 0, -1.0, 1.0)
+    def forward(ctx: Any, v: Tensor, threshold: Tensor | float) -> Tensor:
+        return torch.where(v < threshold, -1.0, 1.0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -147,11 +146,24 @@ class BinaryConv(nn.Module):
             return self.g / self.v.flatten(2).norm(dim=2).clamp_min(1e-6)
         return self.g / math.sqrt(self.fan_in)
 
+    def signs(self) -> Tensor:
+        """The kernels as they are used, 1 and -1.
+
+        Stochastic ones are drawn anew each time in training. Out of training they are one draw that belongs
+        to the weights: the signs of weights that are far from 1 and -1 are a network that was never trained.
+        """
+        if not self.config.stochastic:
+            return _SignWeight.apply(self.v, 0.0)
+        generator = None
+        if not self.training:
+            seed = zlib.crc32(self.v.detach().cpu().numpy().tobytes())
+            generator = torch.Generator().manual_seed(seed)
+        drawn = torch.rand(self.v.shape, generator=generator) * 2 - 1
+        return _SignWeight.apply(self.v, drawn.to(self.v))
+
     def weight(self) -> Tensor:
         """Effective weight [C, C, k, k], batch norm left out."""
-        kernels = self.v
-        if self.config.precision != "32/32":
-            kernels = _SignWeight.apply(self.v, self.config.stochastic and self.training)
+        kernels = self.v if self.config.precision == "32/32" else self.signs()
         return (kernels * self.scale()[:, :, None, None, None]).sum(0)
 
     def forward(self, a: Tensor) -> Tensor:
@@ -186,7 +198,7 @@ class BinaryConv(nn.Module):
             return [b.qconv(a, weight, bias)]
         return [
             b.binary_conv(a, v, scale[i], bias if i == 0 else torch.zeros_like(bias))
-            for i, v in enumerate(self.v)
+            for i, v in enumerate(self.signs())
         ]
 
 

@@ -80,7 +80,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     p.add_argument("--mixtures", type=int, default=4, help="of a flow: logistics in a mixture")
     p.add_argument("--norm", choices=NORMS, default="binary", help="what binary kernels are multiplied with")
     p.add_argument("--bases", type=int, default=1, help="binary kernels that sum to one weight")
-    p.add_argument("--stochastic", action="store_true", help="stochastic binarization of weights in training")
+    p.add_argument("--stochastic", action="store_true", help="stochastic binarization of weights")
     p.add_argument(
         "--clip", type=float, default=1.0, help="bound of the real weights behind the signs; 0: none"
     )

@@ -21,6 +21,7 @@ from bbcodec.container import Limits
 from bbcodec.errors import OptionError
 from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.pictures import Picture, PictureLike
+from bbcodec.windows import Region
 
 __all__ = ["Archive"]
 
@@ -108,7 +109,9 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._names: dict[str, None] = {}
         if mode == "r" or (mode == "a" and self._exists()):
             self._open()
-        if mode != "r":
+        if mode == "r":
+            return
+        try:
             coder = Coder(method, DEFAULT_MODEL if model is None else model, backend, verify)
             if embed_model is None:
                 embed_model = coder.model is not None and installed(coder.model.id) is None
@@ -122,6 +125,9 @@ class Archive(Mapping[str, NDArray[Any]]):
                 old=self._reader,
                 done=done,
             )
+        except BaseException:
+            self._close_source()
+            raise
 
     def _exists(self) -> bool:
         if not isinstance(self._file, str | os.PathLike):
@@ -179,6 +185,18 @@ class Archive(Mapping[str, NDArray[Any]]):
             Its model is neither embedded nor installed.
         """
         return self.reader.picture(name)
+
+    def region(self, name: str, region: Region) -> NDArray[Any]:
+        """Return a part of a picture, (x, y, width, height); of a large one no more is decoded than it needs.
+
+        Raises
+        ------
+        KeyError
+            There is no such picture.
+        OptionError
+            The region is not within it.
+        """
+        return self.reader.region(name, region).array
 
     def entry(self, name: str) -> Entry:
         """Return name, mode and size of a picture, without decoding it; `KeyError` if there is none."""

@@ -10,17 +10,18 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from bbcodec import container, metadata
 from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import FILE, INDEX, MODEL, Source
-from bbcodec.archive.tables import Entry, Stored
+from bbcodec.archive.tables import Entry, Index, Stored
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
 from bbcodec.errors import FormatError, LimitError, ModelMissingError
 from bbcodec.models_at_hand import ModelLike, installed, load
 from bbcodec.pictures import MODES, Picture, digest
+from bbcodec.windows import Region, Window
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
@@ -91,7 +92,7 @@ class Reader:
         index, self.end = found
         self.indices: list[int] = []
         self.models: tuple[int, ...] = ()
-        parts: list[tuple[Stored, ...]] = []
+        parts: list[Index] = []
         while index:
             place = sections.mark(source, index)
             if place.kind != INDEX or len(self.indices) == _MAX_LINKS:
@@ -99,13 +100,13 @@ class Reader:
             table = tables.unpack_index(sections.payload(source, place), index)
             self.models = self.models or table.models  # the last index knows all of them
             self.indices.insert(0, index)
-            parts.insert(0, table.stored)
+            parts.insert(0, table)
             index = table.previous
-        self.stored = [stored for part in parts for stored in part]
+        self.stored = [stored for part in parts for stored in part.stored]
         self.places = {
-            entry.name: Place(entry, stored, position)
-            for stored in self.stored
-            for position, entry in enumerate(stored.entries)
+            stored.entries[position].name: Place(stored.entries[position], stored, position)
+            for part in parts
+            for stored, position in part.added
         }
 
     def picture(self, name: str) -> Picture:
@@ -131,6 +132,22 @@ class Reader:
                     self._kept.popitem(last=False)
         return found[place.position]
 
+    def region(self, name: str, region: Region) -> Picture:
+        """Return a part of a picture, (x, y, width, height); of a large one, no more tiles than it needs.
+
+        Raises
+        ------
+        OptionError
+            It is not within the picture. Others as of `picture`.
+        """
+        place = self.places[name]
+        window = Window.of(region, place.entry.height, place.entry.width)
+        if place.stored.kind == FILE and place.stored.at not in self._kept:
+            payload = sections.payload(self.source, sections.mark(self.source, place.stored.at))
+            return self._file(payload, place.stored, region)[0]
+        picture = self.picture(name)
+        return replace(picture, pixels=picture.pixels[window.place])
+
     def _samples(self) -> int:
         return sum(picture.pixels.size for kept in self._kept.values() for picture in kept)
 
@@ -149,7 +166,7 @@ class Reader:
         payload = sections.payload(self.source, place)
         return self._file(payload, stored) if stored.kind == FILE else self._batch(payload, stored)
 
-    def _file(self, payload: memoryview, stored: Stored) -> list[Picture]:
+    def _file(self, payload: memoryview, stored: Stored, region: Region | None = None) -> list[Picture]:
         from bbcodec.api import decompress_picture
 
         (entry,) = stored.entries
@@ -162,7 +179,12 @@ class Reader:
         needed = container.read(data, limits=self._limits).one(container.MODEL)
         model = None if needed is None else self._by_id(container.model_id_of(needed))
         picture = decompress_picture(
-            data, threads=self._threads, backend=self._backend, limits=self._limits, model=model
+            data,
+            threads=self._threads,
+            backend=self._backend,
+            limits=self._limits,
+            model=model,
+            region=region,
         )
         return [picture]
 

@@ -85,12 +85,22 @@ class Index:
     ----------
     previous : offset of the index before, 0 if there is none.
     models : offsets of all sections ``MODL``, in order.
-    stored : sections with pictures.
+    stored : sections with pictures, as they lie in the file.
+    order : of each of their pictures, its place among them as they were added; empty if they lie so.
     """
 
     previous: int
     models: tuple[int, ...]
     stored: tuple[Stored, ...]
+    order: tuple[int, ...] = ()
+
+    @property
+    def added(self) -> list[tuple[Stored, int]]:
+        """Section, and position in it, of each picture in the order in which they were added."""
+        found = [(stored, position) for stored in self.stored for position in range(len(stored.entries))]
+        if not self.order:
+            return found
+        return [found[i] for i in sorted(range(len(found)), key=self.order.__getitem__)]
 
 
 def check_name(name: str) -> str:
@@ -205,7 +215,7 @@ def pack_index(index: Index) -> bytes:
         table += [varint(stored.at - before), varint(len(stored.entries) if stored.kind == BATCH else 0)]
         before = stored.at
     entries = [entry for stored in index.stored for entry in stored.entries]
-    table += [*_names(entry.name for entry in entries), *_runs(entries)]
+    table += [*_names(entry.name for entry in entries), *_runs(entries), *_steps(index.order)]
     return varint(index.previous) + _deflated(b"".join(table))
 
 
@@ -233,13 +243,14 @@ def unpack_index(payload: Buffer, at: int) -> Index:
     if max([previous, *models, before]) >= at:
         raise table.error("an offset behind the index")
     entries = _read_runs(table, _read_names(table, total))
+    order = _read_steps(table, total)
     table.finish()
     stored, done = [], 0
     for place, count in places:
         kind, step = (BATCH, count) if count else (FILE, 1)
         stored.append(Stored(kind, place, entries[done : done + step]))
         done += step
-    return Index(previous, tuple(models), tuple(stored))
+    return Index(previous, tuple(models), tuple(stored), order)
 
 
 def _names(names: Iterable[str]) -> list[bytes]:
@@ -303,6 +314,28 @@ def _read_runs(reader: Reader, names: list[str]) -> tuple[Entry, ...]:
         some = names[len(entries) : len(entries) + count]
         entries += [Entry(name, mode.name, bool(axis), height, width) for name in some]
     return tuple(entries)
+
+
+def _steps(order: Sequence[int]) -> list[bytes]:
+    """A permutation as differences to the next number, each folded to a number that is not negative."""
+    if all(rank == i for i, rank in enumerate(order)):
+        return [b"\0"]
+    steps = [rank - before - 1 for before, rank in zip([-1, *order], order, strict=False)]
+    return [b"\1", *(varint(2 * step if step >= 0 else -2 * step - 1) for step in steps)]
+
+
+def _read_steps(reader: Reader, count: int) -> tuple[int, ...]:
+    form = reader.u8("form of the order")
+    if form > 1:
+        raise reader.error(f"form of the order is {form}, expected 0 or 1")
+    order, rank = [], -1
+    for _ in range(count if form else 0):
+        folded = reader.varint("step of the order")
+        rank += 1 + (folded // 2 if folded % 2 == 0 else -(folded + 1) // 2)
+        order.append(rank)
+    if form and sorted(order) != list(range(count)):
+        raise reader.error("the order is no permutation")
+    return tuple(order)
 
 
 def _bounded(reader: Reader, what: str, most: int) -> int:

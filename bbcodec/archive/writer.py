@@ -67,6 +67,7 @@ class Writer:
         self._stored: list[Stored] = []
         self._ids = [old.model_facts(n) for n in range(len(self._models))] if old else []
         self._number = self._known_model()
+        self._ranks: dict[str, int] = {}
         self._replaying = True
         self.adopted = 0  # pictures that an interrupted writer had coded already
 
@@ -80,7 +81,9 @@ class Writer:
         UnsupportedImageError
             The picture cannot be kept exactly.
         """
-        for group in self._groups.add(Item.of(tables.check_name(name), image, self._keep)):
+        item = Item.of(tables.check_name(name), image, self._keep)
+        self._ranks[name] = len(self._ranks)
+        for group in self._groups.add(item):
             self._submit(group)
 
     def finish(self) -> None:
@@ -93,9 +96,13 @@ class Writer:
         if self._stored or self._old is None:
             self._output.sync()  # the index must not name what is not there
             links = self._old.indices if self._old else []
-            old = self._old.stored if self._old and len(links) >= _MAX_LINKS else []
-            previous = links[-1] if links and not old else 0
-            index = Index(previous, tuple(self._models), (*old, *self._stored))
+            stored, previous = self._stored, links[-1] if links else 0
+            if self._old and len(links) >= _MAX_LINKS:
+                stored, previous = [*self._old.stored, *self._stored], 0
+                first = {name: rank for rank, name in enumerate(self._old.places)}
+                self._ranks = first | {name: len(first) + rank for name, rank in self._ranks.items()}
+            order = tuple(self._ranks[entry.name] for part in stored for entry in part.entries)
+            index = Index(previous, tuple(self._models), tuple(stored), order)
             at = self._output.put(sections.section(INDEX, tables.pack_index(index)))
             self._output.put(sections.tail(at, self._output.at))
         self._output.finish()

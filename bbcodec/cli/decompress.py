@@ -12,7 +12,7 @@ import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, open_output, plan, restored_name
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def decompress(
         Literal["png", "webp", "tif", "bmp", "ppm"] | None,
         typer.Option("--format", help="Image format to write. [default: by the suffix of -o, else png]"),
     ] = None,
+    region: options.Region = None,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -44,10 +45,13 @@ def decompress(
 ) -> None:
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
-    The checksum of the pixels is verified before the image appears. PNG holds every image; another format is
-    refused where it could not hold the image exactly.
+    The checksum of the pixels is verified before the image appears (not with --region). PNG holds every
+    image; another format is refused where it could not hold the image exactly.
     """
     reporter = Reporter(quiet, verbose)
+    part = read_region(region)
+    if part is not None and remove:
+        refuse("--rm and --region exclude each other")
     suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
     if suffix and format is None:
         from bbcodec.images import suffixes
@@ -75,7 +79,13 @@ def decompress(
         kind = format or suffix[1:] or "png"
         with open_output(job, force=force) as file, reporter.progress(job.source) as progress:
             picture = api.decompress_picture(
-                source, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
+                source,
+                threads=threads,
+                backend=backend,
+                limits=max_pixels,
+                model=model,
+                progress=progress,
+                region=part,
             )
             del source  # it may be large, and so may the image
             if job.target == STREAM:  # all or nothing, as for files

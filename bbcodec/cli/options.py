@@ -16,6 +16,7 @@ __all__ = [
     "Output",
     "OutputDir",
     "Quiet",
+    "Region",
     "Remove",
     "Stdout",
     "Threads",
@@ -55,6 +56,14 @@ Backend = Annotated[
     Literal["numpy", "numba", "native"] | None,
     typer.Option(
         "--backend", help="How to compute; the bytes are the same. [default: the fastest one installed]"
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="X,Y,W,H",
+        help="This part of the picture alone, in pixels; no more is decoded than it needs.",
     ),
 ]
 MaxPixels = Annotated[

@@ -17,7 +17,7 @@ import typer
 
 from bbcodec.errors import BBCodecError
 
-__all__ = ["STREAM", "Progress", "Reporter", "refuse", "shown", "write_json", "write_text"]
+__all__ = ["STREAM", "Progress", "Reporter", "read_region", "refuse", "shown", "write_json", "write_text"]
 
 STREAM = "-"
 """The name that stands for standard input or standard output."""
@@ -49,6 +49,17 @@ def refuse(message: str) -> NoReturn:
     """Say what is wrong with the command line, and leave with exit code 2."""
     print(f"bbcodec: {message}", file=sys.stderr)
     raise typer.Exit(2)
+
+
+def read_region(text: str | None) -> tuple[int, int, int, int] | None:
+    """Return the numbers of `--region X,Y,W,H`; exit code 2 where there are not four."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        refuse(f"--region is {text!r}, expected X,Y,W,H in pixels")
+    x, y, width, height = map(int, parts)
+    return x, y, width, height
 
 
 def _explain(name: str, error: Exception) -> str:

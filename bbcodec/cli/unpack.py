@@ -13,7 +13,7 @@ import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, open_output
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json, write_text
+from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown, write_json, write_text
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
@@ -82,6 +82,7 @@ def get(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The picture's name in the archive.")],
     output: options.Output = None,
     stdout: options.Stdout = False,
+    region: options.Region = None,
     force: options.Force = False,
     format: _Format = None,
     model: options.ModelName = None,
@@ -99,6 +100,7 @@ def get(
     if stdout and output is not None:
         refuse("-o and -c exclude each other")
     reporter = Reporter(quiet, verbose)
+    part = read_region(region)
 
     def one(wanted: str) -> dict[str, Any]:
         from bbcodec.errors import BBCodecError
@@ -107,7 +109,7 @@ def get(
             if wanted not in pictures:
                 raise BBCodecError(f"{shown(archive)} has no picture of this name")
             target = STREAM if stdout else output or _image_name(wanted, format).rsplit("/", 1)[-1]
-            return _write(pictures, wanted, target, format, force, reporter)
+            return _write(pictures, wanted, target, format, force, reporter, part)
 
     reporter.finish(reporter.each([name], str, one), as_json=False)
 
@@ -192,12 +194,18 @@ def _image_name(name: str, format: str | None) -> str:
 
 
 def _write(
-    pictures: Archive, name: str, target: str, format: str | None, force: bool, reporter: Reporter
+    pictures: Archive,
+    name: str,
+    target: str,
+    format: str | None,
+    force: bool,
+    reporter: Reporter,
+    region: tuple[int, int, int, int] | None = None,
 ) -> dict[str, Any]:
     """Write a picture of an archive to a file or to stdout."""
     from bbcodec.images import left_out, write_image
 
-    picture = pictures.picture(name)
+    picture = pictures.picture(name) if region is None else pictures.reader.region(name, region)
     suffix = os.path.splitext(target)[1] if target != STREAM else ""
     kind = format or suffix[1:].lower() or "png"
     if os.path.dirname(target):

@@ -23,6 +23,7 @@ from bbcodec.local.codec import group_codec
 from bbcodec.local.model import LocalModel
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
+from bbcodec.windows import Window
 from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, cpus, parallel, size_bits
 
 BLOCK: Final = 1024  # pixels, the longest side
@@ -97,26 +98,32 @@ def decode(
     threads: int = 0,
     backend: str | None = None,
     progress: Progress | None = None,
+    window: Window | None = None,
 ) -> Pixels:
     """Decode what `encode` made; see `bbcodec.learned.decode`."""
     local = _model(model)
     _check(chains, height, width, local.block)
+    window = window or Window(0, 0, height, width)
     places = cut(height, width, local.block)
-    inner = _inner_threads(threads, len(places))
-    report = Report(progress, len(places))
-    image = np.empty((height, width, channels), np.uint8)
+    wanted = [index for index, place in enumerate(places) if window.meet(place)]
+    inner = _inner_threads(threads, len(wanted))
+    report = Report(progress, len(wanted))
+    image = np.empty((window.height, window.width, channels), np.uint8)
 
     def run(index: int) -> None:
-        target = image[places[index]]
-        codec = group_codec([target.shape[:2]], channels, local, backend, threads=inner)
+        rows, columns = places[index]
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        codec = group_codec([shape], channels, local, backend, threads=inner)
         words = np.frombuffer(chains[index], "<u4").astype(np.uint32)
         message, (block,) = codec.pop(unflatten(words, LANES))
         if not ans.message_equal(message, ans.base_message(LANES)):
             raise FormatError("learned payload: the message does not end where it began, it is damaged")
-        target[...] = block
+        met = window.meet(places[index])
+        assert met is not None  # of those that are wanted
+        image[met[0]] = block[met[1]]
         report.tile()
 
-    parallel(run, range(len(places)), threads)
+    parallel(run, wanted, threads)
     return image
 
 

@@ -21,6 +21,7 @@ from bbcodec.engine.graph import Graph
 from bbcodec.errors import FormatError
 from bbcodec.local.model import FAMILY, LocalModel
 from bbcodec.modelfile import Model
+from bbcodec.windows import Window
 
 MIRROR_COLUMNS: Final = 1
 MIRROR_ROWS: Final = 2
@@ -172,6 +173,18 @@ def turn_back(image: NDArray[Any], view: int) -> NDArray[Any]:
 def turned_size(height: int, width: int, view: int) -> tuple[int, int]:
     """Height and width of a picture that is turned."""
     return (width, height) if view & TRANSPOSE else (height, width)
+
+
+def turned_window(window: Window, height: int, width: int, view: int) -> Window:
+    """Where a window of a picture lies once the picture is turned, to height x width."""
+    top, left, down, across = window.top, window.left, window.height, window.width
+    if view & TRANSPOSE:
+        top, left, down, across = left, top, across, down
+    if view & MIRROR_ROWS:
+        top = height - top - down
+    if view & MIRROR_COLUMNS:
+        left = width - left - across
+    return Window(top, left, down, across)
 
 
 def _mirrored(image: NDArray[Any], view: int) -> NDArray[Any]:

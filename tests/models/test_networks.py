@@ -60,13 +60,18 @@ def test_binary_weights_take_one_value_and_its_negative_per_channel_and_basis() 
     assert len(np.unique(two[0].abs().numpy().round(7))) == 2
 
 
-def test_stochastic_binarization_draws_and_evaluation_does_not() -> None:
+def test_stochastic_binarization_draws_anew_in_training_and_once_for_use() -> None:
     conv = layers.BinaryConv(small(stochastic=True))
     with torch.no_grad():
         conv.v.fill_(0.2)  # P(+1) = 0.6
-    share = (conv.train().weight() > 0).float().mean()
-    assert 0.5 < share < 0.7
-    assert (conv.eval().weight() > 0).all()
+    for mode, alike in (("train", False), ("eval", True)):
+        one, two = (getattr(conv, mode)().weight() > 0 for _ in range(2))
+        assert 0.5 < one.float().mean() < 0.7
+        assert torch.equal(one, two) == alike
+    kept = conv.signs()
+    with torch.no_grad():
+        conv.v[0, 0, 0] -= 0.1  # other weights, another draw
+    assert not torch.equal(conv.signs(), kept)
 
 
 def test_clip_keeps_real_weights_within_bounds() -> None:
