@@ -5,12 +5,14 @@
 #   IMG=photo.png           the image of `make demo` (default: a photograph that scikit-image ships)
 #   PIP_FLAGS='...'         more options for pip, such as an extra index with CPU builds of torch
 #   PYTEST_FLAGS='...'      more options for pytest, such as -k cli
+#   WORKERS=1               processes that share the tests (default: one a core)
 
 PYTHON ?= python3
 VENV ?= .venv
 IMG ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+WORKERS ?= auto
 
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS)
@@ -60,7 +62,7 @@ demo: $(VENV)/.demo
 test: lint unit
 
 unit: $(VENV)/.craystack
-	$(bin)/python -m pytest $(PYTEST_FLAGS)
+	$(bin)/python -m pytest --numprocesses $(WORKERS) $(PYTEST_FLAGS)
 
 lint: $(VENV)/.test
 	$(bin)/ruff check $(sources)

@@ -127,6 +127,18 @@ class Metadata:
             raise OptionError(f"metadata: colour_key must be one integer or three: {error}") from error
         return cls(**given)
 
+    def as_info(self) -> dict[str, Any]:
+        """Return what Pillow's readers put into ``info``."""
+        named = {
+            "icc_profile": self.icc,
+            "exif": self.exif,
+            "xmp": self.xmp,
+            "dpi": self.dpi,
+            "transparency": self.colour_key,
+        }
+        texts = {key: value for key, value in self.text if key not in named}
+        return texts | {key: value for key, value in named.items() if value is not None}
+
     def problem(self, mode: str) -> str | None:
         """Return what keeps this from being the metadata of a picture of a mode, or None.
 

@@ -212,16 +212,9 @@ class Picture:
         image = Image.frombytes(self.mode, self.size, np.ascontiguousarray(raw).data)
         if self.palette is not None and self.palette.data:
             image.putpalette(self.palette.data, self.palette.layout)
-        m = self.metadata
-        named = {
-            "icc_profile": m.icc,
-            "exif": m.exif,
-            "xmp": m.xmp,
-            "dpi": m.dpi,
-            "transparency": m.colour_key if self.palette is None else self.palette.transparency,
-        }
-        image.info.update({key: value for key, value in m.text if key not in named})
-        image.info.update({key: value for key, value in named.items() if value is not None})
+        image.info.update(self.metadata.as_info())
+        if self.palette is not None and self.palette.transparency is not None:
+            image.info["transparency"] = self.palette.transparency
         return image
 
 

@@ -16,6 +16,7 @@ import bbcodec
 FOLDER = str(Path(bbcodec.__file__).parent)
 # Importing these has side effects or needs an extra; they hold no examples.
 SKIPPED = ("bbcodec.__main__", "bbcodec._native", "bbcodec.models")
+EXTRAS = ("numcodecs", "torch", "zarr")
 MODULES = ["bbcodec"] + [
     found.name for found in pkgutil.walk_packages([FOLDER], "bbcodec.") if not found.name.startswith(SKIPPED)
 ]
@@ -25,6 +26,8 @@ MODULES = ["bbcodec"] + [
 def test_examples(name: str) -> None:
     if ".jit" in name:
         pytest.importorskip("numba")
+    if name.startswith("bbcodec.integrations.") and (extra := name.rpartition(".")[2]) in EXTRAS:
+        pytest.importorskip(extra)
     if name.endswith(".native"):
         pytest.importorskip("bbcodec._native")
     failures, _ = doctest.testmod(importlib.import_module(name))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The codec ``bbcodec`` of Zarr v3: chunks of pictures as bytes, losslessly.
+
+Zarr finds it by the entry point, without any import: ``serializer={"name": "bbcodec", "configuration": {}}``.
+The bytes are made by `bbcodec.integrations.chunks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import numpy as np
+from zarr.abc.codec import ArrayBytesCodec
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import Buffer, NDBuffer
+from zarr.core.common import JSON, parse_named_configuration
+
+from bbcodec.errors import FormatError, OptionError
+from bbcodec.integrations import chunks
+from bbcodec.integrations.chunks import Options
+
+__all__ = ["BBCodec"]
+
+_FIELDS = ("model", "method", "layout", "verify")
+
+
+@dataclass(frozen=True)
+class BBCodec(ArrayBytesCodec):
+    """Array-to-bytes codec for uint8 and uint16 chunks of pictures.
+
+    A chunk is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of such, with any number of leading
+    axes. All pictures of a chunk are coded together, on one thread: Zarr codes several chunks at a time.
+
+    Parameters
+    ----------
+    model, method, layout, verify : see `bbcodec.integrations.chunks.Options`; the model by name or path.
+
+    Raises
+    ------
+    OptionError
+        An option that does not exist or makes no sense.
+    """
+
+    is_fixed_size = False
+
+    options: Options
+
+    def __init__(self, **options: Any) -> None:
+        if unknown := options.keys() - set(_FIELDS):
+            raise OptionError(f"codec bbcodec: unknown {sorted(unknown)}, expected {list(_FIELDS)}")
+        if isinstance(options.get("model"), os.PathLike):
+            options["model"] = os.fspath(options["model"])
+        object.__setattr__(self, "options", Options(**options))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, JSON]) -> Self:
+        """Return the codec of array metadata."""
+        _, configuration = parse_named_configuration(data, "bbcodec", require_configuration=False)
+        return cls(**(configuration or {}))
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Return what array metadata say of the codec."""
+        configuration = {name: getattr(self.options, name) for name in _FIELDS}
+        return {"name": "bbcodec", "configuration": configuration}
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
+        """Raise `UnsupportedImageError` if chunks of such an array cannot be coded.
+
+        Lengths are looked at when there is a chunk: they need not be those of the array.
+        """
+        chunks.check_kind(len(shape), dtype.to_native_dtype(), self.options.layout)
+
+    def compute_encoded_size(self, input_byte_length: int, _chunk_spec: ArraySpec) -> int:
+        """Raise: the size depends on the pictures."""
+        raise NotImplementedError
+
+    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        data = chunks.encode(np.asarray(chunk_data.as_ndarray_like()), self.options)
+        return chunk_spec.prototype.buffer.from_bytes(data)
+
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        array = chunks.decode(chunk_data.to_bytes(), model=self.options.model)
+        wanted = chunk_spec.dtype.to_native_dtype()
+        if array.shape != chunk_spec.shape or array.dtype.newbyteorder("=") != wanted.newbyteorder("="):
+            raise FormatError(
+                f"chunk holds {array.dtype} {list(array.shape)}, the array expects {wanted} "
+                f"{list(chunk_spec.shape)}"
+            )
+        stored = array.astype(wanted, order=cast("Any", chunk_spec.order), copy=False)
+        return chunk_spec.prototype.nd_buffer.from_ndarray_like(cast("Any", stored))
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
