@@ -301,7 +301,8 @@ import sys
 from typer.testing import CliRunner
 from bbcodec.cli import app
 assert CliRunner().invoke(app, ["compress", "--help"]).exit_code == 0
-print([name for name in ("numpy", "PIL", "numba", "torch", "rich.progress", "fsspec", "distributed") if name in sys.modules])
+heavy = ("numpy", "PIL", "numba", "torch", "rich.progress", "fsspec", "distributed")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
