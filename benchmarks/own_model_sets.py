@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of alike pictures that `own_model.py` trains on: boards of wood made by rule, and a part of CIFAR-10."""
+"""Sets of alike pictures that `own_model.py` trains on: boards of wood made by rule, a part of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def wood(count: int = 300, side: int = 64, seed: int = 0) -> list[Pixels]:
     """Crops of sawn boards as a line camera would see them: uint8 [side, side, 3] each.
 
     Growth rings are cut lengthwise (waves of a distance to a wandering pith), fibres and pores run along the
-    board, light falls off across it; shot noise is added to linear light, blurred a little as by a lens, before
-    a gamma of 2.2 rounds to 8 bits.
+    board, light falls off across it; shot noise is added to linear light, blurred a little as by a lens,
+    before a gamma of 2.2 rounds to 8 bits.
     """
     return [_board(np.random.default_rng([seed, i]), side) for i in range(count)]
 

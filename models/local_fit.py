@@ -208,7 +208,7 @@ def _numbers(image: Pixels, model: Model, best: Fitted, budget: Budget) -> Fitte
     seconds = STAGES[2] * _search_seconds(image, budget)
     trials = _trials(image, model, budget, seconds, 12)
     end = budget.spent + seconds
-    waiting = list(_STEPS)
+    waiting = list(STEPS)
     while waiting and budget.spent + trials.seconds < end and not budget.stopped:
         key, step = waiting.pop(0)
         value = step(best.config.get(key, model.config[key]))
@@ -230,7 +230,7 @@ def _paced(predictor: int, more: int, most: int) -> Callable[[list[int]], list[i
     return step
 
 
-_STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("down", _paced(1, 1, 4)),
     ("down", _paced(1, -1, 4)),
     ("rate_q", lambda rate: rate * 5 // 8),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model of one's own: a released one of the family `local`, changed to suit given pictures (`bbcodec train`).
+"""A model of one's own: a released one of the family `local`, changed to suit pictures (`bbcodec train`).
 
 Three things are changed, in this order: the state that every fit starts from (``prior``) and the ridge, which
 small pictures gain most by; the network, and a map of positions beside it; the rate of learning while coding.
@@ -34,6 +34,7 @@ from bbcodec.modelfile import Model
 from .data import Picture
 from .local import Head, HeadConfig
 from .local_export import export
+from .local_fit import STEPS
 from .local_own_head import SHIFTS, OwnHead, Seen, join, look
 from .local_prior import prior
 from .local_train import fit
@@ -44,7 +45,8 @@ KEPT = 1_500_000  # pixels that are learned from, of all pictures together
 PRIORS = (4.0, 16.0)  # pixels that the mean of the data counts for
 PRIOR_SHIFTS = (8, 11)  # its unit
 RIDGES = (16, 64)
-RATES = (0.5, 0.7, 1.4, 2.0)  # of learning while coding, to that of the parent
+RATES = (0.25, 0.35, 0.5, 0.7, 1.4, 2.0)  # of learning while coding, to that of the parent
+PACES = [(key, step) for key, step in STEPS if key in ("along", "down")]
 HELD = 8  # of so many pictures one is held out
 VALIDATIONS = 24  # in the whole time
 PATIENCE = 8  # validations without a better one
@@ -147,7 +149,7 @@ class Trial:
 def check(parent: Model) -> None:
     """Raise OptionError unless models can be made from this one."""
     if parent.family != "local":
-        raise OptionError(f"a model of the family {parent.family!r} cannot be trained on, only one of 'local'")
+        raise OptionError(f"a model of the family {parent.family!r} cannot be trained on, only 'local'")
     if parent.config["latents"]:
         raise OptionError("a model with latents (such as thumb) cannot be trained on; take photo or fast")
 
@@ -227,6 +229,13 @@ def _start(pictures: Sequence[Picture], draft: Draft, trial: Trial, say: Say, st
                     return best
                 rounded = (np.floor(mean * pixels / (1 << shift) + 0.5) * (1 << shift)).astype(np.int32)
                 best = trial.best([best, draft.given({"ridge": ridge}, prior=rounded)])
+    for key, step in PACES:  # how fast the fits forget
+        while not stopped():
+            value = step(best.config[key])
+            changed = best.given({key: value}) if value is not None else best
+            if trial.best([best, changed]) is best:
+                break
+            best = changed
     gain = 1 - trial.bytes_of(best) / before
     say(f"what the fits start from: {100 * gain:.2f} % smaller")
     return best
@@ -263,7 +272,10 @@ def _changed(
         tensors[name] = moved.clip(-limit, limit).astype(base.dtype)
         if name == "positions" and not tensors[name].any():
             del tensors[name]
-    return draft.given({}, **tensors), {"steps": curve[-1][0], "valid": curve}
+    return draft.given({}, **tensors), {
+        "steps": curve[-1][0],
+        "valid": [curve[0][1], min(value for _, value in curve)],
+    }
 
 
 def _fresh(
@@ -301,7 +313,7 @@ def _fresh(
     model = modelfile.load(export(head, {}, c["rate_q"] / (1 << 20)))
     tensors = dict(model.tensors)
     tensors |= {key: draft.tensors[key] for key in ("prior",) if key in draft.tensors}
-    return replace(draft, tensors=tensors), {"steps": best["steps"], "valid": [[best["steps"], best["cost"]]]}
+    return replace(draft, tensors=tensors), {"steps": best["steps"], "valid": [best["cost"]]}
 
 
 class _Nowhere:

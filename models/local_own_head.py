@@ -29,6 +29,7 @@ from .local_fit import FitHead, Proximal
 BATCH = 1536  # pixels a step
 RATE = 0.05  # units a step, at most
 PRICE = 5.0  # bits for a unit of change
+APART = 20  # steps at least from one validation to the next
 SELECT = 0.6  # share of the time in which changes pay it
 SHIFTS = FIT_SHIFTS | {"first_w": 1, "out_w": 14, "positions": 5}
 HEAD = ("first_b", "hidden_m", "hidden_b", "out_w", "out_b")
@@ -63,7 +64,7 @@ class Seen:
 
 def look(picture: Picture, local: LocalModel, pixels: int, seed: Sequence[int]) -> Seen:
     """Up to so many pixels of a picture, at random."""
-    height, width = picture.shape[:2]
+    width = picture.shape[1]
     features, facts = observe(picture, local)
     pick = np.random.default_rng(list(seed)).permutation(len(facts))[:pixels]
     y, x = np.divmod(pick, width)
@@ -154,18 +155,18 @@ class OwnHead(FitHead):
         rng, size = np.random.default_rng(seed), len(seen)
         optimizer = Proximal(self.learning, PRICE / count)
         best, since, begun, due = self._state(), 0, time.monotonic(), 1
-        curve = [[0, round(self.evaluate(held), 4)]]
-        lowest = curve[0][1]
+        lowest = self.evaluate(held)
+        curve = [[0, round(lowest, 4)]]
         say(f"  0.00 min  step      0  validation {lowest:.4f} bits/dim")
         order, at, selected, taken = rng.permutation(size), 0, False, 0
         while True:
             elapsed = (time.monotonic() - begun) / 60
             done = max(elapsed / minutes if minutes > 0 else 1.0, taken / steps)
             ends = done >= 1 or stopped()
-            if ends or done * validations >= due:
+            if ends or (done * validations >= due and taken >= curve[-1][0] + APART):
                 due = math.floor(done * validations) + 1
-                value = round(self.evaluate(held), 4)
-                curve.append([taken, value])
+                value = self.evaluate(held)
+                curve.append([taken, round(value, 4)])
                 say(f"{elapsed:6.2f} min  step {taken:6d}  validation {value:.4f} bits/dim")
                 since += 1
                 if value < lowest:

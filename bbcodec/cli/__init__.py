@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `bbcodec compress`, `decompress`, `compare`, `info`, `test`.
+"""The command line: `bbcodec compress`, `decompress`, `compare`, `info`, `test`, `train`, `models`.
 
 Here the commands are put together; `bbcodec.__main__` starts them. Nothing in this package knows the format
 or the models: it names files, calls the API and reports. It imports NumPy, Pillow and the rest inside the
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bbcodec.cli import compare, compress, decompress, info, test
+from bbcodec.cli import compare, compress, decompress, info, models, test, train
 from bbcodec.cli.report import write_text
 
 __all__ = ["app"]
@@ -30,8 +30,10 @@ for _name, _command, _summary in (
     ("compare", compare.compare, "Measure sizes and times beside PNG, WebP, JPEG XL."),
     ("info", info.info, "Show what is in files."),
     ("test", test.verify, "Verify files whole."),
+    ("train", train.train, "Make a model of your own for your pictures."),
 ):
     app.command(_name, short_help=_summary)(_command)
+app.add_typer(models.app, name="models", short_help="List, describe and verify models.")
 
 
 def _version(wanted: bool) -> None:
