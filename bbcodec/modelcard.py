@@ -43,7 +43,7 @@ IDS: Final = {
 }
 """SHA-256 of every released model file: what a damaged or exchanged file is told from."""
 
-_SIDES: Final = (24, 37)  # of the picture that a model is tried on
+_SIDES: Final = (12, 19)  # of the picture that a model is tried on
 
 
 def listing() -> list[dict[str, Any]]:

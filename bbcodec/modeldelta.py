@@ -14,8 +14,8 @@ bytes  field
 ...    raw LZMA stream (lc 0, lp 0, pb 0, dictionary of 1 MiB) of the changes
 ====== ======================================================================
 
-Changes: for each tensor of the header, in its order: a byte s, a byte w (0, 1, 2, 4 or 8), and w planes of
-one byte for each element, the lowest bytes first. An element ``z`` of the planes stands for the change
+Changes: for each tensor of the header, in its order: a byte s, a byte w (0, 1, 2, 4 or 8, at most the bytes
+of an element), and w planes of one byte for each element, the lowest bytes first. An element ``z`` of the planes stands for the change
 ``(z >> 1 ^ -(z & 1)) << s``, which is added to the parent's element and wraps at the element's size; of
 unsigned tensors, it is the bits ``z`` themselves that differ (s is 0). Where the parent has no tensor of this
 name, dtype and shape, its elements count as 0.
@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -143,8 +142,7 @@ def restore(data: Buffer) -> bytes:
     sizes = modelfile.layout(content["tensors"])
     if sum(sizes) > _MAX_BLOB:
         raise ModelError(f"model delta: {sum(sizes)} bytes of tensors, expected at most {_MAX_BLOB}")
-    total = sum(2 + 8 * math.prod(entry["shape"]) for entry in content["tensors"])
-    changes = memoryview(_unpacked(reader.rest(), total))
+    changes = memoryview(_unpacked(reader.rest(), 2 * len(sizes) + sum(sizes)))
     blob, at = bytearray(), 0
     for entry, size in zip(content["tensors"], sizes, strict=True):
         base = _base(parent.tensors if parent else {}, entry)
@@ -238,7 +236,12 @@ def _unpack(changes: memoryview, at: int, base: Tensor) -> tuple[Tensor, int]:
     end = at + 2 + width * base.size
     unsigned = np.dtype(f"u{base.dtype.itemsize}")
     plain = base.dtype.kind == "u"
-    if width not in _WIDTHS or shift > (0 if plain else _MAX_SHIFT) or end > len(changes):
+    if (
+        width not in _WIDTHS
+        or width > base.dtype.itemsize
+        or shift > (0 if plain else _MAX_SHIFT)
+        or end > len(changes)
+    ):
         raise ModelError(f"model delta: changes of shift {shift} in {width} planes are not valid")
     z = np.zeros((base.size, 8), np.uint8)
     z[:, :width] = np.frombuffer(changes[at + 2 : end], np.uint8).reshape(width, base.size).T
