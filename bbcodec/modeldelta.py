@@ -16,9 +16,9 @@ bytes  field
 
 Changes: for each tensor of the header, in its order: a byte s, a byte w (0, 1, 2, 4 or 8, at most the bytes
 of an element), and w planes of one byte for each element, the lowest bytes first. An element ``z`` of the
-planes stands for the change ``(z >> 1 ^ -(z & 1)) << s``, which is added to the parent's element and wraps at
-the element's size; of unsigned tensors, it is the bits ``z`` themselves that differ (s is 0). Where the parent
-has no tensor of this name, dtype and shape, its elements count as 0.
+planes stands for the change ``(z >> 1 ^ -(z & 1)) << s``, which is added to the parent's element and wraps
+at the element's size; of unsigned tensors, it is the bits ``z`` themselves that differ (s is 0). Where the
+parent has no tensor of this name, dtype and shape, its elements count as 0.
 
 What is restored has the id that the file names, or is refused: whoever made it wrong, no pixel comes out
 wrong. How a model file is read is `bbcodec.modelfile`'s business.

@@ -243,6 +243,8 @@ def _start(pictures: Sequence[Picture], draft: Draft, trial: Trial, say: Say, st
 
 def _split(pictures: Sequence[Picture], local: LocalModel, seed: int) -> tuple[Seen, Seen]:
     """What the network sees of the pictures, and of those held out: every eighth, or some pixels of few."""
+    total = sum(p.shape[0] * p.shape[1] for p in pictures)
+    pictures = pictures[:: max(1, total // (2 * KEPT))]  # others would only be looked at
     share = max(64, KEPT // len(pictures))
     looks = [look(p, local, share, [seed, i]) for i, p in enumerate(pictures)]
     if len(looks) < HELD:

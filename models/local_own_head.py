@@ -163,6 +163,9 @@ class OwnHead(FitHead):
             elapsed = (time.monotonic() - begun) / 60
             done = max(elapsed / minutes if minutes > 0 else 1.0, taken / steps)
             ends = done >= 1 or stopped()
+            if ends and taken == curve[-1][0]:
+                self._restore(best)
+                return curve
             if ends or (done * validations >= due and taken >= curve[-1][0] + APART):
                 due = math.floor(done * validations) + 1
                 value = self.evaluate(held)
