@@ -18,8 +18,9 @@ from children import default_signals
 from PIL import Image
 from typer.testing import CliRunner
 
+import bbcodec
 from bbcodec import modelfile
-from bbcodec.cli import app
+from bbcodec.cli import app, train
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None or importlib.util.find_spec("bbcodec._native") is None,
@@ -88,6 +89,26 @@ def test_train_from_an_array_and_refusals(place: Path) -> None:
         assert said in result.stderr
     assert "latents" in invoke("train", "set", "-o", "new.bbm", "--from", "thumb").stderr
     assert not Path("new.bbm").exists()
+
+
+@needs_torch
+def test_pictures_of_an_archive_become_rgb(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gray, rgba = np.arange(12, dtype=np.uint8).reshape(3, 4), np.ones((2, 2, 4), np.uint8)
+
+    class Archive(dict[str, np.ndarray]):
+        def __init__(self, path: str):
+            super().__init__(gray=gray, deep=gray.astype(np.uint16), rgba=rgba)
+
+        def __enter__(self) -> Archive:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.clear()
+
+    monkeypatch.setattr(bbcodec, "Archive", Archive, raising=False)
+    first, second = train._pictures("set.bb")
+    assert np.array_equal(first, np.stack([gray] * 3, axis=2))
+    assert np.array_equal(second, rgba[..., :3])
 
 
 @needs_torch
