@@ -229,13 +229,13 @@ class Reader:
     def model(self, number: int) -> Model:
         """Return a model of the archive: the given one, the embedded one, or an installed one."""
         if number not in self._models:
-            from bbcodec import modelfile
+            from bbcodec import modeldelta, modelfile
 
             wanted, embedded = self.model_facts(number)
             if self._given is not None and (given := load(self._given)).id == wanted:
                 self._models[number] = given
             elif embedded:
-                if hashlib.sha256(embedded).hexdigest() != wanted:
+                if modeldelta.id_of(embedded) != wanted:
                     raise FormatError(f"archive: the embedded model is not the model {wanted}")
                 self._models[number] = modelfile.load(embedded)
             elif (found := installed(wanted)) is not None:
