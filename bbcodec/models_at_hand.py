@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -99,6 +100,13 @@ def installed(model_id: str) -> Model | None:
     from bbcodec import modelfile
 
     for path in modelfile.released().values():
-        if hashlib.sha256(path.read_bytes()).hexdigest() == model_id:  # the others need not be sound
+        status = path.stat()
+        if _hash(path, status.st_mtime_ns, status.st_size) == model_id:  # the others need not be sound
             return modelfile.load_named(path)
     return None
+
+
+@lru_cache(maxsize=32)
+def _hash(path: Path, changed: int, size: int) -> str:
+    """SHA-256 of a file that has not changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -56,6 +56,8 @@ class Archive(Mapping[str, NDArray[Any]]):
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
+    preload : bool
+        When reading: load the models when the archive is opened, and not with the first picture.
     done : callable, optional
         When writing: called with the entries of each section that was put down, and its bytes.
 
@@ -93,6 +95,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         verify: bool = True,
         keep_metadata: bool = True,
         limits: Limits | int | None = None,
+        preload: bool = True,
         done: Done | None = None,
     ) -> None:
         if mode not in ("r", "x", "w", "a"):
@@ -110,6 +113,8 @@ class Archive(Mapping[str, NDArray[Any]]):
         if mode == "r" or (mode == "a" and self._exists()):
             self._open()
         if mode == "r":
+            if preload and self._reader is not None:
+                self._reader.warm()
             return
         try:
             coder = Coder(method, DEFAULT_MODEL if model is None else model, backend, verify)
