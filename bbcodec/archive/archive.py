@@ -61,6 +61,14 @@ class Archive(Mapping[str, NDArray[Any]]):
     done : callable, optional
         When writing: called with the entries of each section that was put down, and its bytes.
 
+    Attributes
+    ----------
+    mode
+    adopted : int
+        After closing what was written: pictures that an interrupted writer had coded already.
+    embedded : int
+        The same: bytes of the model that was put into the archive.
+
     Raises
     ------
     FileExistsError, FileNotFoundError
@@ -110,6 +118,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._source: Source | None = None
         self._writer: Writer | None = None
         self._names: dict[str, None] = {}
+        self.adopted = self.embedded = 0
         if mode == "r" or (mode == "a" and self._exists()):
             self._open()
         if mode == "r":
@@ -233,17 +242,13 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._writer.add(name, image)
         self._names[name] = None
 
-    @property
-    def adopted(self) -> int:
-        """Pictures that an interrupted writer had coded already, and were taken as they are."""
-        return self._writer.adopted if self._writer is not None else 0
-
     def close(self) -> None:
         """Finish what is written; close the file, if it was opened here."""
         writer, self._writer = self._writer, None
         try:
             if writer is not None:
                 writer.finish()
+                self.adopted, self.embedded = writer.adopted, writer.embedded
         except BaseException:
             if writer is not None:
                 writer.abandon()

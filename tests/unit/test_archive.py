@@ -418,7 +418,7 @@ def test_what_an_interrupted_writer_left_is_taken_over_only_if_it_is_the_same(
         with Archive(path, "w", model="fast", batch=3, threads=1) as archive:
             for name, image in other.items():
                 archive[name] = image
-            assert archive.adopted == adopted
+        assert archive.adopted == adopted
         with Archive(path) as archive:
             for name, image in other.items():
                 assert np.array_equal(archive[name], np.asarray(image))
