@@ -33,6 +33,7 @@ import numpy as np
 from bbcodec.ans import Words
 from bbcodec.chains import TileCodecs, decode_chain, encode_chain
 from bbcodec.container import Buffer, Limits, Reader, varint
+from bbcodec.engine.select import backend_name
 from bbcodec.errors import FormatError, LimitError, ModelError
 from bbcodec.modelfile import Model
 from bbcodec.workers import Pixels
@@ -82,6 +83,19 @@ def encode(images: Sequence[Pixels], model: Model, *, threads: int = 1, backend:
     plain, words = encode_message(images, model, threads=threads, backend=backend)
     body = head + varint(len(runs)) + sizes + varint(plain) + words.astype("<u4").tobytes()
     return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def prepare(model: Model, backend: str | None = None) -> None:
+    """Do what has to be done once for a model, so that the first batch takes no longer than others.
+
+    Not with the numba backend, which may have to compile.
+    """
+    if backend_name(backend) == "numba":
+        return
+    if model.family == "local":
+        encode_message([np.zeros((1, 1, 3), np.uint8)], model, backend=backend)
+    else:
+        TileCodecs(model, 3, backend)
 
 
 def encode_message(

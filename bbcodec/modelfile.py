@@ -48,6 +48,7 @@ from bbcodec.errors import ModelError, ModelMissingError
 __all__ = ["Model", "dump", "load", "load_named", "released"]
 
 MAGIC: Final = b"\x89BBM\r\n\x1a\n"
+DELTA_MAGIC: Final = b"\x89BBD\r\n\x1a\n"  # `bbcodec.modeldelta`
 VERSION: Final = 1
 SUFFIX: Final = ".bbm"
 RELEASED_PACKAGE: Final = "bbcodec.models.released"
@@ -147,17 +148,51 @@ def dump(
             f"model of {len(text)} + {len(blob)} bytes, expected at most {_MAX_HEADER} + {_MAX_BLOB}"
         )
     header = zlib.compress(text.encode("ascii"), 9)
-    fixed = _FIXED.pack(MAGIC, VERSION, 0, len(header), len(blob), zlib.crc32(header), zlib.crc32(blob))
-    return fixed + header + bytes(blob)
+    return assemble(header, bytes(blob))
 
 
 def load(data: bytes | bytearray | memoryview) -> Model:
-    """Parse and check a model file.
+    """Parse and check a model file, or what `bbcodec.modeldelta` made of one.
 
     Raises
     ------
     ModelError
         The bytes are not a sound model.
+    ModelMissingError
+        They are changes of a model that is not installed.
+    """
+    view = memoryview(data).cast("B")
+    if bytes(view[:8]) == DELTA_MAGIC:
+        from bbcodec import modeldelta
+
+        view = memoryview(modeldelta.restore(view))
+    _, content, blob = split(view)
+    tensors = _read_tensors(content["tensors"], blob)
+    graph = Graph(functions_from_json(content["functions"]), tensors)
+    check_graph(graph)
+    return Model(
+        id=hashlib.sha256(view).hexdigest(),
+        family=content["family"],
+        config=content["config"],
+        graph=graph,
+        nbytes=len(view),
+        notes=content["notes"],
+    )
+
+
+def assemble(header: bytes, blob: bytes) -> bytes:
+    """Return the model file of a header, compressed, and a blob."""
+    fixed = _FIXED.pack(MAGIC, VERSION, 0, len(header), len(blob), zlib.crc32(header), zlib.crc32(blob))
+    return fixed + header + blob
+
+
+def split(data: bytes | bytearray | memoryview) -> tuple[memoryview, dict[str, Any], memoryview]:
+    """Return the header of a model file as it is stored, what it says, and the blob; checksums checked.
+
+    Raises
+    ------
+    ModelError
+        The bytes are no model file.
     """
     view = memoryview(data).cast("B")
     if len(view) < _FIXED.size or bytes(view[:8]) != MAGIC:
@@ -177,18 +212,7 @@ def load(data: bytes | bytearray | memoryview) -> Model:
     for what, part, crc in (("header", header, header_crc), ("blob", blob, blob_crc)):
         if zlib.crc32(part) != crc:
             raise ModelError(f"model: the checksum of the {what} does not match")
-    content = _parse_header(header)
-    tensors = _read_tensors(content["tensors"], blob)
-    graph = Graph(functions_from_json(content["functions"]), tensors)
-    check_graph(graph)
-    return Model(
-        id=hashlib.sha256(view).hexdigest(),
-        family=content["family"],
-        config=content["config"],
-        graph=graph,
-        nbytes=len(view),
-        notes=content["notes"],
-    )
+    return header, parse_header(header), blob
 
 
 def released() -> dict[str, Path]:
@@ -246,7 +270,14 @@ def _load_cached(path: Path, mtime: int, size: int) -> Model:
     return load(path.read_bytes())
 
 
-def _parse_header(header: memoryview) -> dict[str, Any]:
+def parse_header(header: memoryview) -> dict[str, Any]:
+    """Return what the header of a model file says; the directory of tensors is not checked yet.
+
+    Raises
+    ------
+    ModelError
+        It is not JSON in a zlib stream, or fields are missing or too many.
+    """
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(header, _MAX_HEADER)
@@ -285,16 +316,43 @@ def _no_constant(text: str) -> float:
 
 
 def _read_tensors(directory: list[Any], blob: memoryview) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {}
+    end = 0
+    for entry, size in zip(directory, layout(directory), strict=True):
+        start = entry["offset"]
+        if start + size > len(blob) or any(blob[end:start]):
+            raise ModelError(
+                f"model: tensor {entry['name']!r}: {size} bytes at offset {start} do not fit the blob"
+            )
+        end = start + size
+        little = np.frombuffer(blob[start:end], np.dtype(entry["dtype"]).newbyteorder("<"))
+        tensor = little.astype(entry["dtype"]).reshape(entry["shape"])
+        tensor.setflags(write=False)
+        tensors[entry["name"]] = tensor
+    if end != len(blob):
+        raise ModelError(f"model: {len(blob) - end} bytes behind the last tensor")
+    return tensors
+
+
+def layout(directory: list[Any]) -> list[int]:
+    """Return the bytes of every tensor of a directory, checked.
+
+    Raises
+    ------
+    ModelError
+        An entry is not sound, does not begin where the one before ends, or the blob would be too large.
+    """
     if len(directory) > _MAX_TENSORS:
         raise ModelError(f"model: {len(directory)} tensors, expected at most {_MAX_TENSORS}")
-    tensors: dict[str, NDArray[Any]] = {}
+    names: set[str] = set()
+    sizes: list[int] = []
     end = 0
     for index, entry in enumerate(directory):
         where = f"model: tensor {index}"
         if not isinstance(entry, dict) or set(entry) != {"name", "dtype", "shape", "offset"}:
             raise ModelError(f"{where}: expected the fields dtype, name, offset and shape")
         name, dtype, shape, offset = (entry[key] for key in ("name", "dtype", "shape", "offset"))
-        if not isinstance(name, str) or name in tensors or dtype not in _DTYPES:
+        if not isinstance(name, str) or name in names or dtype not in _DTYPES:
             raise ModelError(f"{where}: name {name!r:.40} or dtype {dtype!r:.40} is not valid")
         if (
             not isinstance(shape, list)
@@ -304,13 +362,9 @@ def _read_tensors(directory: list[Any], blob: memoryview) -> dict[str, NDArray[A
             raise ModelError(f"{where} ({name!r}): shape {shape!r:.80} is not valid")
         start = end + -end % _ALIGN
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        if type(offset) is not int or offset != start or start + size > len(blob) or any(blob[end:start]):
+        if type(offset) is not int or offset != start or start + size > _MAX_BLOB:
             raise ModelError(f"{where} ({name!r}): {size} bytes at offset {offset!r:.40} do not fit the blob")
         end = start + size
-        little = np.frombuffer(blob[start:end], np.dtype(dtype).newbyteorder("<"))
-        tensor = little.astype(dtype).reshape(shape)
-        tensor.setflags(write=False)
-        tensors[name] = tensor
-    if end != len(blob):
-        raise ModelError(f"model: {len(blob) - end} bytes behind the last tensor")
-    return tensors
+        names.add(name)
+        sizes.append(size)
+    return sizes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -37,14 +38,33 @@ def load(model: ModelLike) -> Model:
 
 
 def model_bytes(source: ModelLike, model: Model) -> bytes:
-    """Return the file of a loaded model, to be embedded."""
-    from bbcodec import modelfile
+    """Return the file of a loaded model, to be embedded.
 
-    candidates = list(modelfile.released().values())
-    if isinstance(source, str | os.PathLike):
-        candidates.append(Path(source))
-    for path in candidates:
-        if path.is_file() and hashlib.sha256(found := path.read_bytes()).hexdigest() == model.id:
+    A released model is embedded whole; any other in its shortest form, which may be what it changes in a
+    released one (`bbcodec.modeldelta`).
+
+    Raises
+    ------
+    OptionError
+        The model was made elsewhere and its file is not at hand.
+    """
+    from bbcodec import modeldelta, modelfile
+
+    for path in modelfile.released().values():
+        if hashlib.sha256(found := path.read_bytes()).hexdigest() == model.id:
+            return found
+    return modeldelta.smallest(_own_bytes(source, model))
+
+
+def _own_bytes(source: ModelLike, model: Model) -> bytes:
+    """The whole file of a model that is not released."""
+    from bbcodec import modeldelta, modelfile
+
+    if isinstance(source, str | os.PathLike) and (path := Path(source)).is_file():
+        found = path.read_bytes()
+        if modeldelta.is_delta(found):
+            found = modeldelta.restore(found)
+        if hashlib.sha256(found).hexdigest() == model.id:
             return found
     again = modelfile.dump(model.family, model.config, model.graph, model.tensors, notes=model.notes)
     if hashlib.sha256(again).hexdigest() != model.id:
@@ -56,7 +76,7 @@ def model_bytes(source: ModelLike, model: Model) -> bytes:
 
 def model_for(parsed: Container, given: ModelLike | None) -> Model:
     """Return the model that a file names: the given one, the embedded one, or an installed one."""
-    from bbcodec import modelfile
+    from bbcodec import modeldelta, modelfile
 
     section = parsed.one(container.MODEL)
     if section is None:
@@ -66,7 +86,7 @@ def model_for(parsed: Container, given: ModelLike | None) -> Model:
         return model
     embedded = section.payload[MODEL_ID_SIZE:]
     if len(embedded):
-        hashed = hashlib.sha256(embedded).hexdigest()
+        hashed = modeldelta.id_of(embedded)
         if hashed != wanted:
             raise FormatError(f"section {section.kind}: embedded model has id {hashed}, expected {wanted}")
         return modelfile.load(embedded)
@@ -80,6 +100,13 @@ def installed(model_id: str) -> Model | None:
     from bbcodec import modelfile
 
     for path in modelfile.released().values():
-        if hashlib.sha256(path.read_bytes()).hexdigest() == model_id:  # the others need not be sound
+        status = path.stat()
+        if _hash(path, status.st_mtime_ns, status.st_size) == model_id:  # the others need not be sound
             return modelfile.load_named(path)
     return None
+
+
+@lru_cache(maxsize=32)
+def _hash(path: Path, changed: int, size: int) -> str:
+    """SHA-256 of a file that has not changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ a fast one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -208,7 +208,7 @@ def _numbers(image: Pixels, model: Model, best: Fitted, budget: Budget) -> Fitte
     seconds = STAGES[2] * _search_seconds(image, budget)
     trials = _trials(image, model, budget, seconds, 12)
     end = budget.spent + seconds
-    waiting = list(_STEPS)
+    waiting = list(STEPS)
     while waiting and budget.spent + trials.seconds < end and not budget.stopped:
         key, step = waiting.pop(0)
         value = step(best.config.get(key, model.config[key]))
@@ -230,7 +230,7 @@ def _paced(predictor: int, more: int, most: int) -> Callable[[list[int]], list[i
     return step
 
 
-_STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("down", _paced(1, 1, 4)),
     ("down", _paced(1, -1, 4)),
     ("rate_q", lambda rate: rate * 5 // 8),
@@ -271,11 +271,56 @@ def _learn(image: Pixels, model: Model, start: Fitted, budget: Budget, seed: int
     return min(start, changed, key=trials.bits)
 
 
-class FitHead:
-    """The network of a model, with changes in units of their tensors' shifts, all 0 at first."""
+class Proximal:
+    """Adam with soft thresholds: a change that does not pay its price stays 0, or goes back to it.
 
-    def __init__(self, model: LocalModel):
-        self.model = model
+    Parameters
+    ----------
+    changes : what learns, by name.
+    price : of a unit of any change, in the unit of the loss; nothing after `keep_support`.
+    """
+
+    def __init__(self, changes: dict[str, Tensor], price: float):
+        self.changes, self.price, self.steps = changes, price, 0
+        self._m = {name: torch.zeros_like(change) for name, change in changes.items()}
+        self._v = {name: torch.zeros_like(change) for name, change in changes.items()}
+        self._kept: dict[str, Tensor] = {}
+        for change in changes.values():
+            change.requires_grad_(True)
+
+    def keep_support(self) -> None:
+        """From now on, changes that are 0 stay 0, and the others learn without paying."""
+        self._kept = {name: (change.detach() != 0).float() for name, change in self.changes.items()}
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Take one step of at most about `rate` units."""
+        grads = torch.autograd.grad(loss, list(self.changes.values()))
+        self.steps += 1
+        with torch.no_grad():
+            for (name, change), g in zip(self.changes.items(), grads, strict=True):
+                m, v = self._m[name], self._v[name]
+                m.mul_(0.9).add_(g, alpha=0.1)
+                v.mul_(0.99).addcmul_(g, g, value=0.01)
+                speed = rate * SPEEDS.get(name, 1.0)
+                pace = speed / ((v / (1 - 0.99**self.steps)).sqrt_() + 1e-9)
+                change.sub_(pace * m / (1 - 0.9**self.steps))
+                if self._kept:
+                    change.mul_(self._kept[name])
+                else:
+                    change.copy_(change.sign() * torch.relu(change.abs() - pace * self.price))
+
+
+class FitHead:
+    """The network of a model, with changes in units of their tensors' shifts, all 0 at first.
+
+    Parameters
+    ----------
+    model : with or without a map of positions and latents, which `forward` leaves to its caller.
+    shifts : log2 of the unit of every tensor's changes, in the model's integers.
+    """
+
+    def __init__(self, model: LocalModel, shifts: Mapping[str, int] = SHIFTS):
+        self.model, self.shifts = model, shifts
         j = model.components
 
         def real(values: NDArray[Any], scale: float = 1.0) -> Tensor:
@@ -305,23 +350,25 @@ class FitHead:
             }.items()
         }
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, side: Tensor | None = None) -> Tensor:
         """Mixture parameters as of `bbcodec.models.local.Head.forward`."""
-        c, channels = self.changes, len(features)
-        first = self.first + (c[SHARED] + c["first_w"]) * (self.unit * 2.0 ** SHIFTS["first_w"])
-        b = self.first_b + c["first_b"] * 2.0 ** (SHIFTS["first_b"] - 22)
+        c, shifts, channels = self.changes, self.shifts, len(features)
+        first = self.first + (c[SHARED] + c["first_w"]) * (self.unit * 2.0 ** shifts["first_w"])
+        b = self.first_b + c["first_b"] * 2.0 ** (shifts["first_b"] - 22)
         x = torch.baddbmm(b[:channels], features, first[:channels])
+        if side is not None:
+            x = x + side
         n = x.shape[1]
         x = x.reshape(channels * n, -1)
         signs = _Sign.apply(self.signs + c[SIGNS])
-        gains = self.gains + c["hidden_m"] * 2.0 ** (SHIFTS["hidden_m"] - 16)
-        biases = self.hidden_b + c["hidden_b"] * 2.0 ** (SHIFTS["hidden_b"] - 20)
+        gains = self.gains + c["hidden_m"] * 2.0 ** (shifts["hidden_m"] - 16)
+        biases = self.hidden_b + c["hidden_b"] * 2.0 ** (shifts["hidden_b"] - 20)
         for w, g, b in zip(signs, gains, biases, strict=True):
             x = x + (_activated(x) @ w) * g + b
         # The last layer sees features as well, in units of 1/16.
         last = torch.cat([_activated(x).reshape(channels, n, -1), features * (FEATURE_UNIT / 16)], 2)
-        out_w = self.out_w + c["out_w"] * 2.0 ** (SHIFTS["out_w"] - 20)
-        out_b = self.out_b + c["out_b"] * 2.0 ** (SHIFTS["out_b"] - 20)
+        out_w = self.out_w + c["out_w"] * 2.0 ** (shifts["out_w"] - 20)
+        out_b = self.out_b + c["out_b"] * 2.0 ** (shifts["out_b"] - 20)
         return torch.baddbmm(out_b[:channels], last, out_w[:channels])
 
     def learn(
@@ -345,35 +392,20 @@ class FitHead:
         rng = np.random.default_rng(seed)
         order, at = rng.permutation(pixels), 0
         batch = min(BATCH, pixels)
-        m = {name: torch.zeros_like(change) for name, change in self.changes.items()}
-        v = {name: torch.zeros_like(change) for name, change in self.changes.items()}
-        kept: dict[str, Tensor] = {}
-        for change in self.changes.values():
-            change.requires_grad_(True)
+        optimizer = Proximal(self.changes, PRICE / count)
         for step in range(steps):
             if budget.stopped:
                 break
             rate = RATE * min(1.0, (step + 1) / 30) * (0.5 * (1 + math.cos(math.pi * step / steps)) + 0.01)
             if step == int(SELECT * steps):
-                kept = {name: (change.detach() != 0).float() for name, change in self.changes.items()}
+                optimizer.keep_support()
             if at + batch > pixels:
                 order, at = rng.permutation(pixels), 0
             pick = order[at : at + batch]
             at += batch
             f = torch.from_numpy(features[:, pick]).float() / FEATURE_UNIT
             loss = bits(self.forward(f), torch.from_numpy(facts[:, pick]), spread).mean()
-            grads = torch.autograd.grad(loss, list(self.changes.values()))
-            with torch.no_grad():
-                for (name, change), g in zip(self.changes.items(), grads, strict=True):
-                    m[name].mul_(0.9).add_(g, alpha=0.1)
-                    v[name].mul_(0.99).addcmul_(g, g, value=0.01)
-                    speed = rate * SPEEDS.get(name, 1.0)
-                    pace = speed / ((v[name] / (1 - 0.99 ** (step + 1))).sqrt_() + 1e-9)
-                    change.sub_(pace * m[name] / (1 - 0.9 ** (step + 1)))
-                    if kept:
-                        change.mul_(kept[name])
-                    else:
-                        change.copy_(change.sign() * torch.relu(change.abs() - pace * (PRICE / count)))
+            optimizer.step(loss, rate)
             budget.spend(batch * len(features) / 3 / LEARNED)
 
     def deltas(self) -> dict[str, Delta]:
@@ -391,7 +423,7 @@ class FitHead:
             flat = integers.reshape(-1)
             positions = np.flatnonzero(flat)
             if len(positions):
-                found[name] = Delta(SHIFTS[name], positions, flat[positions])
+                found[name] = Delta(self.shifts[name], positions, flat[positions])
         return found
 
 

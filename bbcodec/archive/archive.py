@@ -56,8 +56,18 @@ class Archive(Mapping[str, NDArray[Any]]):
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
+    preload : bool
+        When reading: load the models when the archive is opened, and not with the first picture.
     done : callable, optional
         When writing: called with the entries of each section that was put down, and its bytes.
+
+    Attributes
+    ----------
+    mode
+    adopted : int
+        After closing what was written: pictures that an interrupted writer had coded already.
+    embedded : int
+        The same: bytes of the model that was put into the archive.
 
     Raises
     ------
@@ -93,6 +103,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         verify: bool = True,
         keep_metadata: bool = True,
         limits: Limits | int | None = None,
+        preload: bool = True,
         done: Done | None = None,
     ) -> None:
         if mode not in ("r", "x", "w", "a"):
@@ -107,9 +118,12 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._source: Source | None = None
         self._writer: Writer | None = None
         self._names: dict[str, None] = {}
+        self.adopted = self.embedded = 0
         if mode == "r" or (mode == "a" and self._exists()):
             self._open()
         if mode == "r":
+            if preload and self._reader is not None:
+                self._reader.warm()
             return
         try:
             coder = Coder(method, DEFAULT_MODEL if model is None else model, backend, verify)
@@ -228,17 +242,13 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._writer.add(name, image)
         self._names[name] = None
 
-    @property
-    def adopted(self) -> int:
-        """Pictures that an interrupted writer had coded already, and were taken as they are."""
-        return self._writer.adopted if self._writer is not None else 0
-
     def close(self) -> None:
         """Finish what is written; close the file, if it was opened here."""
         writer, self._writer = self._writer, None
         try:
             if writer is not None:
                 writer.finish()
+                self.adopted, self.embedded = writer.adopted, writer.embedded
         except BaseException:
             if writer is not None:
                 writer.abandon()

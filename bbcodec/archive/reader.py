@@ -6,6 +6,7 @@ Nothing here writes. The mapping that users see is `bbcodec.archive.archive`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import FILE, INDEX, MODEL, Source
 from bbcodec.archive.tables import Entry, Index, Stored
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
-from bbcodec.errors import FormatError, LimitError, ModelMissingError
+from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
 from bbcodec.models_at_hand import ModelLike, installed, load
 from bbcodec.pictures import MODES, Picture, digest
 from bbcodec.windows import Region, Window
@@ -226,16 +227,24 @@ class Reader:
         payload = sections.payload(self.source, place)
         return container.model_id_of(Section(MODEL, payload, place.at)), bytes(payload[MODEL_ID_SIZE:])
 
+    def warm(self) -> None:
+        """Load the models that are at hand, so that the first picture takes no longer than others."""
+        from bbcodec import batch
+
+        for number in range(len(self.models)):
+            with contextlib.suppress(BBCodecError):  # whoever needs the model is going to be told
+                batch.prepare(self.model(number), self._backend)
+
     def model(self, number: int) -> Model:
         """Return a model of the archive: the given one, the embedded one, or an installed one."""
         if number not in self._models:
-            from bbcodec import modelfile
+            from bbcodec import modeldelta, modelfile
 
             wanted, embedded = self.model_facts(number)
             if self._given is not None and (given := load(self._given)).id == wanted:
                 self._models[number] = given
             elif embedded:
-                if hashlib.sha256(embedded).hexdigest() != wanted:
+                if modeldelta.id_of(embedded) != wanted:
                     raise FormatError(f"archive: the embedded model is not the model {wanted}")
                 self._models[number] = modelfile.load(embedded)
             elif (found := installed(wanted)) is not None:

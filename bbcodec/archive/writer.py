@@ -70,6 +70,7 @@ class Writer:
         self._ranks: dict[str, int] = {}
         self._replaying = True
         self.adopted = 0  # pictures that an interrupted writer had coded already
+        self.embedded = 0  # bytes of models that were put into the archive
 
     def add(self, name: str, image: PictureLike) -> None:
         """Append a picture; it is coded when its group is full.
@@ -138,7 +139,7 @@ class Writer:
         if coded.learned and self._number is None:
             wanted = self._model_payload()
             if isinstance(coded.content, Batch) or len(wanted) > MODEL_ID_SIZE:
-                self._place_model(self._output.put(sections.section(MODEL, wanted)))
+                self._place_model(self._output.put(sections.section(MODEL, wanted)), wanted)
         if isinstance(coded.content, Batch):
             parts: list[Buffer] = [*tables.pack_batch(coded.content, channels(coded.content))]
             kind = BATCH
@@ -167,7 +168,8 @@ class Writer:
         assert self._coder.model is not None
         return bytes.fromhex(self._coder.model.id) + (self._coder.embedded() if self._embed else b"")
 
-    def _place_model(self, at: int) -> None:
+    def _place_model(self, at: int, payload: bytes) -> None:
+        self.embedded += len(payload) - MODEL_ID_SIZE
         self._number = len(self._models)
         self._models.append(at)
 
@@ -192,7 +194,7 @@ class Writer:
             found.append((place.kind, place.at, items, place.size + AROUND))
             if not missing:
                 if model_at is not None:
-                    self._place_model(model_at)
+                    self._place_model(model_at, self._model_payload())
                 for kind, at, items, size in found:
                     self._note(kind, at, items, size)
                 self._output.adopt(place.end)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `bbcodec compress`, `decompress`, `compare`, `info`, `test`; `pack` and its company.
+"""The command line: `compress`, `decompress`, `compare`, `info`, `test`; archives; models.
 
 Here the commands are put together; `bbcodec.__main__` starts them. Nothing in this package knows the format
 or the models: it names files, calls the API and reports. It imports NumPy, Pillow and the rest inside the
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from bbcodec.cli import compare, compress, decompress, info, pack, test, unpack
+from bbcodec.cli import compare, compress, decompress, info, models, pack, test, train, unpack
 from bbcodec.cli.report import write_text
 
 __all__ = ["app"]
@@ -35,8 +35,10 @@ for _name, _command, _summary in (
     ("unpack", unpack.unpack, "Write the images of an archive."),
     ("list", unpack.list_names, "List the pictures of an archive."),
     ("get", unpack.get, "Write one image of an archive."),
+    ("train", train.train, "Make a model of your own for your pictures."),
 ):
     app.command(_name, short_help=_summary)(_command)
+app.add_typer(models.app, name="models", short_help="List, describe and verify models.")
 
 
 def _version(wanted: bool) -> None:

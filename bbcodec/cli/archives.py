@@ -34,7 +34,7 @@ def info(file: BinaryIO | str, name: str, as_json: bool) -> dict[str, Any]:
     from bbcodec.archive import Archive
     from bbcodec.archive.check import describe
 
-    with Archive(file) as archive:
+    with Archive(file, preload=False) as archive:
         facts = describe(archive.reader)
     if not as_json:
         pictures = f"{facts['pictures']}, {facts['in_batches']} of them in {facts['batches']} batches"

@@ -155,7 +155,8 @@ def _run(
                         progress(number, len(found))
                     if not (skip_existing and image.name in archive):
                         _add(archive, image.path, image.name, max_pixels, reporter)
-            added, adopted = len(archive) - before, archive.adopted
+            added = len(archive) - before
+        adopted, embedded = archive.adopted, archive.embedded
         seconds = time.perf_counter() - started
         bits = 8 * tally.bytes / max(1, tally.samples)
         size = 0 if target == STREAM else os.path.getsize(target)
@@ -163,6 +164,8 @@ def _run(
             f"{shown(target) if target != STREAM else 'standard output'}: {added} images, "
             f"{bits:.3f} bits/dim" + (f", {size} bytes" if size else "")
         )
+        if embedded:
+            reporter.note(f"  {embedded} of the bytes are the model")
         if adopted:
             reporter.note(f"  {adopted} of them were there from an interrupted run")
         reporter.detail(f"  {seconds:.2f} s")
@@ -171,6 +174,7 @@ def _run(
             "images": added,
             "failed": reporter.failures,
             "resumed": adopted,
+            "model_bytes": embedded,
             "output_bytes": size,
             "bits_per_dim": bits,
             "seconds": seconds,

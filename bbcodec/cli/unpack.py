@@ -130,7 +130,7 @@ def list_names(
     records: list[dict[str, Any]] = []
 
     def one(source: str) -> dict[str, Any]:
-        with _opened(source, None, 1, None, None) as pictures:
+        with _opened(source, None, 1, None, None, preload=False) as pictures:
             for name in _matching(list(pictures), names):
                 entry = pictures.entry(name)
                 records.append(
@@ -157,13 +157,18 @@ def list_names(
 
 
 def _opened(
-    source: str, model: str | None, threads: int, backend: str | None, max_pixels: int | None
+    source: str,
+    model: str | None,
+    threads: int,
+    backend: str | None,
+    max_pixels: int | None,
+    preload: bool = True,
 ) -> Archive:
     """Open an archive for reading: a file, or standard input whole."""
     from bbcodec.archive import Archive
 
     file: Any = io.BytesIO(sys.stdin.buffer.read()) if source == STREAM else source
-    return Archive(file, model=model, threads=threads, backend=backend, limits=max_pixels)
+    return Archive(file, model=model, threads=threads, backend=backend, limits=max_pixels, preload=preload)
 
 
 def _matching(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:

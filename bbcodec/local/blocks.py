@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +20,7 @@ from bbcodec import ans
 from bbcodec.codecs import flatten, message_bits, unflatten
 from bbcodec.errors import FormatError
 from bbcodec.local.codec import block_bits, group_codec
-from bbcodec.local.model import LocalModel
+from bbcodec.local.model import local_model
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
 from bbcodec.windows import Window
@@ -47,11 +46,6 @@ def cut(height: int, width: int, side: int = BLOCK) -> list[tuple[slice, slice]]
     ]
 
 
-@lru_cache(maxsize=8)
-def _model(model: Model) -> LocalModel:
-    return LocalModel.from_model(model)
-
-
 def encode(
     image: Pixels,
     model: Model,
@@ -62,7 +56,7 @@ def encode(
 ) -> EncodedPixels:
     """Encode pixels; see `bbcodec.learned.encode`."""
     height, width, channels = image.shape
-    local = _model(model)
+    local = local_model(model)
     places = cut(height, width, local.block)
     inner = _inner_threads(threads, len(places))
     report = Report(progress, len(places))
@@ -102,7 +96,7 @@ def decode(
     window: Window | None = None,
 ) -> Pixels:
     """Decode what `encode` made; see `bbcodec.learned.decode`."""
-    local = _model(model)
+    local = local_model(model)
     _check(chains, height, width, local.block)
     window = window or Window(0, 0, height, width)
     places = cut(height, width, local.block)
@@ -139,7 +133,7 @@ def bit_map(
 ) -> NDArray[np.float32]:
     """Bits that every pixel of a decoded picture took, exactly; see `bbcodec.learned.bit_map`."""
     height, width = image.shape[:2]
-    local = _model(model)
+    local = local_model(model)
     _check(chains, height, width, local.block)
     places = cut(height, width, local.block)
     inner = _inner_threads(threads, len(places))
@@ -160,7 +154,7 @@ def inspect(
 ) -> dict[str, Any]:
     """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
     if model is not None:
-        _check(chains, height, width, _model(model).block)
+        _check(chains, height, width, local_model(model).block)
     lost = 32 * len(flatten(ans.base_message(LANES))) * len(chains)
     return {"chains": len(chains), "blocks": len(chains), "initial_bits_lost": lost}
 
@@ -168,7 +162,7 @@ def inspect(
 def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
     """Net bits of a small picture as one block; see `bbcodec.learned.estimate_bits`."""
     height, width, channels = image.shape
-    codec = group_codec([(height, width)], channels, _model(model), backend)
+    codec = group_codec([(height, width)], channels, local_model(model), backend)
     message = ans.base_message(LANES)
     (after,) = codec.push(message, [np.ascontiguousarray(image)])
     return float(size_bits(after) - size_bits(message))

@@ -19,7 +19,7 @@ from bbcodec.codecs import Codec, flatten, unflatten
 from bbcodec.errors import FormatError, MessageUnderflow
 from bbcodec.local.codec import group_codec
 from bbcodec.local.latents import latent_codec
-from bbcodec.local.model import LocalModel
+from bbcodec.local.model import LocalModel, local_model
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
 from bbcodec.workers import Pixels
@@ -54,7 +54,7 @@ def encode(
     -------
     Groups at the end that are coded without latents (0 if the model has none), and the folded message.
     """
-    local = LocalModel.from_model(model)
+    local = local_model(model)
     channels = images[0].shape[2]
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     parts = groups(shapes)
@@ -88,7 +88,7 @@ def decode(
     FormatError
         The message is damaged, or the number of groups without latents is not possible.
     """
-    local = LocalModel.from_model(model)
+    local = local_model(model)
     parts = groups(shapes)
     least, most = (1, len(parts)) if _with_latents(local, channels) else (0, 0)
     if not least <= plain <= most:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -274,3 +275,9 @@ def _signs(words: NDArray[np.uint64]) -> NDArray[np.int8]:
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
+
+
+@lru_cache(maxsize=8)
+def local_model(model: Model) -> LocalModel:
+    """The network of a model file, kept for the next time; errors as of `LocalModel.from_model`."""
+    return LocalModel.from_model(model)

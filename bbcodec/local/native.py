@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -142,3 +143,7 @@ def _model(model: LocalModel) -> Any:
             "inverse": np.asarray(logistic.inverse_scale_table()),
         },
     )
+
+
+# PyTorch keeps modules alive beyond the end, and C++ would call what they hold a leak.
+atexit.register(_model.cache_clear)

@@ -106,6 +106,10 @@ def test_lists_and_reports_for_programs() -> None:
     done = json.loads(pack("--json").stdout)
     assert done[0]["images"] == 7
     assert done[0]["output_bytes"] == os.path.getsize("set.bb")
+    assert done[0]["model_bytes"] == 0
+    with_model = pack("-f", "--embed-model")
+    assert "of the bytes are the model" in with_model.stderr
+    pack("-f")
     listed = json.loads(invoke("list", "set.bb", "--json").stdout)
     assert [record["name"] for record in listed] == NAMES
     assert listed[0] == {"name": "0.png", "width": 18, "height": 14, "mode": "RGB"}

@@ -286,7 +286,16 @@ def test_a_reader_that_leaves_is_no_traceback(unbuffered: str, environment: dict
 
 
 def test_help_and_version() -> None:
-    for command in ((), ("compress",), ("decompress",), ("compare",), ("info",), ("test",)):
+    for command in (
+        (),
+        ("compress",),
+        ("decompress",),
+        ("compare",),
+        ("info",),
+        ("test",),
+        ("train",),
+        ("models",),
+    ):
         result = invoke(*command, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith("Usage: ")
