@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from bbcodec.errors import BBCodecError, OptionError
 
-__all__ = ["exists", "files", "is_folder", "make_folder", "read", "remove", "write"]
+__all__ = ["exists", "files", "is_folder", "make_folder", "open_file", "read", "remove", "write"]
 
 # Here an object appears when its upload is complete, and there are no folders. A rename would copy it.
 _OBJECT_STORES = frozenset(
@@ -69,6 +69,14 @@ def read(url: str, options: Mapping[str, Any]) -> bytes:
         with system.open(path, "rb") as file:
             data: bytes = file.read()
         return data
+
+
+def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:
+    """Open a file for reading here and there in it; what is not asked for need not be fetched."""
+    with _told(url):
+        system, path = _filesystem(url, options)
+        file: BinaryIO = system.open(path, "rb")
+        return file
 
 
 @contextlib.contextmanager

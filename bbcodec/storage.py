@@ -102,6 +102,15 @@ class Storage:
         with open(path, "rb") as file:
             return file.read()
 
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading here and there in it."""
+        path = local_path(name)
+        if path is None:
+            from bbcodec import remote
+
+            return remote.open_file(name, self.options)
+        return open(path, "rb")
+
     def source(self, name: str) -> tuple[str | BinaryIO, int]:
         """Return what can be read from, and its size in bytes.
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
 from bbcodec.api import Method, thread_count
-from bbcodec.archive.output import Output, Stream, Unfinished
+from bbcodec.archive.output import Elsewhere, Output, Stream, Unfinished
 from bbcodec.archive.plan import Coder
 from bbcodec.archive.reader import Reader
 from bbcodec.archive.sections import Source
@@ -21,6 +21,7 @@ from bbcodec.container import Limits
 from bbcodec.errors import OptionError
 from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.pictures import Picture, PictureLike
+from bbcodec.storage import Storage, local_path
 from bbcodec.windows import Region
 
 __all__ = ["Archive"]
@@ -41,7 +42,9 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     Parameters
     ----------
-    file : path, or a binary file that can seek (``"r"``) or be written to (``"w"``, ``"x"``).
+    file : path or URL, or a binary file that can seek (``"r"``) or be written to (``"w"``, ``"x"``).
+        Of what is behind a URL only the index and the batches that are asked for are read. An archive cannot
+        be appended to there, and an interrupted writer leaves nothing.
     mode : {"r", "x", "w", "a"}
         Read; write a new archive (``x``: fails where there is a file of that name; ``w``: replaces it);
         append to one, or write it if there is none.
@@ -56,6 +59,8 @@ class Archive(Mapping[str, NDArray[Any]]):
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
+    storage_options : mapping, optional
+        What fsspec needs to know for URLs; see `bbcodec.storage.Storage`.
     preload : bool
         When reading: load the models when the archive is opened, and not with the first picture.
     done : callable, optional
@@ -103,6 +108,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         verify: bool = True,
         keep_metadata: bool = True,
         limits: Limits | int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
         preload: bool = True,
         done: Done | None = None,
     ) -> None:
@@ -111,6 +117,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         if batch is not None and batch < 0:
             raise OptionError(f"batch is {batch}, expected 0 or more")
         self._file, self.mode = file, mode
+        self._storage = Storage(storage_options or {})
         self._reading: dict[str, Any] = {
             "model": model, "threads": thread_count(threads), "backend": backend, "limits": limits
         }  # fmt: skip
@@ -144,13 +151,18 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise
 
     def _exists(self) -> bool:
-        if not isinstance(self._file, str | os.PathLike):
-            raise OptionError("an archive can be appended to by its path only")
-        return os.path.lexists(self._file)
+        path = self._path()
+        if path is None:
+            raise OptionError("an archive can be appended to on this machine only, and by its path")
+        return os.path.lexists(path)
+
+    def _path(self) -> str | None:
+        """The file's path on this machine, if it has one."""
+        return local_path(os.fspath(self._file)) if isinstance(self._file, str | os.PathLike) else None
 
     def _open(self) -> None:
         if isinstance(self._file, str | os.PathLike):
-            file: BinaryIO = open(self._file, "rb")  # noqa: SIM115 (close() does it)
+            file = self._storage.open(os.fspath(self._file))
         else:
             file = self._file
         try:
@@ -163,10 +175,13 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._names = dict.fromkeys(self._reader.places)
 
     def _output(self) -> Output:
-        if isinstance(self._file, str | os.PathLike):
-            end = self._reader.end if self._reader is not None else None
-            return Unfinished(self._file, end, overwrite=self.mode == "w")
-        return Stream(self._file)
+        if not isinstance(self._file, str | os.PathLike):
+            return Stream(self._file)
+        path = self._path()
+        if path is None:
+            return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w")
+        end = self._reader.end if self._reader is not None else None
+        return Unfinished(path, end, overwrite=self.mode == "w")
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -286,8 +301,8 @@ class Archive(Mapping[str, NDArray[Any]]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.mode != "r" or not isinstance(self._file, str | os.PathLike):
             raise TypeError("only an archive that is read from a path can be pickled")
-        return _reopen, (self._file, self._reading)
+        return _reopen, (self._file, self._reading | {"storage_options": self._storage.options})
 
 
-def _reopen(file: str | os.PathLike[str], reading: dict[str, Any]) -> Archive:
-    return Archive(cast("str", file), **reading)
+def _reopen(file: str | os.PathLike[str], options: dict[str, Any]) -> Archive:
+    return Archive(file, **options)

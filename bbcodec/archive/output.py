@@ -19,8 +19,9 @@ from bbcodec.archive.sections import Mark, Source
 from bbcodec.atomic import put_in_place
 from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError
+from bbcodec.storage import Storage
 
-__all__ = ["PART", "Output", "Stream", "Unfinished"]
+__all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished"]
 
 PART: Final = ".part"
 """Suffix of an archive that is not finished yet."""
@@ -69,6 +70,24 @@ class Stream(Output):
         self._file.write(data)
         self.at += len(data)
         return self.at - len(data)
+
+
+class Elsewhere(Stream):
+    """A file behind a URL, which appears when the archive is finished; nothing of it is kept before.
+
+    Errors as of `Storage.write`.
+    """
+
+    def __init__(self, storage: Storage, name: str, *, overwrite: bool) -> None:
+        self._stack = contextlib.ExitStack()
+        super().__init__(self._stack.enter_context(storage.write(name, overwrite=overwrite)))
+
+    def finish(self) -> None:
+        self._stack.close()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(GeneratorExit):
+            self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 class Unfinished(Output):

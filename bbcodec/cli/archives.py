@@ -9,32 +9,31 @@ import time
 from typing import Any, BinaryIO
 
 from bbcodec.cli.report import STREAM, Reporter, shown, write_text
-from bbcodec.storage import Storage, local_path
+from bbcodec.storage import Storage
 
 __all__ = ["as_archive", "info", "test"]
 
 
 def as_archive(name: str, storage: Storage) -> tuple[BinaryIO | str | None, bytes]:
-    """Return what an archive can be opened from, or None; of what is not on a disk also what was read.
+    """Return what an archive can be opened from, or None; of standard input also what was read.
 
-    A file is looked at by its first bytes alone. Errors as of `open`.
+    A file is looked at by its first bytes alone. Errors as of `Storage.open`.
     """
     from bbcodec.archive.sections import MAGIC
 
-    path = local_path(name)
-    if name == STREAM or path is None:
-        data = sys.stdin.buffer.read() if name == STREAM else storage.read(name)
+    if name == STREAM:
+        data = sys.stdin.buffer.read()
         return (io.BytesIO(data), data) if data[: len(MAGIC)] == MAGIC else (None, data)
-    with open(path, "rb") as file:
-        return (path, b"") if file.read(len(MAGIC)) == MAGIC else (None, b"")
+    with storage.open(name) as file:
+        return (name, b"") if file.read(len(MAGIC)) == MAGIC else (None, b"")
 
 
-def info(file: BinaryIO | str, name: str, as_json: bool) -> dict[str, Any]:
+def info(file: BinaryIO | str, name: str, storage: Storage, as_json: bool) -> dict[str, Any]:
     """Describe an archive."""
     from bbcodec.archive import Archive
     from bbcodec.archive.check import describe
 
-    with Archive(file, preload=False) as archive:
+    with Archive(file, preload=False, storage_options=storage.options) as archive:
         facts = describe(archive.reader)
     if not as_json:
         pictures = f"{facts['pictures']}, {facts['in_batches']} of them in {facts['batches']} batches"

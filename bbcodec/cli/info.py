@@ -64,7 +64,7 @@ def info(
         if archive is not None:
             if map_to is not None:
                 raise OptionError("an archive has no map; get one of its pictures")
-            return archives.info(archive, name, as_json)
+            return archives.info(archive, name, storage, as_json)
         data = data or read_input(name, storage)
         report = contents.info(data, limits=max_pixels)
         model_name = _model_name(report.model_id)

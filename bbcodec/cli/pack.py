@@ -15,6 +15,8 @@ from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
+    from bbcodec.cli.trees import Found
+    from bbcodec.storage import Storage
 
 __all__ = ["append", "pack"]
 
@@ -64,6 +66,7 @@ def pack(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -76,7 +79,8 @@ def pack(
     if output == STREAM and as_json:
         refuse("--json needs an output file: standard output cannot hold both")
     _run(
-        inputs, output, "w" if force else "x", Reporter(quiet, verbose), max_pixels, as_json,
+        inputs, output, "w" if force else "x", Reporter(quiet, verbose), options.storage_of(storage_options),
+        max_pixels, as_json,
         batch=batch, method=method, model=_model(model, fast, method), embed_model=embed_model, verify=verify,
         keep_metadata=not strip, threads=threads, backend=backend,
     )  # fmt: skip
@@ -98,6 +102,7 @@ def append(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -108,11 +113,12 @@ def append(
     where it stopped. Images whose names are there already are errors, unless --skip-existing leaves them out.
     """
     reporter = Reporter(quiet, verbose)
-    if not os.path.exists(archive):
+    if not options.storage_of(storage_options).exists(archive):
         reporter.fail(archive, FileNotFoundError(2, os.strerror(2), archive))
         reporter.finish([], as_json=False)
     _run(
-        inputs, archive, "a", reporter, max_pixels, as_json, skip_existing,
+        inputs, archive, "a", reporter, options.storage_of(storage_options),
+        max_pixels, as_json, skip_existing,
         batch=batch, method=method, model=_model(model, fast, method), embed_model=embed_model, verify=verify,
         keep_metadata=not strip, threads=threads, backend=backend,
     )  # fmt: skip
@@ -136,30 +142,33 @@ def _run(
     output: str,
     mode: Literal["x", "w", "a"],
     reporter: Reporter,
+    storage: Storage,
     max_pixels: int | None,
     as_json: bool,
     skip_existing: bool = False,
     **options: Any,
 ) -> None:
     from bbcodec.cli.trees import images
+    from bbcodec.storage import local_path
 
     def one(target: str) -> dict[str, Any]:
         started = time.perf_counter()
-        found = images(inputs)
+        found = images(inputs, storage)
         tally = _Tally()
-        with _opened(target, mode, done=tally.done, **options) as archive:
+        with _opened(target, mode, storage, done=tally.done, **options) as archive:
             before = len(archive)
             with reporter.progress(target) as progress:
                 for number, image in enumerate(found):
                     if progress:
                         progress(number, len(found))
                     if not (skip_existing and image.name in archive):
-                        _add(archive, image.path, image.name, max_pixels, reporter)
+                        _add(archive, image, storage, max_pixels, reporter)
             added = len(archive) - before
         adopted, embedded = archive.adopted, archive.embedded
         seconds = time.perf_counter() - started
         bits = 8 * tally.bytes / max(1, tally.samples)
-        size = 0 if target == STREAM else os.path.getsize(target)
+        path = None if target == STREAM else local_path(target)
+        size = os.path.getsize(path) if path is not None else 0
         reporter.note(
             f"{shown(target) if target != STREAM else 'standard output'}: {added} images, "
             f"{bits:.3f} bits/dim" + (f", {size} bytes" if size else "")
@@ -194,7 +203,7 @@ class _Tally:
         self.samples += sum(entry.samples for entry in entries)
 
 
-def _opened(target: str, mode: Literal["x", "w", "a"], **options: Any) -> Archive:
+def _opened(target: str, mode: Literal["x", "w", "a"], storage: Storage, **options: Any) -> Archive:
     """Open an archive for writing, with the errors of the command line."""
     import sys
 
@@ -206,29 +215,31 @@ def _opened(target: str, mode: Literal["x", "w", "a"], **options: Any) -> Archiv
             raise BBCodecError("binary data is not written to a terminal; use -o FILE or a pipe")
         return Archive(sys.stdout.buffer, "w", **options)
     try:
-        return Archive(target, mode, **options)
+        return Archive(target, mode, storage_options=storage.options, **options)
     except FileExistsError:
         raise BBCodecError(
             f"{shown(target)} exists already; use -f to overwrite it, or append to it"
         ) from None
 
 
-def _add(archive: Archive, path: str, name: str, max_pixels: int | None, reporter: Reporter) -> None:
+def _add(
+    archive: Archive, image: Found, storage: Storage, max_pixels: int | None, reporter: Reporter
+) -> None:
     """Add an image; what is wrong with it is said, and the others go on."""
     from bbcodec.errors import BBCodecError
     from bbcodec.images import read_image
 
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     try:
-        picture = read_image(path, **limit)
-        if name in archive:
-            raise BBCodecError(f"{shown(name)} is in the archive already")
+        picture = read_image(storage.source(image.path)[0], **limit)
+        if image.name in archive:
+            raise BBCodecError(f"{shown(image.name)} is in the archive already")
     except Exception as error:
-        reporter.fail(path, error)
+        reporter.fail(image.path, error)
         return
     try:
-        archive[name] = picture
+        archive[image.name] = picture
     except BBCodecError as error:
-        reporter.fail(path, error)
+        reporter.fail(image.path, error)
     else:
-        reporter.detail(f"{shown(path)} -> {shown(name)}")
+        reporter.detail(f"{shown(image.path)} -> {shown(image.name)}")

@@ -37,7 +37,14 @@ def verify(
         archive, data = archives.as_archive(name, storage)
         if archive is not None:
             return archives.test(
-                archive, name, reporter, model=model, threads=threads, backend=backend, limits=max_pixels
+                archive,
+                name,
+                reporter,
+                model=model,
+                threads=threads,
+                backend=backend,
+                limits=max_pixels,
+                storage_options=storage.options,
             )
         data = data or read_input(name, storage)
         with reporter.progress(name, pixels_in(data)) as progress:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bbcodec.cli.files import IMAGE_SUFFIXES
+from bbcodec.storage import Storage, base, is_url, join
 
 __all__ = ["Found", "images", "inside"]
 
@@ -20,7 +21,7 @@ class Found:
     name: str
 
 
-def images(inputs: Sequence[str]) -> list[Found]:
+def images(inputs: Sequence[str], storage: Storage) -> list[Found]:
     """Return the images of folders, sorted by name, and files as they are given.
 
     Folders are searched to the bottom for files with the suffix of an image; what is hidden is left out. The
@@ -34,27 +35,23 @@ def images(inputs: Sequence[str]) -> list[Found]:
     """
     out: list[Found] = []
     for given in inputs:
-        if os.path.isdir(given):
-            out += sorted(_below(given), key=lambda found: found.name)
+        if storage.is_folder(given):
+            out += [Found(join(given, name), name) for name in storage.files(given) if _is_image(name)]
         else:
-            plain = os.path.normpath(given).replace(os.sep, "/")
-            outside = os.path.isabs(given) or plain.split("/")[0] == ".."
-            out.append(Found(given, os.path.basename(given) if outside else plain))
+            out.append(Found(given, _name_of(given)))
     return out
 
 
-def _below(folder: str) -> list[Found]:
-    def stop(error: OSError) -> None:
-        raise error
+def _is_image(name: str) -> bool:
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
-    out = []
-    for where, folders, files in os.walk(folder, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                path = os.path.join(where, name)
-                out.append(Found(path, os.path.relpath(path, folder).replace(os.sep, "/")))
-    return out
+
+def _name_of(given: str) -> str:
+    if is_url(given):
+        return base(given)
+    plain = os.path.normpath(given).replace(os.sep, "/")
+    return base(given) if os.path.isabs(given) or plain.split("/")[0] == ".." else plain
 
 
 def inside(folder: str, name: str) -> str:
@@ -62,4 +59,4 @@ def inside(folder: str, name: str) -> str:
 
     Names have been checked: no part is empty, ``.`` or ``..``, none is absolute.
     """
-    return os.path.join(folder, *name.split("/"))
+    return join(folder, name if is_url(folder) else os.path.join(*name.split("/")))

@@ -14,9 +14,11 @@ import typer
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, open_output
 from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown, write_json, write_text
+from bbcodec.storage import folder_of
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
+    from bbcodec.storage import Storage
 
 __all__ = ["get", "list_names", "unpack"]
 
@@ -42,6 +44,7 @@ def unpack(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -51,17 +54,17 @@ def unpack(
     An image is named as in the archive; .png is appended where the name has no suffix of a format that can
     hold it (a photo.jpg that was packed becomes photo.jpg.png).
     """
-    reporter = Reporter(quiet, verbose)
+    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
     records: list[Mapping[str, Any]] = []
 
     def all_of(source: str) -> dict[str, Any]:
         from bbcodec.cli.trees import inside
 
-        with _opened(source, model, threads, backend, max_pixels) as pictures:
+        with _opened(source, storage, model, threads, backend, max_pixels) as pictures:
 
             def one(name: str) -> dict[str, Any]:
                 target = inside(output_dir, _image_name(name, format))
-                return _write(pictures, name, target, format, force, reporter)
+                return _write(pictures, name, target, storage, format, force, reporter)
 
             chosen = _matching(list(pictures), names)
             with reporter.progress(source) as progress:
@@ -89,6 +92,7 @@ def get(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    storage_options: options.StorageOptions = None,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -99,17 +103,17 @@ def get(
     """
     if stdout and output is not None:
         refuse("-o and -c exclude each other")
-    reporter = Reporter(quiet, verbose)
+    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
     part = read_region(region)
 
     def one(wanted: str) -> dict[str, Any]:
         from bbcodec.errors import BBCodecError
 
-        with _opened(archive, model, threads, backend, max_pixels) as pictures:
+        with _opened(archive, storage, model, threads, backend, max_pixels) as pictures:
             if wanted not in pictures:
                 raise BBCodecError(f"{shown(archive)} has no picture of this name")
             target = STREAM if stdout else output or _image_name(wanted, format).rsplit("/", 1)[-1]
-            return _write(pictures, wanted, target, format, force, reporter, part)
+            return _write(pictures, wanted, target, storage, format, force, reporter, part)
 
     reporter.finish(reporter.each([name], str, one), as_json=False)
 
@@ -121,16 +125,18 @@ def list_names(
         typer.Argument(metavar="NAME", help="Names, or patterns such as 'cats/*'; all if none."),
     ] = None,
     long: Annotated[bool, typer.Option("--long", "-l", help="Size and mode of each, and a sum.")] = False,
+    storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
     """List the pictures of an archive, in the order in which they were packed; nothing is decoded."""
-    reporter = Reporter(quiet, verbose)
+    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
     records: list[dict[str, Any]] = []
 
     def one(source: str) -> dict[str, Any]:
-        with _opened(source, None, 1, None, None, preload=False) as pictures:
+        with _opened(source, storage, None, 1, None, None, preload=False) as pictures:
+            size = pictures.reader.source.size
             for name in _matching(list(pictures), names):
                 entry = pictures.entry(name)
                 records.append(
@@ -145,7 +151,7 @@ def list_names(
             ]
             if long:
                 pixels = sum(r["width"] * r["height"] for r in records)
-                lines.append(f"{len(records)} pictures, {pixels} pixels, {os.path.getsize(source)} bytes")
+                lines.append(f"{len(records)} pictures, {pixels} pixels, {size} bytes")
             if lines:
                 write_text("\n".join(lines))
         return {}
@@ -158,6 +164,7 @@ def list_names(
 
 def _opened(
     source: str,
+    storage: Storage,
     model: str | None,
     threads: int,
     backend: str | None,
@@ -202,6 +209,7 @@ def _write(
     pictures: Archive,
     name: str,
     target: str,
+    storage: Storage,
     format: str | None,
     force: bool,
     reporter: Reporter,
@@ -213,9 +221,9 @@ def _write(
     picture = pictures.picture(name) if region is None else pictures.reader.region(name, region)
     suffix = os.path.splitext(target)[1] if target != STREAM else ""
     kind = format or suffix[1:].lower() or "png"
-    if os.path.dirname(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open_output(Job(STREAM, target), force=force) as file:
+    if target != STREAM and folder_of(target):
+        storage.make_folder(folder_of(target))
+    with open_output(Job(STREAM, target, storage=storage), force=force) as file:
         whole = io.BytesIO()
         written = write_image(whole, picture, format=kind)
         file.write(whole.getbuffer())
