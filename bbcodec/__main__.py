@@ -7,11 +7,13 @@ Nothing else lives here, and nothing slow is imported before the signals have th
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
+import time
 from types import FrameType
-from typing import NoReturn
+from typing import Final
 
 __all__ = ["main"]
 
@@ -20,9 +22,20 @@ class _Stopped(SystemExit):
     """A signal asks us to leave."""
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave by an exception, so that temporary files are removed on the way out."""
-    raise _Stopped(128 + number)
+_GRACE: Final = 1.0  # seconds
+
+_asked = -math.inf  # when we were asked to leave
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave by an exception, so that temporary files are removed on the way out.
+
+    The signals that come in the next moment (an impatient user, several threads) must not interrupt that.
+    """
+    global _asked
+    before, _asked = _asked, time.monotonic()
+    if _asked - before > _GRACE:
+        raise _Stopped(128 + number)
 
 
 def main() -> None:

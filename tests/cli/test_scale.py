@@ -107,7 +107,9 @@ from bbcodec.local import blocks
 def busy(*rest, **options):
     os.write(1, b"busy\\n")  # whole, whoever else writes: each thread comes here
     if {told == "worker"}:
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        for _ in range(5):  # those behind the first one find us leaving
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            time.sleep(0.001)
     time.sleep(3600)
 
 blocks.BLOCK, blocks.group_codec = 24, busy
@@ -133,3 +135,33 @@ main()
         process.kill()
     assert (process.returncode, error) == (130, b"")
     assert sorted(os.listdir(folder)) == before
+
+
+def test_impatience_does_not_leave_files_behind(folder: Path, environment: dict[str, str]) -> None:
+    """A second Ctrl-C comes while the temporary file of the first is being removed."""
+    script = """
+import os, signal, time
+from bbcodec.__main__ import main
+from bbcodec import atomic, api
+
+def interrupt(*rest, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(3600)
+
+unlink = os.unlink
+
+def interrupted(path):
+    if path.endswith(".tmp"):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+    unlink(path)
+
+api.compress, atomic.os.unlink = interrupt, interrupted
+main()
+"""
+    command = [sys.executable, "-c", script, "compress", "photo.png"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, preexec_fn=default_signals, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+    assert os.listdir(folder) == ["photo.png"]
