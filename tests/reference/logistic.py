@@ -78,3 +78,15 @@ class Logistic:
         k = symbols.ravel()
         start = self.cdf(k)
         message.push(start, self.cdf(k + 1) - start, P)
+
+
+class Mixture(Logistic):
+    """Mixtures of J logistics for n elements: weights [n, J] of sum 2^16, mu and e [n, J]; the floor is 1."""
+
+    def __init__(self, weights: Any, mu: Any, e: Any, symbols: int) -> None:
+        self.weights, self.means, self.scales = weights, mu, e
+        self.mu, self.symbols, self.floor = mu[:, 0], symbols, 1
+
+    def share(self, k: Any, part: slice) -> Any:
+        c = sigmoid(argument(k[:, None], self.means[part], self.scales[part]))
+        return (self.weights[part] * c).sum(1) >> 16
