@@ -32,7 +32,9 @@ def installed() -> dict[bytes, bytes]:
 def digest(pixels: Any) -> str:
     """SHA-256 over dtype, shape and bytes (little-endian), as in the manifest of the golden files."""
     little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
-    return hashlib.sha256(f"{pixels.dtype.name} {list(pixels.shape)}\n".encode() + little.tobytes()).hexdigest()
+    return hashlib.sha256(
+        f"{pixels.dtype.name} {list(pixels.shape)}\n".encode() + little.tobytes()
+    ).hexdigest()
 
 
 def decoded(data: bytes) -> str:

@@ -132,11 +132,14 @@ def archives() -> dict[str, Any]:
                         archive[key] = image
             return path.read_bytes()
 
+    # Groups hold 512 lanes, four of each of these: the first one is coded with latents, the last one without.
+    tiny = {f"{i:03}": picture(4, 12, 3, seed=i) for i in range(130)}
     own = {"model": "photo", "method": "learned", "embed_model": True}
     tiles = {"model": "flowpp", "method": "learned"}
     return {
         "archive_auto": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
         "archive_thumb": lambda: packed((few, {"model": "thumb", "method": "learned"})),
+        "archive_latents": lambda: packed((tiny, {"model": "thumb", "method": "learned"})),
         "archive_embedded": lambda: packed((few, own)),
         "archive_flowpp": lambda: packed(({k: few[k] for k in list(few)[:2]}, tiles)),
     }

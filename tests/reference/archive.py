@@ -156,9 +156,8 @@ def _added(data: bytes, payload: bytes, installed: Mapping[bytes, bytes]) -> lis
         demand(kind == (b"BTCH" if count else b"FILE"), "section of pictures")
         found += _batch(body, models, available) if count else [_file(body, available)]
     demand([name for name, _ in found] == names, "names of the index")
-    for (_, picture), kind in zip(found, kinds, strict=True):
-        like = Kind(picture.mode, picture.flags, *picture.samples.shape[:2])
-        demand(like == kind, "pictures of the index")
+    for (_, picture), like in zip(found, kinds, strict=True):
+        demand(like == Kind(picture.mode, picture.flags, *picture.samples.shape[:2]), "pictures of the index")
     return [found[i] for i in sorted(range(total), key=places.__getitem__)]
 
 

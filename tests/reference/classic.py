@@ -14,7 +14,9 @@ from .palette import Palette
 from .wire import Reader, demand, inflate, unlzma
 
 
-def samples(reader: Reader, shape: tuple[int, int, int], wide: bool, bilevel: bool, palette: Palette | None) -> Any:
+def samples(
+    reader: Reader, shape: tuple[int, int, int], wide: bool, bilevel: bool, palette: Palette | None
+) -> Any:
     """Samples [H, W, C] of the payload behind the plane mask; `wide` ones have 16 bits."""
     method = reader.number(1)
     if method == 4:
@@ -38,7 +40,7 @@ def samples(reader: Reader, shape: tuple[int, int, int], wide: bool, bilevel: bo
 
 
 def _bytes(reader: Reader, shape: tuple[int, int, int], painted: bool = False) -> Any:
-    """Samples of methods 0 to 3 (only 0 and 1 where `painted`), method byte included, up to the end of the data."""
+    """Samples of methods 0 to 3 (only 0 and 1 where `painted`), up to the end of the data."""
     method = reader.number(1)
     demand(method < (2 if painted else 4), f"unknown method {method}")
     if method == 0:

@@ -32,7 +32,7 @@ class Picture:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def array(self) -> Any:
-        """The samples as a user sees them: one channel without an axis of its own, unless the flag says so."""
+        """The samples as a user sees them: one channel has no axis of its own, unless the flag says so."""
         one = self.samples.shape[2] == 1 and not self.flags & 1
         pixels = self.samples[..., 0] if one else self.samples
         return pixels.astype(bool) if self.mode == 0 else pixels

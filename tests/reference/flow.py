@@ -99,6 +99,8 @@ def pop(message: Message, model: Model, size: tuple[int, int]) -> Any:
         others = [c for c in range(12) if c not in targets]
         inputs = np.concatenate([16 * (x - 128), u[..., others] - 2048], 2)
         (params,) = graph.run(model, f"noise_{i}", inputs).values()
-        u[..., targets] = Map(params, 6, 12, 6).undo(message, u[..., targets].ravel()).reshape(*u.shape[:2], -1)
+        u[..., targets] = (
+            Map(params, 6, 12, 6).undo(message, u[..., targets].ravel()).reshape(*u.shape[:2], -1)
+        )
     push_uniform(message, u.ravel(), np.full(u.size, 1 << 12))
     return graph.depth_to_space(x).astype(np.uint8)

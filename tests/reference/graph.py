@@ -16,7 +16,7 @@ from .wire import Refused, demand
 
 
 def run(model: Model, name: str, *inputs: Any) -> dict[str, Any]:
-    """Outputs by name of the function `name`, int64 [H, W, C] each; inputs in the order of their declaration."""
+    """Outputs by name of the function `name`, int64 [H, W, C] each; inputs in the order declared."""
     function = model.functions[name]
     values: dict[str, Any] = {}
     for declared, value in zip(function["inputs"], inputs, strict=True):

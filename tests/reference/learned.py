@@ -21,7 +21,9 @@ def family(modl: bytes, models: Mapping[bytes, bytes]) -> Model:
     return modelfile.load(modelfile.named(modl, models))
 
 
-def samples(payload: bytes, shape: Shape, modl: bytes, fit: bytes | None, models: Mapping[bytes, bytes]) -> Any:
+def samples(
+    payload: bytes, shape: Shape, modl: bytes, fit: bytes | None, models: Mapping[bytes, bytes]
+) -> Any:
     """Samples [H, W, C] of `CHNS`, the plane mask taken off."""
     model = family(modl, models)
     reader = Reader(payload)

@@ -15,13 +15,26 @@ from .modelfile import Model
 from .rans import Message
 from .wire import demand
 
-S = [(-1, 0), (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (1, -2), (2, -1), (-2, -1), (-1, -2), (-3, 0), (0, -3)]
+S = [
+    (-1, 0),
+    (0, -1),
+    (-1, -1),
+    (1, -1),
+    (-2, 0),
+    (0, -2),
+    (1, -2),
+    (2, -1),
+    (-2, -1),
+    (-1, -2),
+    (-3, 0),
+    (0, -3),
+]
 S += [(2, -2), (-3, -1), (-2, -2), (3, -2)]
 X = [(0, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1), (1, -2)]
 
 
 class Group:
-    """Blocks of H × W that are coded together, and all state of theirs. Pixels are numbered through all blocks."""
+    """Blocks of H × W that are coded together, and their state. Pixels are numbered through all blocks."""
 
     def __init__(self, model: Model, sizes: list[tuple[int, int]], channels: int) -> None:
         config = model.config
@@ -63,7 +76,7 @@ class Group:
         if self.model.tensors.get("positions") is not None:
             demand(self.model.tensors["positions"].shape[:2] == (3, 9), "shape of positions")
         for t in range(max(w + 3 * (h - 1) for h, w in self.sizes)):
-            block, y, h, w, *_ = self.rows.T
+            _, y, _, w, *_ = self.rows.T
             x = t - 3 * y
             lanes = np.flatnonzero((x >= 0) & (x < w))
             if len(lanes):
@@ -72,7 +85,8 @@ class Group:
         for h, w in self.sizes:
             planes = self.samples[:, at : at + h * w].reshape(-1, h, w).astype(np.uint8)
             at += h * w
-            out.append(np.stack(planes if self.channels == 1 else [planes[1], planes[0], planes[2]], -1))
+            order = [0] if self.channels == 1 else [1, 0, 2]  # G, R, B as R, G, B
+            out.append(np.moveaxis(planes[order], 0, -1))
         return out
 
     def _near(self, lanes: Any, x: Any, positions: list[tuple[int, int]]) -> Any:
@@ -140,7 +154,16 @@ class Group:
                 self._count(c, block, error, ks, features)
 
     def _features(
-        self, c: int, pixel: Any, near: Any, corner: Any, own: Any, near_e: Any, p: Any, guesses: list[Any], z: Any
+        self,
+        c: int,
+        pixel: Any,
+        near: Any,
+        corner: Any,
+        own: Any,
+        near_e: Any,
+        p: Any,
+        guesses: list[Any],
+        z: Any,
     ) -> tuple[Any, Any]:
         """The 48 features [lanes, 48], and ks."""
         size = np.abs(near_e)

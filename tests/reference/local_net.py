@@ -68,7 +68,12 @@ class Network:
         scale = F(2.0**-20)
         self.w = self.tensors["out_w"].astype(F) * scale
         self.b = self.tensors["out_b"].astype(F) * scale
-        self.moments = [np.zeros_like(self.w), np.zeros_like(self.w), np.zeros_like(self.b), np.zeros_like(self.b)]
+        self.moments = [
+            np.zeros_like(self.w),
+            np.zeros_like(self.w),
+            np.zeros_like(self.b),
+            np.zeros_like(self.b),
+        ]
         self.powers = np.ones((channels, 2), F)
         self.signs = signs(self.tensors["hidden_w"], self.hidden) if self.layers else None
 
@@ -117,7 +122,7 @@ class Network:
         g = [((d_u - d_l) * f) * scale, (a_u * 2.0**-15 * d_u - a_l * 2.0**-15 * d_l) * f, q - f * m]
         y = np.clip(np.floor(np.concatenate(g, 1) * 2.0**10 + 0.5), -4095, 4095)
         y_w, y_b = product(inputs.T, y), y.sum(0)
-        self.powers[c] *= F([0.875, 0.9921875])
+        self.powers[c] *= np.array([0.875, 0.9921875], F)
         c1, c2 = F(1) / (F(1) - self.powers[c])
         mw, vw, mb, vb = (moment[c] for moment in self.moments)
         self.w[c] -= self._step(y_w.astype(F) * F(2**-14), mw, vw, c1, c2)

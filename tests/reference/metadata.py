@@ -51,13 +51,20 @@ def _curves(profile: bytes) -> bytes:
         return profile
     tags = {struct.unpack_from(">II", profile, 132 + 12 * i + 4) for i in range(count)}
     for offset, size in sorted(tags):
-        if offset < end or offset + size > len(profile) or size < 12 or profile[offset : offset + 4] != b"curv":
+        if (
+            offset < end
+            or offset + size > len(profile)
+            or size < 12
+            or profile[offset : offset + 4] != b"curv"
+        ):
             continue
         n = int.from_bytes(profile[offset + 8 : offset + 12], "big")
         if n < 3 or 12 + 2 * n > size:
             continue
         points = np.frombuffer(profile, ">u2", n, offset + 12).astype(np.int64)
-        out[offset + 12 : offset + 12 + 2 * n] = np.cumsum(np.cumsum(points)).astype(np.uint16).astype(">u2").tobytes()
+        out[offset + 12 : offset + 12 + 2 * n] = (
+            np.cumsum(np.cumsum(points)).astype(np.uint16).astype(">u2").tobytes()
+        )
         end = offset + 12 + 2 * n
     return bytes(out)
 
@@ -73,7 +80,9 @@ def _value(kind: str, raw: bytes, mode: int) -> Any:
         pairs = json.loads(raw)
         demand(isinstance(pairs, list) and len(pairs) <= 10_000, "text is not a list of pairs")
         for pair in pairs:
-            demand(isinstance(pair, list) and len(pair) == 2 and all(isinstance(s, str) for s in pair), "pair")
+            demand(
+                isinstance(pair, list) and len(pair) == 2 and all(isinstance(s, str) for s in pair), "pair"
+            )
             key, value = pair
             demand(key and "\0" not in key and max(key) < "\u0100", "key of text")
             demand(not any("\ud800" <= c < "\ue000" for c in value), "lone surrogate")

@@ -44,7 +44,9 @@ def named(modl: bytes, installed: Mapping[bytes, bytes]) -> bytes:
 def parts(file: bytes) -> tuple[bytes, bytes]:
     """Header (JSON) and blob of a model file."""
     reader = Reader(file)
-    demand(reader.take(8) == MAGIC and reader.number(2) == 1 and reader.number(2) == 0, "head of a model file")
+    demand(
+        reader.take(8) == MAGIC and reader.number(2) == 1 and reader.number(2) == 0, "head of a model file"
+    )
     header_size, blob_size = reader.number(4), reader.number(4)
     header_check, blob_check = reader.number(4), reader.number(4)
     header, blob = reader.take(header_size), reader.take(blob_size)

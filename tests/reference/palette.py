@@ -118,9 +118,8 @@ def read(payload: bytes) -> Palette:
         demand(reader.ends(), "bytes behind the alphas")
         i = np.arange(216)
         web = 51 * np.stack([i % 6, i // 6 % 6, i // 36], 1)
-        web = np.concatenate([np.zeros((10, 3)), web, np.zeros((30, 3))]).astype(np.uint8)
-        demand(width == 3, "the web palette has RGB entries")
-        palette.entries = web.tobytes()[:size]
+        web = np.concatenate([np.zeros((10, 3)), web]).astype(np.uint8)
+        palette.entries = web.tobytes()[:size].ljust(size, b"\0")
         return palette
     raw = inflate(reader.rest(), count + size)
     if coding == 2:

@@ -15,7 +15,7 @@ U = np.uint64
 LOW = 1 << 31
 BENFORD = np.array([math.floor(2**16 * math.log2(1 + s / 16) + 0.5) for s in range(17)], np.int64)
 
-# What finds symbols: code points [n] and the places [n] of the elements in their vector -> symbol, start, freq.
+# What finds symbols: code points [n], and where in the vector they are -> symbol, start, freq.
 Find = Callable[[Any, slice], tuple[Any, Any, Any]]
 
 
