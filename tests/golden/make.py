@@ -132,8 +132,8 @@ def archives() -> dict[str, Any]:
                         archive[key] = image
             return path.read_bytes()
 
-    # Groups hold 512 lanes, four of each of these: the first one is coded with latents, the last one without.
-    tiny = {f"{i:03}": picture(4, 12, 3, seed=i) for i in range(130)}
+    # Groups hold 512 lanes, three of each picture: the first group has latents, the last one pays for them.
+    tiny = {f"{i:03}": picture(3, 9, 3, seed=i) for i in range(340)}
     own = {"model": "photo", "method": "learned", "embed_model": True}
     tiles = {"model": "flowpp", "method": "learned"}
     return {

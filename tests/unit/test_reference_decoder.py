@@ -252,7 +252,7 @@ def test_a_model_as_changes_of_a_released_one(tmp_path: Path, reference: Any) ->
 
 
 def test_an_archive_that_grew(tmp_path: Path, reference: Any) -> None:
-    """Several indices, a name that is replaced, metadata, and what an append left behind."""
+    """Several indices, and what an append left behind."""
     path = tmp_path / "a.bb"
     with bbcodec.Archive(path, "w") as archive:
         for i in range(3):
@@ -261,7 +261,6 @@ def test_an_archive_that_grew(tmp_path: Path, reference: Any) -> None:
     with bbcodec.Archive(path, "a") as archive:
         archive["gray"] = picture(7, 7, 1)
         archive["flat"] = np.zeros((12, 5, 3), np.uint8)
-        archive["sub/1"] = picture(5, 5)
     data = path.read_bytes()
     with bbcodec.Archive(io.BytesIO(data)) as archive:
         wanted = {name: np.asarray(image) for name, image in archive.items()}
