@@ -132,11 +132,14 @@ def archives() -> dict[str, Any]:
                         archive[key] = image
             return path.read_bytes()
 
+    # Groups hold 512 lanes, three of each picture: the first group has latents, the last one pays for them.
+    tiny = {f"{i:03}": picture(3, 9, 3, seed=i) for i in range(340)}
     own = {"model": "photo", "method": "learned", "embed_model": True}
     tiles = {"model": "flowpp", "method": "learned"}
     return {
         "archive_auto": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
         "archive_thumb": lambda: packed((few, {"model": "thumb", "method": "learned"})),
+        "archive_latents": lambda: packed((tiny, {"model": "thumb", "method": "learned"})),
         "archive_embedded": lambda: packed((few, own)),
         "archive_flowpp": lambda: packed(({k: few[k] for k in list(few)[:2]}, tiles)),
     }
