@@ -33,7 +33,7 @@ python -m pip --disable-pip-version-check install --quiet "${isolation[@]}" --no
 # find what throws exceptions.  What Python never frees is no finding.
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
 export LD_PRELOAD
-export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=1:${ASAN_OPTIONS:-}
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=1:quarantine_size_mb=16:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:${UBSAN_OPTIONS:-}
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 

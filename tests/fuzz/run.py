@@ -20,8 +20,10 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -249,14 +251,17 @@ def _atheris(options: argparse.Namespace) -> int:
 
     import atheris
 
-    with atheris.instrument_imports(include=["bbcodec"]):
-        import fuzz_engine
+    import fuzz_engine
 
     name = options.surface
     if name not in fuzz_engine.SURFACES:
         raise SystemExit("with atheris, give one --surface")
     surface = fuzz_engine.SURFACES[name]
     pool = fuzz_engine.seeds(name)
+    for data in pool:  # imports what is imported late
+        fuzz_engine.attempt(name, data, fuzz_engine.Bounds(20, 1 << 60))
+    for function in _functions("bbcodec"):
+        atheris.instrument_func(function)
 
     def one(data: bytes) -> None:
         found, _ = fuzz_engine.attempt(name, data, fuzz_engine.Bounds())
@@ -276,6 +281,21 @@ def _atheris(options: argparse.Namespace) -> int:
     atheris.Setup([sys.argv[0], *limits, "-rss_limit_mb=4096", *corpus], one, custom_mutator=changed)
     atheris.Fuzz()
     return 0
+
+
+def _functions(package: str) -> Iterator[FunctionType]:
+    """Functions and methods of the modules of a package that are imported.
+
+    An editable install has an importer of its own, so what is imported cannot be instrumented on its way in.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] != package:
+            continue
+        for value in list(vars(module).values()):
+            inner = list(vars(value).values()) if isinstance(value, type) else [value]
+            for found in inner:
+                if isinstance(found, FunctionType) and found.__module__ == name:
+                    yield found
 
 
 if __name__ == "__main__":
