@@ -12,6 +12,7 @@ VENV ?= .venv
 IMG ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
+SECONDS ?= 600
 WORKERS ?= auto
 
 bin := $(VENV)/bin
@@ -21,7 +22,7 @@ craystack := git+https://github.com/j-towns/craystack
 native := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
 sources := bbcodec models tests benchmarks
 
-.PHONY: help demo test unit lint format bench wheel clean
+.PHONY: help demo test unit lint format sanitize fuzz bench wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +30,8 @@ help:
 	@echo 'make test                  environment, extras, lint, types, all tests'
 	@echo 'make unit                  the tests alone, in the environment of make test'
 	@echo 'make lint | format         ruff and mypy | let ruff rewrite'
+	@echo 'make fuzz [SECONDS=600]    hostile inputs on every surface; what is found goes to finds/'
+	@echo 'make sanitize              the native module under AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make bench                 bits per dim, bytes and seconds beside PNG, WebP and JPEG XL'
 	@echo 'make wheel                 a wheel in dist/'
 	@echo 'make clean                 remove environment, builds and caches'
@@ -72,6 +75,12 @@ lint: $(VENV)/.test
 format: $(VENV)/.test
 	$(bin)/ruff check --fix $(sources)
 	$(bin)/ruff format $(sources)
+
+fuzz: $(VENV)/.test
+	$(bin)/python tests/fuzz/run.py --seconds $(SECONDS) --jobs $$(nproc)
+
+sanitize: $(VENV)/.test
+	PYTHON=$(bin)/python native/sanitize.sh
 
 bench: $(VENV)/.bench
 	$(bin)/bbcodec compare $(or $(IMG),$$($(bin)/python benchmarks/demo.py --where))

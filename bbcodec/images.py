@@ -22,7 +22,7 @@ from bbcodec.atomic import atomic_write
 from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.metadata import Metadata
-from bbcodec.pictures import Palette, Picture, PictureLike
+from bbcodec.pictures import Palette, Picture, PictureLike, frames
 from bbcodec.pillow_limit import lifted
 
 __all__ = ["left_out", "read_image", "suffixes", "write_image"]
@@ -64,14 +64,20 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 
 
 def _read(file: BinaryIO, max_pixels: int) -> Picture:
-    with lifted(), warnings.catch_warnings():  # `max_pixels` is checked here instead
+    with warnings.catch_warnings():  # of damage that the readers pass over
         warnings.simplefilter("ignore")
-        try:
-            image = Image.open(file)
-        except (
-            Exception
-        ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
-            raise FormatError("not an image that Pillow can read, or damaged") from error
+        with lifted():  # `max_pixels` is checked here instead
+            try:
+                image = Image.open(file)
+            except (
+                Exception
+            ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
+                raise FormatError("not an image that Pillow can read, or damaged") from error
+        return _exact(image, file, max_pixels)
+
+
+def _exact(image: Image.Image, file: BinaryIO, max_pixels: int) -> Picture:
+    """Return the picture of an image that was opened from a file."""
     if image.format not in _EXACT_FORMATS:
         raise UnsupportedImageError(
             f"{image.format} files may lose bits on reading, expected {', '.join(_EXACT_FORMATS)}"
@@ -86,7 +92,7 @@ def _read(file: BinaryIO, max_pixels: int) -> Picture:
         file.seek(at)
     if mode is None:
         return Picture.of(image)
-    if getattr(image, "n_frames", 1) > 1:
+    if frames(image) > 1:
         return Picture.of(image)  # refuses it by name
     file.seek(0)
     pixels = png16.decode(file.read())

@@ -265,11 +265,10 @@ def _from_array(array: Pixels) -> Picture:
 
 
 def _from_pil(image: Image.Image) -> Picture:
-    if getattr(image, "n_frames", 1) > 1:
+    if (count := frames(image)) > 1:
         kind = "multi-page file" if image.format in ("TIFF", "MPO") else "animation"
         raise UnsupportedImageError(
-            f"{image.format} {kind} of {getattr(image, 'n_frames', 1)} pictures: only single "
-            f"pictures can be kept"
+            f"{image.format} {kind} of {count} pictures: only single pictures can be kept"
         )
     _refuse_reduced(image)
     mode = MODES.get(image.mode)
@@ -287,6 +286,14 @@ def _from_pil(image: Image.Image) -> Picture:
     pixels = _samples(image)
     palette = _palette_of(image) if image.mode == "P" else None
     return Picture(pixels, image.mode, palette, meta.from_pil(image))
+
+
+def frames(image: Image.Image) -> int:
+    """Return how many pictures an image has; `FormatError` where looking for more meets damage."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # the reader goes through the file, and raises many kinds on damaged ones
+        raise FormatError(f"{image.format}: the number of pictures cannot be read: {error}") from error
 
 
 def _samples(image: Image.Image) -> Pixels:

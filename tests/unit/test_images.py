@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import bbcodec
 from bbcodec import bands, png16
-from bbcodec.errors import FormatError, LimitError, OptionError, UnsupportedImageError
+from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.images import left_out, read_image, write_image
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import MODES, Palette, Picture, digest
@@ -356,6 +356,21 @@ def test_a_path_keeps_its_file_when_writing_fails(tmp_path: Path) -> None:
         write_image(path, picture("LA"))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("form", ["GIF", "TIFF", "PCX", "TGA"])
+def test_damaged_files_of_other_formats(form: str) -> None:
+    """Readers look for further pictures when asked for their number: that may meet damage, and warn of it."""
+    data = written(Image.fromarray(pixels("RGB", 5, 6)), format=form)
+    changed = [data[:size] for size in range(len(data))]
+    changed += [data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :] for at in range(len(data))]
+    errors = 0
+    for damaged in changed:
+        try:
+            assert read_image(io.BytesIO(damaged), max_pixels=1 << 20).pixels.size
+        except BBCodecError:
+            errors += 1
+    assert errors > len(data) // 4
 
 
 def test_damaged_deep_png() -> None:

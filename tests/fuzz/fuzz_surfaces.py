@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The surfaces where bytes of strangers come in: a function for each, which ends or raises a `BBCodecError`.
+
+Anything else that comes out of one (another exception, a signal, more time or memory than `run.py` allows) is
+a find. Limits are small, so that what is refused for its size is refused at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fuzz_forms as forms
+import numpy as np
+
+import bbcodec
+from bbcodec import ans, batch, classic, codecs, container, learned, metadata, modeldelta, modelfile, png16
+from bbcodec.archive import check as archive_check
+from bbcodec.archive.tables import split_blob
+from bbcodec.container import Limits
+from bbcodec.distributions.categorical import Categorical
+from bbcodec.distributions.logistic import Logistic
+from bbcodec.distributions.mixture import LogisticMixture
+from bbcodec.distributions.uniform import Uniform
+from bbcodec.engine import Program
+from bbcodec.errors import BBCodecError, FormatError
+from bbcodec.integrations import chunks
+from bbcodec.local import fitted
+
+LIMITS = Limits(max_pixels=1 << 14, max_metadata=1 << 17)
+_MODES = sorted(bbcodec.pictures.MODES)
+
+
+def run_container(data: bytes) -> None:
+    """A ``.bb`` file, whatever codes its pixels."""
+    with contextlib.suppress(BBCodecError):
+        bbcodec.info(data, limits=LIMITS)
+    picture = bbcodec.decompress_picture(data, limits=LIMITS, threads=1)
+    assert picture.pixels.size
+
+
+def run_region(data: bytes) -> None:
+    """A part of a picture: its checksum does not stand between the coders and the caller here."""
+    header = container.read_header(data, limits=LIMITS)
+    x, y = header.width // 3, header.height // 3
+    region = (x, y, header.width - x, header.height - y)
+    part = bbcodec.decompress(data, limits=LIMITS, threads=1, region=region)
+    assert part.shape[:2] == (region[3], region[2])
+
+
+def run_metadata(data: bytes) -> None:
+    """Sections of metadata as a batch of an archive has them, behind a byte for the mode."""
+    mode = _MODES[data[0] % len(_MODES)] if data else "RGB"
+    found = metadata.unpack(split_blob(data[1:], 0), mode, LIMITS)
+    assert metadata.unpack(metadata.pack(found), mode, Limits()) == found
+
+
+def run_model(data: bytes) -> None:
+    """A model file; what loads is used, with a payload that means nothing."""
+    model = modelfile.load(data)
+    with contextlib.suppress(BBCodecError):
+        _use_functions(model)
+    if model.family in ("local", "rvae", "markov", "flowpp"):
+        words = np.full(600, 1 << 30, "<u4").tobytes()
+        for payload in (b"\1\0" + words, words):
+            with contextlib.suppress(BBCodecError):
+                learned.decode([payload], 3, 4, 3, model, threads=1)
+
+
+def _use_functions(model: modelfile.Model) -> None:
+    program = Program(model.graph)
+    if any(a.macs > 1 << 20 or a.largest > 1 << 16 or a.live > 1 << 18 for a in program.analysis.values()):
+        return  # `bbcodec.nets.signature` refuses what is too much work
+    for name, function in program.graph.functions.items():
+        inputs: dict[str, Any] = {}
+        for port in function.inputs:
+            if port.kind == "bits":
+                inputs[port.name] = np.zeros((1, 4, 4, -(-port.channels // 64)), np.uint64)
+            else:
+                inputs[port.name] = np.full((1, 4, 4, port.channels), port.hi, np.int16)
+        with contextlib.suppress(ValueError):  # shapes within that do not fit each other
+            program(name, inputs)
+
+
+def run_delta(data: bytes) -> None:
+    """Changes of a model."""
+    with contextlib.suppress(ValueError):
+        assert len(modeldelta.id_of(data)) == 64
+    modelfile.load(modeldelta.restore(data))
+
+
+@cache
+def _released(name: str) -> modelfile.Model:
+    return modelfile.load_named(name)
+
+
+def _run_payload(model: str, data: bytes) -> None:
+    """A payload without its container: channels, height, width, and the payload."""
+    if len(data) < 3:
+        raise FormatError("too short")
+    channels, height, width = (1, 3)[data[0] % 2], 1 + data[1] % 12, 1 + data[2] % 12
+    pixels = learned.decode([data[3:]], height, width, channels, _released(model), threads=1)
+    assert pixels.shape == (height, width, channels)
+
+
+def run_local(data: bytes) -> None:
+    """A payload of the family local."""
+    _run_payload("fast", data)
+
+
+def run_photo(data: bytes) -> None:
+    """A payload of the largest model of the family local."""
+    _run_payload("photo", data)
+
+
+def run_rvae(data: bytes) -> None:
+    """A chain of tiles with latents."""
+    _run_payload("rvae", data)
+
+
+def run_flowpp(data: bytes) -> None:
+    """A chain of tiles of the flow."""
+    _run_payload("flowpp", data)
+
+
+def run_fitted(data: bytes) -> None:
+    """What changes a model for a picture, and a picture decoded by what comes out."""
+    change = fitted.unpack(data)
+    model = change.apply(_released("photo"))
+    with contextlib.suppress(BBCodecError):
+        learned.decode([np.full(600, 1 << 30, "<u4").tobytes()], 2, 3, 3, model, threads=1)
+
+
+def run_rans(data: bytes) -> None:
+    """A message whose words are arbitrary, popped by every kind of codec; what was popped is pushed again."""
+    if len(data) < 8:
+        raise FormatError("too short")
+    lanes, kind, first, second = 1 + data[0] % 9, data[1] % 6, data[2], data[3]
+    words = np.frombuffer(data[4 : 4 + (len(data) - 4) // 4 * 4], "<u4").astype(np.uint32)
+    if kind == 5:
+        message = codecs.unflatten(words, lanes)
+        message = codecs.reshape_head(message, 1 + first % 9)
+        assert codecs.message_bits(message) > 0
+        return
+    if len(words) > 2 * lanes and second % 2:  # heads that are sound, and a tail that is short
+        words[:lanes] = words[:lanes] & 0x7FFFFFFF | 1
+    message = ans.unflatten(words, lanes)
+    count = 1 + second % 13
+    mu = np.resize(words.view(np.int32), count)
+    codec = (
+        lambda: Logistic(mu, mu >> 7, 1 + first),
+        lambda: LogisticMixture([1 << 15, 1 << 15], np.stack([mu, -(mu >> 1)], 1), first - 128, 256),
+        lambda: Categorical([first, 256 - first], (count,)),
+        lambda: Uniform(1 + 3 * first, (count,)),
+        lambda: codecs.uniform(first % 28),
+    )[kind]()
+    popped, symbols = codec.pop(message)
+    (again,) = codec.push(popped, symbols)
+    assert ans.message_equal(again, message), "push does not undo pop"
+
+
+def run_classic(data: bytes) -> None:
+    """Classic payloads without a container: mode, height, width, and the payload."""
+    if len(data) < 4:
+        raise FormatError("too short")
+    dtype = (np.bool_, np.uint8, np.uint16)[data[0] % 3]
+    channels = 1 if dtype is np.bool_ else 1 + data[0] // 3 % 4  # as the modes have it
+    shape = (1 + data[1] % 20, 1 + data[2] % 20, channels)
+    found = classic.decode(data[3:], shape, np.dtype(dtype))
+    assert found.shape == shape
+
+
+def run_archive(data: bytes) -> None:
+    """An archive: its index, what it says of itself, and every picture."""
+    with bbcodec.Archive(io.BytesIO(data), threads=1, limits=LIMITS, preload=False) as archive:
+        archive_check.describe(archive.reader)
+        for _ in archive_check.verify(archive.reader):
+            pass
+        for name in list(archive)[:3]:
+            entry = archive.entry(name)
+            with contextlib.suppress(BBCodecError):
+                assert archive[name].shape[:2] == (entry.height, entry.width)
+
+
+def run_batch(data: bytes) -> None:
+    """A batch of pictures as chunks have it."""
+    for found in batch.decode(data, _released("fast"), threads=1, limits=LIMITS):
+        assert found.size
+
+
+def run_image(data: bytes) -> None:
+    """An image file of another format."""
+    picture = bbcodec.read_image(io.BytesIO(data), max_pixels=LIMITS.max_pixels)
+    if problem := picture.metadata.problem(picture.mode):
+        raise FormatError(problem)
+
+
+def run_png16(data: bytes) -> None:
+    """The reader of PNG files of 16 bits, by itself."""
+    if png16.sniff(data[: png16.SNIFF]) is None:
+        raise FormatError("no such file")
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    if width * height > LIMITS.max_pixels:
+        raise FormatError("too large")
+    assert png16.decode(data).shape[:2] == (height, width)
+
+
+def run_chunk(data: bytes) -> None:
+    """A chunk of an array."""
+    chunks.decode(data, limits=LIMITS)
+
+
+# --- the command line ---------------------------------------------------------------------------------------
+
+_WORDS = (
+    "compress", "decompress", "info", "test", "pack", "append", "unpack", "list", "get", "models",
+    "--help", "-h", "--version", "-o", "-f", "-c", "-k", "--rm", "-q", "-v", "--json", "-T", "0", "1", "2",
+    "--method", "auto", "classic", "learned", "--model", "fast", "photo", "none.bbm", "--fast", "--strip",
+    "--embed-model", "--no-verify", "--output-dir", "out", "--force", "-", "--", "-r", "--region", "0,0,1,1",
+    "1,1,9,9", "a.png", "b.bb", "c.bb", "d.png", "nothing", ".", "sub", "--max-pixels", "10", "-1", "--batch",
+    "x/y", "", "--limit", "--format", "png", "--quiet", "--verbose", "--tree", "show", "card",
+)  # fmt: skip
+
+
+@cache
+def _runner() -> tuple[Any, Any]:
+    from typer.testing import CliRunner
+
+    from bbcodec.cli import app
+
+    return CliRunner(), app
+
+
+def command_line(data: bytes) -> list[str]:
+    """Arguments that bytes stand for: words that mean something, and text; no way out of the folder."""
+    found: list[str] = []
+    at = 0
+    while at < len(data) and len(found) < 12:
+        code = data[at]
+        at += 1
+        if code < 200:
+            found.append(_WORDS[code % len(_WORDS)])
+            continue
+        size = code % 10
+        text = data[at : at + size].decode("utf-8", "surrogateescape")
+        at += size
+        found.append(re.sub(r"[/~\0]|\.\.", "_", text))
+    return found
+
+
+def run_cli(data: bytes) -> None:
+    """The command line, in a folder of its own; a code that the manual does not know is a find."""
+    arguments = command_line(data)
+    runner, app = _runner()
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="fuzz") as name:
+        Path(name, "sub").mkdir()
+        for file in ("a.png", "b.bb", "c.bb"):
+            Path(name, file).write_bytes(_file(file))
+        Path(name, "sub", "d.png").write_bytes(_file("a.png")[:-3])
+        os.chdir(name)
+        try:
+            result = runner.invoke(app, arguments, input=_file("a.png" if len(data) % 2 else "b.bb"))
+        finally:
+            os.chdir(here)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code in (0, 1, 2), f"exit code {result.exit_code} of {arguments}"
+    assert "Traceback" not in result.stderr, f"a traceback from {arguments}: {result.stderr[-300:]}"
+
+
+@cache
+def _file(name: str) -> bytes:
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    if name == "b.bb":
+        return bbcodec.compress(pixels, method="classic")
+    file = io.BytesIO()
+    if name == "a.png":
+        from PIL import Image
+
+        Image.fromarray(pixels).save(file, "PNG")
+    else:
+        with bbcodec.Archive(file, "w", method="classic", threads=1) as archive:
+            archive["x/y"], archive["z"] = pixels, pixels[:2]
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What is tried, and how.
+
+    Attributes
+    ----------
+    run : takes bytes; returns or raises a `BBCodecError`.
+    form : how seeds are taken apart, or None.
+    share : of the executions of a run over all surfaces, in parts: the quicker, the more.
+    """
+
+    run: Callable[[bytes], None]
+    form: forms.Form | None
+    share: float
+
+
+SURFACES = {
+    "container": Surface(run_container, forms.CONTAINER, 20),
+    "region": Surface(run_region, forms.CONTAINER, 20),
+    "metadata": Surface(run_metadata, forms.METADATA, 60),
+    "model": Surface(run_model, forms.MODEL, 4),
+    "delta": Surface(run_delta, forms.DELTA, 2),
+    "local": Surface(run_local, None, 2),
+    "photo": Surface(run_photo, None, 0.5),
+    "rvae": Surface(run_rvae, None, 0.5),
+    "flowpp": Surface(run_flowpp, None, 0.5),
+    "fitted": Surface(run_fitted, None, 10),
+    "rans": Surface(run_rans, None, 10),
+    "classic": Surface(run_classic, None, 80),
+    "archive": Surface(run_archive, forms.ARCHIVE, 8),
+    "batch": Surface(run_batch, forms.CHUNK, 60),
+    "image": Surface(run_image, None, 10),
+    "png": Surface(run_image, forms.PNG, 10),
+    "png16": Surface(run_png16, forms.PNG, 60),
+    "chunk": Surface(run_chunk, forms.CHUNK, 5),
+    "cli": Surface(run_cli, None, 0.05),
+}
