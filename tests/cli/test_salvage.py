@@ -66,3 +66,43 @@ def test_what_cannot_be_saved_leaves_no_file() -> None:
 @pytest.mark.parametrize("more", ["--rm", "--skip-existing", "--region=0,0,1,1", "--dask=local"])
 def test_what_it_excludes(more: str) -> None:
     assert invoke("decompress", "--salvage", more, "a.bb").exit_code == 2
+
+
+def archive_of(**content: np.ndarray) -> bytearray:
+    with bbcodec.Archive("a.bb", "w", method="classic") as archive:
+        for name, image in content.items():
+            archive[name] = image
+    return bytearray(Path("a.bb").read_bytes())
+
+
+def test_an_archive_without_its_end() -> None:
+    data = archive_of(one=IMAGE, two=IMAGE[:, :50], three=IMAGE[:1])
+    data = data[:-40]
+    data[len(data) // 3] ^= 1
+    Path("a.bb").write_bytes(data)
+    assert invoke("unpack", "a.bb", "-o", "out").exit_code == 1
+    assert not Path("out").exists()
+    done = invoke("unpack", "--salvage", "a.bb", "-o", "out", "--json")
+    assert done.exit_code == 1
+    assert "index made again" in done.stderr
+    assert np.array_equal(np.asarray(Image.open("out/two.png")), IMAGE[:, :50])
+
+
+def test_a_damaged_picture_of_an_archive() -> None:
+    from bbcodec.archive import sections
+
+    data = archive_of(one=IMAGE, two=IMAGE[:, :50])
+    with Path("a.bb").open("rb") as file:
+        first = next(mark for mark in sections.walk(sections.Source(file)) if mark.size > 1000)
+    data[first.end - 400] ^= 1
+    Path("a.bb").write_bytes(data)
+    done = invoke("unpack", "--salvage", "a.bb", "-o", "out")
+    assert done.exit_code == 1
+    assert "one: lost: colour at 8250,0,8250,2" in done.stderr
+    assert np.array_equal(np.asarray(Image.open("out/one.png"))[:, :8250], IMAGE[:, :8250])
+    assert np.array_equal(np.asarray(Image.open("out/two.png")), IMAGE[:, :50])
+
+
+def test_a_sound_archive_is_a_success() -> None:
+    archive_of(one=IMAGE)
+    assert invoke("unpack", "--salvage", "a.bb", "-o", "out").exit_code == 0
