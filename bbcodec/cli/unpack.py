@@ -61,7 +61,7 @@ def unpack(
     records: list[Mapping[str, Any]] = []
 
     def all_of(source: str) -> dict[str, Any]:
-        from bbcodec.cli.trees import inside
+        from bbcodec.cli.trees import inside, stay_inside
         from bbcodec.rescue import Loss
 
         with _opened(source, storage, model, threads, backend, max_pixels, recover=salvage) as pictures:
@@ -71,6 +71,7 @@ def unpack(
 
             def one(name: str) -> dict[str, Any]:
                 target = inside(output_dir, _image_name(name, format))
+                stay_inside(output_dir, target)
                 return _write(pictures, name, target, storage, format, force, reporter, salvage=salvage)
 
             chosen = _matching(list(pictures), names)
@@ -189,6 +190,7 @@ def _opened(
         threads=threads,
         backend=backend,
         limits=max_pixels,
+        storage_options=storage.options,
         preload=preload,
         recover=recover,
     )
