@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bbcodec.images import read_image, write_image
     from bbcodec.metadata import Metadata
     from bbcodec.pictures import Picture
+    from bbcodec.rescue import Loss, Salvaged, salvage
 
 __all__ = [
     "Archive",
@@ -43,12 +44,14 @@ __all__ = [
     "Info",
     "LimitError",
     "Limits",
+    "Loss",
     "MessageUnderflow",
     "Metadata",
     "ModelError",
     "ModelMissingError",
     "OptionError",
     "Picture",
+    "Salvaged",
     "UnsupportedImageError",
     "bit_map",
     "compress",
@@ -57,6 +60,7 @@ __all__ = [
     "decompress_picture",
     "info",
     "read_image",
+    "salvage",
     "write_image",
 ]
 
@@ -66,8 +70,10 @@ _HOME = {
     "Archive": "archive",
     "Info": "contents",
     "Limits": "container",
+    "Loss": "rescue",
     "Metadata": "metadata",
     "Picture": "pictures",
+    "Salvaged": "rescue",
     "bit_map": "bit_maps",
     "compress": "api",
     "decompress": "api",
@@ -75,6 +81,7 @@ _HOME = {
     "decompress_picture": "api",
     "info": "contents",
     "read_image": "images",
+    "salvage": "rescue",
     "write_image": "images",
 }
 

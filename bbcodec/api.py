@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import classic, container, planes
+from bbcodec import checksums, classic, container, planes
 from bbcodec import metadata as meta
 from bbcodec.container import Buffer, Header, Limits
 from bbcodec.contents import chains_of, mode_of, palette_of, parts_of
@@ -278,8 +278,16 @@ def _encode(encoder: Encoder, method: Method) -> bytes:
         sections = encoder.auto()
     else:
         sections = encoder.classic()
-    header = Header(encoder.mode.code, int(picture.axis), picture.width, picture.height, digest(picture))
-    return container.write(header, [*sections, *meta.pack(picture.metadata)])
+    sums = checksums.pack(sections, picture.height, picture.width)
+    header = Header(
+        encoder.mode.code,
+        int(picture.axis),
+        picture.width,
+        picture.height,
+        digest(picture),
+        container.VERSION_SUMS if sums else container.VERSION,
+    )
+    return container.write(header, [*sections, *sums, *meta.pack(picture.metadata)])
 
 
 def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:

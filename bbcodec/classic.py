@@ -24,12 +24,24 @@ from PIL import Image, WebPImagePlugin
 from bbcodec.antidiagonals import steps
 from bbcodec.bands import bands
 from bbcodec.container import Buffer, Reader, varint
+from bbcodec.errors import FormatError
 from bbcodec.metadata import inflate
 from bbcodec.pillow_limit import lifted
-from bbcodec.windows import Window
-from bbcodec.workers import parallel
+from bbcodec.windows import Place, Window
+from bbcodec.workers import GRAY, Lost, parallel
 
-__all__ = ["METHODS", "PAINTED", "decode", "decode_painted", "encode", "encode_painted", "webp_size"]
+__all__ = [
+    "METHODS",
+    "PAINTED",
+    "TILED",
+    "decode",
+    "decode_painted",
+    "encode",
+    "encode_painted",
+    "pieces",
+    "tile_places",
+    "webp_size",
+]
 
 Samples = NDArray[Any]
 
@@ -111,6 +123,7 @@ def decode(
     name: str = "classic",
     offset: int = 0,
     window: Window | None = None,
+    lost: Lost | None = None,
 ) -> Samples:
     """Return the samples of a payload, or a window of them.
 
@@ -124,6 +137,8 @@ def decode(
         Where the payload stands, for messages.
     window : Window, optional
         Only of pictures that were cut into tiles less than all is decoded.
+    lost : dict, optional
+        Of uint8 samples that were cut into tiles: which of them are damaged, see `bbcodec.workers.Lost`.
 
     Raises
     ------
@@ -143,12 +158,38 @@ def decode(
         return part.reshape(window.height, window.width, *shape[2:])
     if dtype == np.uint16:
         return _decode16(reader, full).reshape(shape)
+    if lost is not None and len(data) and data[0] == TILED:
+        reader.u8("method")
+        return _decode_tiles(reader, full, lost=lost).reshape(shape)
     planes = _decode8(reader, full, bits=dtype == np.bool_).reshape(shape)
     if dtype == np.bool_:
         if planes.max() > 1:
             raise reader.error(f"bilevel sample is {int(planes.max())}, expected 0 or 1")
         return planes.view(np.bool_)
     return planes
+
+
+def pieces(data: Buffer, height: int, width: int) -> list[int]:
+    """Return the bytes of the head and of each tile of a payload of tiles; of any other nothing.
+
+    Raises
+    ------
+    FormatError
+        The list of tiles is not sound.
+    """
+    reader = Reader(data, "classic")
+    if reader.u8("method") != TILED:
+        return []
+    cols, rows = _grid_size(height, width, _TILE_PIXELS)
+    if reader.left < 2 * cols * rows:
+        raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
+    sizes = [reader.varint(f"size of tile {i}") for i in range(cols * rows)]
+    return [reader.offset, *sizes]
+
+
+def tile_places(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Return rows and columns of the tiles of a picture that is cut into tiles, in their order."""
+    return _grid(height, width, _TILE_PIXELS)
 
 
 def encode_painted(colours: NDArray[np.uint8], *, threads: int = 1) -> bytes:
@@ -260,13 +301,17 @@ def _encode_webp(planes: NDArray[np.uint8], threads: int) -> bytes:
     return bytes([WEBP]) + min(streams, key=len)
 
 
-def _decode_tiles(reader: Reader, shape: tuple[int, ...], window: Window | None = None) -> NDArray[np.uint8]:
+def _decode_tiles(
+    reader: Reader, shape: tuple[int, ...], window: Window | None = None, lost: Lost | None = None
+) -> NDArray[np.uint8]:
     window = window or Window(0, 0, *shape[:2])
     cols, rows = _grid_size(shape[0], shape[1], _TILE_PIXELS)
     if reader.left < 2 * cols * rows:  # before millions of them are listed
         raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
     grid = _grid(shape[0], shape[1], _TILE_PIXELS)
     sizes = [reader.varint(f"size of tile {i}") for i in range(len(grid))]
+    if lost is not None:
+        return _decode_sound_tiles(reader, shape, grid, sizes, lost)
     streams = [reader.take(size, f"tile {i}") for i, size in enumerate(sizes)]
     reader.finish()
     for (y, x), stream in zip(grid, streams, strict=True):
@@ -276,6 +321,23 @@ def _decode_tiles(reader: Reader, shape: tuple[int, ...], window: Window | None 
         if met := window.meet((y, x)):
             tile = _unvp8l(stream, (y.stop - y.start, x.stop - x.start, shape[2]), reader)
             out[met[0]] = tile[met[1]]
+    return out
+
+
+def _decode_sound_tiles(
+    reader: Reader, shape: tuple[int, ...], grid: list[Place], sizes: list[int], lost: Lost
+) -> NDArray[np.uint8]:
+    """Decode the tiles that can be decoded."""
+    out = np.full(shape, GRAY, np.uint8)
+    for number, ((y, x), size) in enumerate(zip(grid, sizes, strict=True)):
+        stream = reader.take(min(size, reader.left), f"tile {number}")
+        try:
+            if number not in lost:
+                down, across = y.stop - y.start, x.stop - x.start
+                _check_vp8l(stream, down, across, reader)
+                out[y, x] = _unvp8l(stream, (down, across, shape[2]), reader)
+        except FormatError as error:
+            lost[number] = str(error)
     return out
 
 

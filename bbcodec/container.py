@@ -28,6 +28,9 @@ _ARCHIVE = b"\x89BBA\r\n\x1a\n"  # magic of `bbcodec.archive`, which others easi
 VERSION = (1, 0)
 """Format version written: readers refuse another major and read every minor (it only adds ancillaries)."""
 
+VERSION_SUMS = (1, 1)
+"""Format version of files with the section `SUMS`, which readers of version 1.0 skip."""
+
 MAX_PIXELS = 2**30
 """Pixels (width * height) that a reader accepts unless told otherwise."""
 
@@ -42,6 +45,7 @@ MODEL = "MODL"
 FITTED = "FITT"
 CHAINS = "CHNS"
 CLASSIC = "CLSC"
+SUMS = "sums"
 CRITICAL = frozenset({PALETTE, MODEL, FITTED, CHAINS, CLASSIC})
 END = b"\0"
 """The end marker, where the type of another section would begin. It is no letter, so that a damaged one is
@@ -251,11 +255,11 @@ def read_header(data: Buffer, *, limits: Limits | None = None) -> Header:
     LimitError
         More pixels than `limits` allows.
     """
-    return _read_header(memoryview(data).cast("B"), limits or Limits())[0]
+    return parse_header(memoryview(data).cast("B"), limits or Limits())[0]
 
 
-def _read_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
-    """Return the header and its size in bytes."""
+def parse_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
+    """Return the header and its size in bytes; errors as of `read_header`."""
     found = bytes(view[: len(MAGIC)])
     if found == _ARCHIVE:
         raise FormatError("an archive of pictures, not one picture: see bbcodec.Archive, `bbcodec unpack`")
@@ -295,7 +299,7 @@ def read(data: Buffer, *, limits: Limits | None = None) -> Container:
         More pixels than `limits` allows.
     """
     view = memoryview(data).cast("B")
-    header, size = _read_header(view, limits or Limits())
+    header, size = parse_header(view, limits or Limits())
     reader = Reader(view[size:], "file", size)
     sections: list[Section] = []
     seen: set[str] = set()

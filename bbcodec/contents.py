@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bbcodec import classic, container, metadata, models_at_hand, planes
+from bbcodec import checksums, classic, container, metadata, models_at_hand, planes
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Header, Limits, Section, model_id_of
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.pictures import BY_CODE, Mode
@@ -172,6 +172,7 @@ def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
         raise FormatError(
             f"file: sections hold the planes {seen:#x}, mode {mode.name} has {planes.every(mode):#x}"
         )
+    checksums.check(parsed.one(container.SUMS), [section for section, _ in out])
     return out
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bbcodec.container import Section
 from bbcodec.modelfile import Model
-from bbcodec.windows import Window
-from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress
+from bbcodec.windows import Place, Window
+from bbcodec.workers import ChainStats, EncodedPixels, Lost, Pixels, Progress
 
-__all__ = ["ChainStats", "EncodedPixels", "bit_map", "decode", "encode", "estimate_bits", "inspect"]
+__all__ = ["ChainStats", "EncodedPixels", "bit_map", "decode", "encode", "estimate_bits", "inspect", "places"]
 
 
 class _Coder(Protocol):
@@ -44,7 +44,10 @@ class _Coder(Protocol):
         backend: str | None = None,
         progress: Progress | None = None,
         window: Window | None = None,
+        lost: Lost | None = None,
     ) -> Pixels: ...
+
+    def places(self, height: int, width: int, model: Model) -> list[list[Place]]: ...
 
     def bit_map(
         self,
@@ -118,8 +121,11 @@ def decode(
     progress: Progress | None = None,
     fitted: Section | None = None,
     window: Window | None = None,
+    lost: Lost | None = None,
 ) -> Pixels:
     """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+
+    With `lost`, as many payloads as `places` tells are given; see `bbcodec.workers.Lost`.
 
     Raises
     ------
@@ -144,8 +150,21 @@ def decode(
         backend=backend,
         progress=progress,
         window=window,
+        lost=lost,
     )
     return fits.turn_back(image, view) if view else image
+
+
+def places(height: int, width: int, model: Model, fitted: Section | None = None) -> list[list[Place]]:
+    """Rows and columns of the picture that each payload holds, in rectangles."""
+    if fitted is None:
+        return _coder(model).places(height, width, model)
+    from bbcodec.local import fitted as fits
+
+    change = fits.unpack(fitted.payload, fitted.offset)
+    turned = fits.turned_size(height, width, change.view)
+    found = _coder(model).places(*turned, change.apply(model))
+    return [[fits.place_back(place, *turned, change.view) for place in chain] for chain in found]
 
 
 def bit_map(

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from bbcodec import chains as chain_codec
 from bbcodec.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
-from bbcodec.errors import FormatError
+from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.modelfile import Model
 from bbcodec.windows import Place, Window
-from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, parallel
+from bbcodec.workers import GRAY, ChainStats, EncodedPixels, Lost, Pixels, Progress, Report, parallel
 
 TILE: Final = 64
 CHAIN_TILES: Final = 256
@@ -151,6 +151,7 @@ def decode(
     backend: str | None = None,
     progress: Progress | None = None,
     window: Window | None = None,
+    lost: Lost | None = None,
 ) -> Pixels:
     """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
@@ -162,17 +163,18 @@ def decode(
         The number of chains does not fit the size, or a payload is not sound.
     """
     grid = TileGrid(height, width)
-    parts = grid.split(chains)
+    parts = grid.split(chains) if lost is None else []
     codecs = TileCodecs(model, channels, backend)
     whole = window is None
     window = window or Window(0, 0, height, width)
-    image = np.empty((window.height, window.width, channels), np.uint8)
+    shape = (window.height, window.width, channels)
+    image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
     wanted = [chain for chain in range(grid.chains) if any(window.meet(t.place) for t in grid.chain(chain))]
     report = Report(progress, sum(len(grid.span(chain)) for chain in wanted))
 
-    def run(chain: int) -> None:
-        first, data = parts[chain]
+    def decoded(chain: int) -> None:
         tiles = grid.chain(chain)
+        first, data = parts[chain] if parts else _split(chains[chain], len(tiles))
         left = sum(1 for tile in tiles if window.meet(tile.place))
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         found = decode_chain(first, words, [(t.height, t.width) for t in tiles], codecs)
@@ -185,8 +187,37 @@ def decode(
             if not whole and not left:
                 break
 
+    def run(chain: int) -> None:
+        try:
+            if lost is None or chain not in lost:
+                decoded(chain)
+        except BBCodecError as error:
+            if lost is None:
+                raise
+            lost[chain] = str(error)
+            for tile in grid.chain(chain):  # what was decoded is not to be trusted
+                if met := window.meet(tile.place):
+                    image[met[0]] = GRAY
+
     parallel(run, wanted, threads)
     return image
+
+
+def places(height: int, width: int, model: Model) -> list[list[Place]]:
+    """Rows and columns that each chain holds; see `bbcodec.learned.places`."""
+    grid = TileGrid(height, width)
+    out: list[list[Place]] = []
+    for chain in range(grid.chains):
+        rows: dict[int, list[_Tile]] = {}
+        for tile in grid.chain(chain):
+            rows.setdefault(tile.top, []).append(tile)
+        out.append(
+            [
+                (tiles[0].place[0], slice(tiles[0].left, tiles[-1].left + tiles[-1].width))
+                for tiles in rows.values()
+            ]
+        )
+    return out
 
 
 def bit_map(

@@ -17,6 +17,13 @@ from bbcodec.ans import Message
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
+Lost = dict[int, str]
+"""Chains that cannot be decoded, and why. A decoder that is given one leaves out those that are in it, and
+adds those that turn out to be damaged, where it would raise otherwise; their pixels are `GRAY`."""
+
+GRAY = 128
+"""What a sample that is lost becomes."""
+
 _PATIENCE = 0.2  # seconds until a signal is answered
 
 

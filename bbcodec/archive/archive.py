@@ -63,6 +63,10 @@ class Archive(Mapping[str, NDArray[Any]]):
         What fsspec needs to know for URLs; see `bbcodec.storage.Storage`.
     preload : bool
         When reading: load the models when the archive is opened, and not with the first picture.
+    recover : bool
+        When reading: where the index is damaged or missing, make it again from what the sections tell of
+        themselves; `reader.notes` says what is damaged. Names are in the order of the file then, and those of
+        damaged batches are missing.
     done : callable, optional
         When writing: called with the entries of each section that was put down, and its bytes.
 
@@ -110,6 +114,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         limits: Limits | int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         preload: bool = True,
+        recover: bool = False,
         done: Done | None = None,
     ) -> None:
         if mode not in ("r", "x", "w", "a"):
@@ -119,7 +124,8 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
         self._reading: dict[str, Any] = {
-            "model": model, "threads": thread_count(threads), "backend": backend, "limits": limits
+            "model": model, "threads": thread_count(threads), "backend": backend, "limits": limits,
+            "recover": recover and mode == "r",
         }  # fmt: skip
         self._reader: Reader | None = None
         self._source: Source | None = None

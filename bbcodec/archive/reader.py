@@ -26,6 +26,7 @@ from bbcodec.windows import Region, Window
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
+    from bbcodec.rescue import Salvaged
 
 __all__ = ["Place", "Reader", "batch_digest"]
 
@@ -62,6 +63,8 @@ class Reader:
     source : the file.
     model : to use where the archive names it, beside the installed ones.
     threads, backend, limits : as for `bbcodec.decompress`.
+    recover : make the index again where it is damaged, from the sections with pictures, and save of damaged
+        pictures in files of their own what can be saved.
 
     Attributes
     ----------
@@ -70,6 +73,7 @@ class Reader:
     indices : offsets of the indices, the first one first.
     models : offsets of the models.
     end : where the archive ends. What lies behind was left by an append that did not come to its end.
+    notes : what is damaged, where the index had to be made again; else empty.
     """
 
     def __init__(
@@ -80,19 +84,31 @@ class Reader:
         threads: int = 1,
         backend: str | None = None,
         limits: Limits | int | None = None,
+        recover: bool = False,
     ) -> None:
-        self.source, self._given = source, model
+        self.source, self._given, self._recover = source, model, recover
         self._threads, self._backend, self._limits = threads, backend, Limits.of(limits)
         self._models: dict[int, Model] = {}
         self._kept: OrderedDict[int, list[Picture]] = OrderedDict()
         self._lock = threading.Lock()
+        self.indices: list[int] = []
+        self.models: tuple[int, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        try:
+            self._open()
+        except FormatError as error:
+            if not recover:
+                raise
+            self._open_damaged(error)
+
+    def _open(self) -> None:
+        """Read head, tail and indices."""
+        source = self.source
         sections.check_head(source)
         found = sections.find_tail(source)
         if found is None:
             raise FormatError("archive: no index: it was never finished, or is cut off; pack it again")
         index, self.end = found
-        self.indices: list[int] = []
-        self.models: tuple[int, ...] = ()
         parts: list[Index] = []
         while index:
             place = sections.mark(source, index)
@@ -109,6 +125,61 @@ class Reader:
             for part in parts
             for stored, position in part.added
         }
+
+    def _open_damaged(self, error: FormatError) -> None:
+        """Take what the sections tell."""
+        from bbcodec.archive.recover import recover
+
+        found = recover(self.source, self._limits)
+        self.notes = (f"index made again: {error}", *found.notes)
+        self.indices, self.models, self.end = [], found.models, self.source.size
+        self.stored = list(found.stored)
+        self.places = {
+            entry.name: Place(entry, stored, position)
+            for stored in found.stored
+            for position, entry in enumerate(stored.entries)
+        }
+
+    def salvage(self, name: str) -> Salvaged:
+        """Return a picture, and what is lost of it: all of it or nothing, but for one in a file of its own.
+
+        Errors as of `picture`, where nothing of it can be saved.
+        """
+        from bbcodec.rescue import Loss, Salvaged, salvage
+
+        try:
+            return Salvaged(self.picture(name), ())
+        except (LimitError, ModelMissingError):
+            raise
+        except BBCodecError as error:
+            place = self.places[name]
+            if place.stored.kind != FILE:
+                raise
+            found = sections.mark(self.source, place.stored.at)
+            if found.kind != FILE:
+                raise
+            whole = self.source.read(found.at, found.end - found.at)
+            _, data = tables.unpack_file(whole[sections.LEAD : -sections.CRC], found.at)
+            saved = salvage(
+                data,
+                threads=self._threads,
+                backend=self._backend,
+                limits=self._limits,
+                model=self._any_model(data),
+            )
+            entry, picture = place.entry, saved.picture
+            if (picture.mode, picture.height, picture.width) != (entry.mode, entry.height, entry.width):
+                raise
+            return Salvaged(picture, saved.lost or (Loss("file", str(error)),))
+
+    def _any_model(self, data: memoryview) -> Model | None:
+        """The model of the archive that a damaged file names."""
+        from bbcodec import damaged
+
+        for section in damaged.find(data, self._limits).sections:
+            if section.kind == container.MODEL and len(section.payload) >= MODEL_ID_SIZE:
+                return self._by_id(container.model_id_of(section))
+        return None
 
     def picture(self, name: str) -> Picture:
         """Return a picture with its metadata.

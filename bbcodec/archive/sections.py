@@ -31,6 +31,8 @@ _FRAME = struct.Struct("<4sQ")
 _CRC = struct.Struct("<I")
 _ENDS = struct.Struct("<QQ")
 HEAD_SIZE: Final = _HEAD.size  # bytes
+LEAD: Final = _FRAME.size  # bytes of a section before its payload
+CRC: Final = _CRC.size  # and behind it
 AROUND: Final = _FRAME.size + _CRC.size  # bytes of a section beside its payload
 TAIL_SIZE: Final = AROUND + _ENDS.size
 

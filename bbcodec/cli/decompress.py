@@ -13,11 +13,13 @@ import typer
 from bbcodec.cli import options
 from bbcodec.cli.dask import work_on_dask
 from bbcodec.cli.files import SUFFIX, Job, open_output, pixels_in, plan, restored_name, skipped
+from bbcodec.cli.losses import report_losses
 from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
     from bbcodec.pictures import Picture
+    from bbcodec.rescue import Loss
 
 __all__ = ["decompress"]
 
@@ -38,6 +40,7 @@ def decompress(
         typer.Option("--format", help="Image format to write. [default: by the suffix of -o, else png]"),
     ] = None,
     region: options.Region = None,
+    salvage: options.Salvage = False,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -57,6 +60,8 @@ def decompress(
     part = read_region(region)
     if part is not None and remove:
         refuse("--rm and --region exclude each other")
+    if salvage and (remove or part is not None or skip_existing or dask is not None):
+        refuse("--salvage excludes --rm, --region, --skip-existing and --dask")
     if part is not None and (skip_existing or dask is not None):
         refuse("--region excludes --skip-existing and --dask, which know images by their size")
     suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
@@ -115,15 +120,21 @@ def decompress(
             open_output(job, force=force or there) as file,
             reporter.progress(job.source, pixels) as progress,
         ):
-            picture = api.decompress_picture(
-                source,
-                threads=threads,
-                backend=backend,
-                limits=max_pixels,
-                model=model,
-                progress=progress,
-                region=part,
-            )
+            how: dict[str, Any] = {
+                "threads": threads,
+                "backend": backend,
+                "limits": max_pixels,
+                "model": model,
+                "progress": progress,
+            }
+            lost: tuple[Loss, ...] = ()
+            if salvage:
+                from bbcodec.rescue import salvage as saved_of
+
+                saved = saved_of(source, **how)
+                picture, lost = saved.picture, saved.lost
+            else:
+                picture = api.decompress_picture(source, region=part, **how)
             del source  # it may be large, and so may the image
             if job.target == STREAM:  # all or nothing, as for files
                 whole = io.BytesIO()
@@ -132,9 +143,9 @@ def decompress(
             else:
                 written = write_image(file, picture, format=kind)
         if remove:
-            if lost := _lost(picture, job.storage.source(job.target)[0], max_pixels):
+            if gone := _lost(picture, job.storage.source(job.target)[0], max_pixels):
                 raise BBCodecError(
-                    f"{shown(job.target)} is written, but reads back with other {', '.join(lost)}; "
+                    f"{shown(job.target)} is written, but reads back with other {', '.join(gone)}; "
                     f"the input is kept"
                 )
             job.storage.remove(job.source)
@@ -147,7 +158,9 @@ def decompress(
         else:
             reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
         reporter.detail(f"  {kind} of {written} bytes, {seconds:.2f} s")
+        losses = {"lost": report_losses(reporter, job.source, lost)} if salvage else {}
         return {
+            **losses,
             "input": job.source,
             "output": job.target,
             "input_bytes": size,

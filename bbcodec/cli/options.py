@@ -24,6 +24,7 @@ __all__ = [
     "Recursive",
     "Region",
     "Remove",
+    "Salvage",
     "SkipExisting",
     "Stdout",
     "StorageOptions",
@@ -73,6 +74,14 @@ Region = Annotated[
         "--region",
         metavar="X,Y,W,H",
         help="This part of the picture alone, in pixels; no more is decoded than it needs.",
+    ),
+]
+Salvage = Annotated[
+    bool,
+    typer.Option(
+        "--salvage",
+        help="Of damaged files write what can be decoded, gray where pixels are lost, and say what is; "
+        "the exit code is 1 then.",
     ),
 ]
 MaxPixels = Annotated[

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bbcodec.cli.files import IMAGE_SUFFIXES
-from bbcodec.storage import Storage, base, is_url, join
+from bbcodec.errors import BBCodecError
+from bbcodec.storage import Storage, base, is_url, join, local_path
 
-__all__ = ["Found", "images", "inside"]
+__all__ = ["Found", "images", "inside", "stay_inside"]
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,16 @@ def inside(folder: str, name: str) -> str:
     Names have been checked: no part is empty, ``.`` or ``..``, none is absolute.
     """
     return join(folder, name if is_url(folder) else os.path.join(*name.split("/")))
+
+
+def stay_inside(folder: str, target: str) -> None:
+    """Raise unless a file below a folder is there in truth, and not behind a symbolic link that leads out.
+
+    The folder itself may be a link. An archive brings no links along: they were here before.
+    """
+    top, path = local_path(folder), local_path(target)
+    if top is None or path is None:
+        return
+    root, real = os.path.realpath(top), os.path.realpath(path)
+    if os.path.commonpath([root, real]) != root:
+        raise BBCodecError(f"{target} leads out of {folder}, to {real}: a symbolic link is in the way")

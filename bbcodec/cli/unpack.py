@@ -13,11 +13,13 @@ import typer
 
 from bbcodec.cli import options
 from bbcodec.cli.files import Job, open_output
+from bbcodec.cli.losses import report_losses
 from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown, write_json, write_text
 from bbcodec.storage import folder_of
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
+    from bbcodec.rescue import Loss
     from bbcodec.storage import Storage
 
 __all__ = ["get", "list_names", "unpack"]
@@ -40,6 +42,7 @@ def unpack(
     ] = ".",
     force: options.Force = False,
     format: _Format = None,
+    salvage: options.Salvage = False,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -58,13 +61,18 @@ def unpack(
     records: list[Mapping[str, Any]] = []
 
     def all_of(source: str) -> dict[str, Any]:
-        from bbcodec.cli.trees import inside
+        from bbcodec.cli.trees import inside, stay_inside
+        from bbcodec.rescue import Loss
 
-        with _opened(source, storage, model, threads, backend, max_pixels) as pictures:
+        with _opened(source, storage, model, threads, backend, max_pixels, recover=salvage) as pictures:
+            notes = [Loss("file", note) for note in pictures.reader.notes]
+            if notes:
+                report_losses(reporter, source, notes)
 
             def one(name: str) -> dict[str, Any]:
                 target = inside(output_dir, _image_name(name, format))
-                return _write(pictures, name, target, storage, format, force, reporter)
+                stay_inside(output_dir, target)
+                return _write(pictures, name, target, storage, format, force, reporter, salvage=salvage)
 
             chosen = _matching(list(pictures), names)
             with reporter.progress(source) as progress:
@@ -170,12 +178,22 @@ def _opened(
     backend: str | None,
     max_pixels: int | None,
     preload: bool = True,
+    recover: bool = False,
 ) -> Archive:
     """Open an archive for reading: a file, or standard input whole."""
     from bbcodec.archive import Archive
 
     file: Any = io.BytesIO(sys.stdin.buffer.read()) if source == STREAM else source
-    return Archive(file, model=model, threads=threads, backend=backend, limits=max_pixels, preload=preload)
+    return Archive(
+        file,
+        model=model,
+        threads=threads,
+        backend=backend,
+        limits=max_pixels,
+        storage_options=storage.options,
+        preload=preload,
+        recover=recover,
+    )
 
 
 def _matching(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
@@ -214,11 +232,17 @@ def _write(
     force: bool,
     reporter: Reporter,
     region: tuple[int, int, int, int] | None = None,
+    salvage: bool = False,
 ) -> dict[str, Any]:
     """Write a picture of an archive to a file or to stdout."""
     from bbcodec.images import left_out, write_image
 
-    picture = pictures.picture(name) if region is None else pictures.reader.region(name, region)
+    lost: tuple[Loss, ...] = ()
+    if salvage:
+        saved = pictures.reader.salvage(name)
+        picture, lost = saved.picture, saved.lost
+    else:
+        picture = pictures.picture(name) if region is None else pictures.reader.region(name, region)
     suffix = os.path.splitext(target)[1] if target != STREAM else ""
     kind = format or suffix[1:].lower() or "png"
     if target != STREAM and folder_of(target):
@@ -230,7 +254,9 @@ def _write(
     if gone := left_out(picture, kind):
         reporter.note(f"{shown(name)}: {kind} has no place for {', '.join(gone)}: left out")
     reporter.detail(f"{shown(name)} -> {shown(target)}: {picture.width} x {picture.height} {picture.mode}")
+    losses = {"lost": report_losses(reporter, name, lost)} if salvage else {}
     return {
+        **losses,
         "name": name,
         "output": target,
         "output_bytes": written,

@@ -18,13 +18,24 @@ from numpy.typing import NDArray
 
 from bbcodec import ans
 from bbcodec.codecs import flatten, message_bits, unflatten
-from bbcodec.errors import FormatError
+from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.local.codec import block_bits, group_codec
 from bbcodec.local.model import local_model
 from bbcodec.local.order import LANES
 from bbcodec.modelfile import Model
 from bbcodec.windows import Window
-from bbcodec.workers import ChainStats, EncodedPixels, Pixels, Progress, Report, cpus, parallel, size_bits
+from bbcodec.workers import (
+    GRAY,
+    ChainStats,
+    EncodedPixels,
+    Lost,
+    Pixels,
+    Progress,
+    Report,
+    cpus,
+    parallel,
+    size_bits,
+)
 
 BLOCK: Final = 1024  # pixels, the longest side
 
@@ -94,18 +105,22 @@ def decode(
     backend: str | None = None,
     progress: Progress | None = None,
     window: Window | None = None,
+    lost: Lost | None = None,
 ) -> Pixels:
     """Decode what `encode` made; see `bbcodec.learned.decode`."""
     local = local_model(model)
-    _check(chains, height, width, local.block)
+    if lost is None:
+        _check(chains, height, width, local.block)
     window = window or Window(0, 0, height, width)
     places = cut(height, width, local.block)
     wanted = [index for index, place in enumerate(places) if window.meet(place)]
     inner = _inner_threads(threads, len(wanted))
     report = Report(progress, len(wanted))
-    image = np.empty((window.height, window.width, channels), np.uint8)
+    shape = (window.height, window.width, channels)
+    image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
 
-    def run(index: int) -> None:
+    def decoded(index: int) -> None:
+        _check_size(chains[index])
         rows, columns = places[index]
         shape = rows.stop - rows.start, columns.stop - columns.start
         codec = group_codec([shape], channels, local, backend, threads=inner)
@@ -116,10 +131,24 @@ def decode(
         met = window.meet(places[index])
         assert met is not None  # of those that are wanted
         image[met[0]] = block[met[1]]
+
+    def run(index: int) -> None:
+        try:
+            if lost is None or index not in lost:
+                decoded(index)
+        except BBCodecError as error:
+            if lost is None:
+                raise
+            lost[index] = str(error)
         report.tile()
 
     parallel(run, wanted, threads)
     return image
+
+
+def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:
+    """Rows and columns that each chain holds; see `bbcodec.learned.places`."""
+    return [[place] for place in cut(height, width, local_model(model).block)]
 
 
 def bit_map(
@@ -185,5 +214,9 @@ def _check(chains: Sequence[bytes | memoryview], height: int, width: int, side: 
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:
-        if len(chain) < 8 or len(chain) % 4:
-            raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")
+        _check_size(chain)
+
+
+def _check_size(chain: bytes | memoryview) -> None:
+    if len(chain) < 8 or len(chain) % 4:
+        raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")

@@ -21,7 +21,7 @@ from bbcodec.engine.graph import Graph
 from bbcodec.errors import FormatError
 from bbcodec.local.model import FAMILY, LocalModel
 from bbcodec.modelfile import Model
-from bbcodec.windows import Window
+from bbcodec.windows import Place, Window
 
 MIRROR_COLUMNS: Final = 1
 MIRROR_ROWS: Final = 2
@@ -185,6 +185,16 @@ def turned_window(window: Window, height: int, width: int, view: int) -> Window:
     if view & MIRROR_COLUMNS:
         left = width - left - across
     return Window(top, left, down, across)
+
+
+def place_back(place: Place, height: int, width: int, view: int) -> Place:
+    """Rows and columns in the picture of a place in the turned one, which is height x width."""
+    rows, columns = place
+    if view & MIRROR_ROWS:
+        rows = slice(height - rows.stop, height - rows.start)
+    if view & MIRROR_COLUMNS:
+        columns = slice(width - columns.stop, width - columns.start)
+    return (columns, rows) if view & TRANSPOSE else (rows, columns)
 
 
 def _mirrored(image: NDArray[Any], view: int) -> NDArray[Any]:

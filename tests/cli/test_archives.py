@@ -261,3 +261,13 @@ main()
 def test_a_picture_is_no_archive() -> None:
     with pytest.raises(bbcodec.FormatError):
         bbcodec.Archive("set/0.png")
+
+
+def test_options_of_storage_reach_the_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bbcodec.storage import Storage
+
+    pack()
+    seen, open_ = [], Storage.open
+    monkeypatch.setattr(Storage, "open", lambda self, name: (seen.append(self.options), open_(self, name))[1])
+    assert invoke("list", "set.bb", "--storage-options", '{"anon": true}').exit_code == 0
+    assert {"anon": True} in seen

@@ -101,6 +101,9 @@ def recipes() -> dict[str, Any]:
         "local_gray": learned(gray, model="photo"),
         "local_rgba": learned(picture(66, 70, 4), model="photo"),
         "local_fast": learned(picture(520, 21, 3), model="fast"),  # two blocks
+        # The same two blocks with checksums of each, format 1.1; of `local_fast` the encoder made 1.0.
+        "local_fast_sums": learned(picture(520, 21, 3), model="fast"),
+        "classic_tiles_sums": classic(picture(2, 16500, 3)),
         "local_fast_gray": learned(gray, model="fast"),
         "embedded_flowpp_1_1": embedded(6, picture(130, 145, 3), family="flowpp"),
         "embedded_flowpp_1_32": embedded(7, picture(64, 192, 3), family="flowpp", precision="1/32"),

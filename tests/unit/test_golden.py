@@ -36,7 +36,8 @@ def test_golden_file_gives_its_pixels(name: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["learned_rvae", "learned_markov", "local_photo", "local_fast", "archive_auto", "archive_thumb"]
+    "name",
+    ["learned_rvae", "learned_markov", "local_photo", "local_fast_sums", "archive_auto", "archive_thumb"],
 )
 def test_encoders_still_write_the_golden_bytes(name: str) -> None:
     """Not a promise of the format, but a change of the encoder should be a decision."""

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The section ``sums``: sizes and checksums of the pieces of sections that hold samples in several pieces.
+
+The checksum of a section says whether all of it is sound; these say which chain or tile is not, and where the
+others begin, also where the list of sizes at the beginning of a section is what was damaged. A file whose
+sections have one piece each has no such section. Nothing here decodes a sample.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bbcodec import classic, container
+from bbcodec.container import Buffer, Section, varint
+from bbcodec.errors import FormatError
+
+__all__ = ["Piece", "check", "pack", "sizes", "unpack"]
+
+_LEAST = 5  # bytes that a piece takes in the section
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What the section says of one piece.
+
+    Attributes
+    ----------
+    at, size : bytes, where it begins in the payload, and how long it is.
+    crc : CRC-32 of it.
+    """
+
+    at: int
+    size: int
+    crc: int
+
+    def sound(self, payload: Buffer) -> bool:
+        """Return whether the piece is whole in a payload."""
+        found = memoryview(payload)[self.at : self.at + self.size]
+        return len(found) == self.size and zlib.crc32(found) == self.crc
+
+
+def sizes(section: Section, height: int, width: int) -> list[int]:
+    """Return the bytes of each piece of a section with samples, the head first; nothing if it is one piece.
+
+    Raises
+    ------
+    FormatError
+        The list of sizes in the payload is not sound.
+    """
+    if section.kind == container.CLASSIC:
+        found = classic.pieces(section.payload[1:], height, width)
+        found = [1 + found[0], *found[1:]] if found else []
+    else:
+        reader = section.reader()
+        reader.u8("plane mask")
+        count = reader.varint("number of chains")
+        if count > reader.left:
+            raise reader.error(f"{count} chains cannot stand in {reader.left} bytes")
+        chains = [reader.varint(f"size of chain {i}") for i in range(count)]
+        found = [reader.offset - section.offset, *chains]
+    return found if len(found) > 2 else []
+
+
+def pack(sections: Sequence[Section], height: int, width: int) -> list[Section]:
+    """Return the section for the sections of a file: one, or none where all are of one piece."""
+    out: list[bytes] = []
+    several = False
+    for section in sections:
+        if section.kind not in (container.CLASSIC, container.CHAINS):
+            continue
+        found = sizes(section, height, width)
+        several |= bool(found)
+        out.append(varint(len(found)))
+        at, view = 0, memoryview(section.payload)
+        for size in found:
+            out.append(varint(size) + zlib.crc32(view[at : at + size]).to_bytes(4, "little"))
+            at += size
+    return [Section(container.SUMS, b"".join(out))] if several else []
+
+
+def unpack(section: Section) -> list[list[Piece]]:
+    """Return the pieces of every section with samples, in the order of the file; none of those of one piece.
+
+    Raises
+    ------
+    FormatError
+        It breaks a rule of the format.
+    """
+    reader, out = section.reader(), []
+    while reader.left:
+        count = reader.varint("number of pieces")
+        if count in (1, 2) or count * _LEAST > reader.left:
+            raise reader.error(f"{count} pieces, expected 0, or 3 and more that stand in {reader.left} bytes")
+        found: list[Piece] = []
+        at = 0
+        for _ in range(count):
+            size, crc = reader.varint("size of a piece"), reader.u32("checksum of a piece")
+            found.append(Piece(at, size, crc))
+            at += size
+        out.append(found)
+    return out
+
+
+def check(section: Section | None, samples: Sequence[Section]) -> None:
+    """Raise `FormatError` unless the section, if there is one, fits the sections with samples."""
+    if section is None:
+        return
+    listed = unpack(section)
+    if len(listed) != len(samples):
+        raise FormatError(
+            f"section {section.kind}: of {len(listed)} sections, the file has {len(samples)} with samples"
+        )
+    for pieces, other in zip(listed, samples, strict=True):
+        whole = sum(piece.size for piece in pieces)
+        if pieces and whole != len(other.payload):
+            raise FormatError(
+                f"section {section.kind}: {whole} bytes of {other.kind}, which has {len(other.payload)}"
+            )
+        for number, piece in enumerate(pieces):
+            if not piece.sound(other.payload):
+                raise FormatError(
+                    f"section {section.kind}: the checksum of piece {number} of {other.kind} does not match"
+                )
