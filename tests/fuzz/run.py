@@ -250,7 +250,6 @@ def _atheris(options: argparse.Namespace) -> int:
     import random
 
     import atheris
-
     import fuzz_engine
 
     name = options.surface
