@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import checksums, classic, container, planes
+from bbcodec import checksums, classic, container, memory, planes
 from bbcodec import metadata as meta
 from bbcodec.container import Buffer, Header, Limits
 from bbcodec.contents import chains_of, mode_of, palette_of, parts_of
@@ -209,6 +209,7 @@ def decompress_picture(
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     mode = mode_of(parsed.header)
+    memory.check(parsed.header, mode, memoryview(data).nbytes, bounds, thread_count(threads))
     height, width = parsed.header.height, parsed.header.width
     # A palette may be ordered by the colours of the whole picture.
     window = Window.of(region, height, width) if region is not None else None

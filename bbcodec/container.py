@@ -63,10 +63,13 @@ class Limits:
         Largest width * height, in pixels.
     max_metadata : int
         Largest size of all decompressed metadata sections together, in bytes.
+    max_memory : int, optional
+        Bytes that decoding may take by the estimate of `bbcodec.memory`, the interpreter not counted.
     """
 
     max_pixels: int = MAX_PIXELS
     max_metadata: int = 64 * 2**20
+    max_memory: int | None = None
 
     @classmethod
     def of(cls, limits: Limits | int | None) -> Limits:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import checksums, classic, container, damaged, metadata, planes
+from bbcodec import checksums, classic, container, damaged, memory, metadata, planes
 from bbcodec.api import thread_count
 from bbcodec.checksums import Piece
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
@@ -117,6 +117,8 @@ def salvage(
     """
     bounds = Limits.of(limits)
     found = damaged.find(data, bounds)
+    size = memoryview(data).nbytes
+    memory.check(found.header, mode_of(found.header), size, bounds, thread_count(threads))
     return _Salvage(found, thread_count(threads), backend, bounds, model, progress).run()
 
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from bbcodec import container, metadata
+from bbcodec import container, memory, metadata
 from bbcodec.archive import sections, tables
-from bbcodec.archive.sections import FILE, INDEX, MODEL, Source
+from bbcodec.archive.sections import FILE, INDEX, MODEL, Mark, Source
 from bbcodec.archive.tables import Entry, Index, Stored
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
@@ -114,7 +114,7 @@ class Reader:
             place = sections.mark(source, index)
             if place.kind != INDEX or len(self.indices) == _MAX_LINKS:
                 raise FormatError(f"archive: section {place.kind} at byte {index}, expected an index")
-            table = tables.unpack_index(sections.payload(source, place), index)
+            table = tables.unpack_index(sections.payload(source, place), index, self._limits.max_metadata)
             self.models = self.models or table.models  # the last index knows all of them
             self.indices.insert(0, index)
             parts.insert(0, table)
@@ -235,8 +235,21 @@ class Reader:
             raise FormatError(
                 f"archive: section {place.kind} at byte {stored.at}, the index says {stored.kind}"
             )
+        self._check_memory(place, stored, pixels)
         payload = sections.payload(self.source, place)
         return self._file(payload, stored) if stored.kind == FILE else self._batch(payload, stored)
+
+    def _check_memory(self, place: Mark, stored: Stored, pixels: int) -> None:
+        """Raise `LimitError` where a section would take more memory than is allowed."""
+        if self._limits.max_memory is None:
+            return
+        modes = [MODES[mode] for mode in {entry.mode for entry in stored.entries}]
+        needed = max(memory.estimate(pixels, mode, place.size, self._threads) for mode in modes)
+        if needed > self._limits.max_memory:
+            raise LimitError(
+                f"archive: section {stored.kind} at byte {stored.at} takes about {needed} bytes of memory to "
+                f"decode, the limit is {self._limits.max_memory}"
+            )
 
     def _file(self, payload: memoryview, stored: Stored, region: Region | None = None) -> list[Picture]:
         from bbcodec.api import decompress_picture
@@ -263,7 +276,7 @@ class Reader:
     def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
         from bbcodec import batch
 
-        table = tables.unpack_batch(payload, stored.at)
+        table = tables.unpack_batch(payload, stored.at, self._limits.max_metadata)
         if table.entries != stored.entries:
             raise FormatError(f"archive: the batch at byte {stored.at} is not the one of the index")
         if table.model >= len(self.models):

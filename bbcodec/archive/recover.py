@@ -77,7 +77,7 @@ def recover(source: Source, limits: Limits) -> Recovered:
 def _stored(source: Source, place: Mark, limits: Limits) -> Stored:
     payload = sections.payload(source, place)
     if place.kind == BATCH:
-        return Stored(BATCH, place.at, tables.unpack_batch(payload, place.at).entries)
+        return Stored(BATCH, place.at, tables.unpack_batch(payload, place.at, limits.max_metadata).entries)
     name, data = tables.unpack_file(payload, place.at)
     header = container.read_header(data, limits=limits)
     entry = Entry(name, mode_of(header).name, bool(header.flags & 1), header.height, header.width)

@@ -13,12 +13,14 @@ from itertools import groupby, takewhile
 from typing import Final
 
 from bbcodec.archive.sections import BATCH, FILE
-from bbcodec.container import Buffer, Reader, Section, varint
-from bbcodec.errors import OptionError
+from bbcodec.container import Buffer, Limits, Reader, Section, varint
+from bbcodec.errors import LimitError, OptionError
 from bbcodec.pictures import BY_CODE, MODES
 
 MAX_NAME: Final = 4096  # bytes
 _MAX_SIDE: Final = 2**32 - 1
+MAX_TABLE: Final = Limits().max_metadata
+"""Bytes that a table may have unless a reader is told otherwise."""
 _RATIO: Final = 1032  # the most that one byte of deflate can become
 
 
@@ -140,20 +142,22 @@ def pack_batch(batch: Batch, channels: int) -> list[bytes]:
     return [head, varint(batch.plain), bytes(batch.message)]
 
 
-def unpack_batch(payload: Buffer, at: int) -> Batch:
-    """Return what a ``BTCH`` says.
+def unpack_batch(payload: Buffer, at: int, most: int = MAX_TABLE) -> Batch:
+    """Return what a ``BTCH`` says, whose table has at most so many bytes.
 
     Raises
     ------
     FormatError
         It breaks a rule of the format.
+    LimitError
+        The table is larger.
     """
     reader = Reader(payload, f"section {BATCH}", at)
     model, channels = reader.varint("model"), reader.u8("channels")
     if channels not in (1, 3):
         raise reader.error(f"{channels} channels, expected 1 or 3")
     digest = bytes(reader.take(8, "digest"))
-    table = _inflated(reader, f"table of section {BATCH}", at)
+    table = _inflated(reader, f"table of section {BATCH}", at, most)
     count = table.varint("pictures")
     if not 0 < count <= table.left:  # a name takes a byte at least
         raise table.error(f"{count} pictures")
@@ -219,17 +223,21 @@ def pack_index(index: Index) -> bytes:
     return varint(index.previous) + _deflated(b"".join(table))
 
 
-def unpack_index(payload: Buffer, at: int) -> Index:
+def unpack_index(payload: Buffer, at: int, most: int = MAX_TABLE) -> Index:
     """Return what the ``INDX`` says that stands at an offset; everything it names lies before it.
+
+    Its table has at most so many bytes.
 
     Raises
     ------
     FormatError
         It breaks a rule of the format.
+    LimitError
+        The table is larger.
     """
     reader = Reader(payload, "section INDX", at)
     previous = reader.varint("previous index")
-    table = _inflated(reader, "table of section INDX", at)
+    table = _inflated(reader, "table of section INDX", at, most)
     reader.finish()
     models = [table.varint("offset of a model") for _ in range(_bounded(table, "models", table.left))]
     places: list[tuple[int, int]] = []
@@ -351,12 +359,14 @@ def _deflated(raw: bytes) -> bytes:
     return varint(len(raw)) + varint(len(small)) + small
 
 
-def _inflated(reader: Reader, name: str, at: int) -> Reader:
+def _inflated(reader: Reader, name: str, at: int, most: int) -> Reader:
     """A reader over what is deflated here."""
     size = reader.varint("bytes of the table")
     small = reader.take(reader.varint("bytes of the deflated table"), name)
     if size > _RATIO * len(small):
         raise reader.error(f"{name} cannot have {size} bytes")
+    if size > most:
+        raise LimitError(f"{name} has {size} bytes, the limit is {most}")
     inflater = zlib.decompressobj(-15)
     try:
         raw = inflater.decompress(small, size + 1)

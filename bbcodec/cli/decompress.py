@@ -45,6 +45,7 @@ def decompress(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     storage_options: options.StorageOptions = None,
     dask: options.Dask = None,
     as_json: options.AsJson = False,
@@ -56,8 +57,10 @@ def decompress(
     The checksum of the pixels is verified before the image appears (not with --region). PNG holds every
     image; another format is refused where it could not hold the image exactly.
     """
-    reporter = Reporter(quiet, verbose)
+    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
     part = read_region(region)
+    if max_memory is not None and dask is not None:
+        refuse("--max-memory and --dask exclude each other: workers have limits of their own")
     if part is not None and remove:
         refuse("--rm and --region exclude each other")
     if salvage and (remove or part is not None or skip_existing or dask is not None):
@@ -123,7 +126,7 @@ def decompress(
             how: dict[str, Any] = {
                 "threads": threads,
                 "backend": backend,
-                "limits": max_pixels,
+                "limits": limits,
                 "model": model,
                 "progress": progress,
             }

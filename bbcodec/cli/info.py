@@ -44,6 +44,7 @@ def info(
     backend: options.Backend = None,
     force: options.Force = False,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
@@ -54,7 +55,7 @@ def info(
     With --map, the file is decoded, and a heat map of its bits is written; it must be of the learned method.
     """
     heat_map.check(inputs, map_to, map_max)
-    reporter = Reporter(quiet, verbose)
+    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
     storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def info(
                 raise OptionError("an archive has no map; get one of its pictures")
             return archives.info(archive, name, storage, as_json)
         data = data or read_input(name, storage)
-        report = contents.info(data, limits=max_pixels)
+        report = contents.info(data, limits=limits)
         model_name = _model_name(report.model_id)
         if not as_json:
             write_text("\n".join([shown(name), *_lines(report, model_name)]))
@@ -74,7 +75,7 @@ def info(
         if map_to is not None:
             job, area = Job(name, map_to, storage=storage), report.width * report.height
             with open_output(job, force=force) as file, reporter.progress(name, area) as progress:
-                how = {"threads": threads, "backend": backend, "limits": max_pixels, "model": model}
+                how = {"threads": threads, "backend": backend, "limits": limits, "model": model}
                 found = heat_map.paint(file, map_to, data, map_max, progress=progress, **how)
             record["map"] = found
             reporter.note(f"{shown(name)} -> {shown(map_to)}: {heat_map.scale(found)}")

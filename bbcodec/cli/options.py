@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bbcodec.cli.report import refuse
 from bbcodec.storage import Storage
 
+if TYPE_CHECKING:
+    from bbcodec.container import Limits
+
 __all__ = [
     "AsJson",
     "Backend",
     "Dask",
     "Force",
+    "MaxMemory",
     "MaxPixels",
     "ModelName",
     "Output",
@@ -30,6 +34,7 @@ __all__ = [
     "StorageOptions",
     "Threads",
     "Verbose",
+    "limits_of",
     "storage_of",
 ]
 
@@ -87,6 +92,14 @@ Salvage = Annotated[
 MaxPixels = Annotated[
     int | None, typer.Option("--max-pixels", min=1, metavar="N", help="Refuse images of more than N pixels.")
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Refuse what is estimated to take more memory to decode than SIZE, such as 500M or 2G.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON document to stdout.")]
 Quiet = Annotated[
     int,
@@ -125,6 +138,22 @@ Dask = Annotated[
         "One task for each file, of -T threads (default 1); implies --skip-existing unless -f is given.",
     ),
 ]
+
+
+def limits_of(max_pixels: int | None, max_memory: str | None) -> Limits:
+    """Return the limits of a reader, from `--max-pixels` and `--max-memory`; no size is a usage error."""
+    from bbcodec.container import MAX_PIXELS, Limits
+    from bbcodec.errors import OptionError
+
+    size = None
+    if max_memory is not None:
+        from bbcodec.memory import read_size
+
+        try:
+            size = read_size(max_memory)
+        except OptionError as error:
+            refuse(f"--max-memory: {error}")
+    return Limits(max_pixels=max_pixels or MAX_PIXELS, max_memory=size)
 
 
 def storage_of(text: str | None) -> Storage:

@@ -21,13 +21,14 @@ def verify(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
     """Verify .bb files and archives whole: every section, and the checksums of the decoded pixels."""
-    reporter = Reporter(quiet, verbose)
+    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
     storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
@@ -43,13 +44,13 @@ def verify(
                 model=model,
                 threads=threads,
                 backend=backend,
-                limits=max_pixels,
+                limits=limits,
                 storage_options=storage.options,
             )
         data = data or read_input(name, storage)
         with reporter.progress(name, pixels_in(data)) as progress:
             picture = api.decompress_picture(
-                data, threads=threads, backend=backend, limits=max_pixels, model=model, progress=progress
+                data, threads=threads, backend=backend, limits=limits, model=model, progress=progress
             )
         seconds = time.perf_counter() - started
         reporter.note(f"{shown(name)}: ok, {picture.width} x {picture.height} {picture.mode}")

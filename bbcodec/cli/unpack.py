@@ -19,6 +19,7 @@ from bbcodec.storage import folder_of
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
+    from bbcodec.container import Limits
     from bbcodec.rescue import Loss
     from bbcodec.storage import Storage
 
@@ -47,6 +48,7 @@ def unpack(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     storage_options: options.StorageOptions = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
@@ -58,13 +60,14 @@ def unpack(
     hold it (a photo.jpg that was packed becomes photo.jpg.png).
     """
     reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
+    limits = options.limits_of(max_pixels, max_memory)
     records: list[Mapping[str, Any]] = []
 
     def all_of(source: str) -> dict[str, Any]:
         from bbcodec.cli.trees import inside, stay_inside
         from bbcodec.rescue import Loss
 
-        with _opened(source, storage, model, threads, backend, max_pixels, recover=salvage) as pictures:
+        with _opened(source, storage, model, threads, backend, limits, recover=salvage) as pictures:
             notes = [Loss("file", note) for note in pictures.reader.notes]
             if notes:
                 report_losses(reporter, source, notes)
@@ -100,6 +103,7 @@ def get(
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
+    max_memory: options.MaxMemory = None,
     storage_options: options.StorageOptions = None,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
@@ -111,13 +115,14 @@ def get(
     """
     if stdout and output is not None:
         refuse("-o and -c exclude each other")
+    limits = options.limits_of(max_pixels, max_memory)
     reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
     part = read_region(region)
 
     def one(wanted: str) -> dict[str, Any]:
         from bbcodec.errors import BBCodecError
 
-        with _opened(archive, storage, model, threads, backend, max_pixels) as pictures:
+        with _opened(archive, storage, model, threads, backend, limits) as pictures:
             if wanted not in pictures:
                 raise BBCodecError(f"{shown(archive)} has no picture of this name")
             target = STREAM if stdout else output or _image_name(wanted, format).rsplit("/", 1)[-1]
@@ -176,7 +181,7 @@ def _opened(
     model: str | None,
     threads: int,
     backend: str | None,
-    max_pixels: int | None,
+    limits: Limits | None,
     preload: bool = True,
     recover: bool = False,
 ) -> Archive:
@@ -189,7 +194,7 @@ def _opened(
         model=model,
         threads=threads,
         backend=backend,
-        limits=max_pixels,
+        limits=limits,
         storage_options=storage.options,
         preload=preload,
         recover=recover,
