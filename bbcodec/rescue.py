@@ -109,11 +109,11 @@ def salvage(
     Examples
     --------
     >>> import numpy as np, bbcodec
-    >>> data = bytearray(bbcodec.compress(np.ones((2, 16500), np.uint8)))
-    >>> data[28] ^= 1
+    >>> data = bytearray(bbcodec.compress(np.ones((2, 16500), np.uint8)))  # two tiles
+    >>> data[len(data) // 2] ^= 1
     >>> found = salvage(data)
-    >>> found.picture.pixels.shape, [loss.what for loss in found.lost]
-    ((2, 16500), ['CLSC'])
+    >>> found.picture.pixels.shape, [(loss.what, loss.pixels) for loss in found.lost]
+    ((2, 16500), [('file', 0), ('colour', 16500)])
     """
     bounds = Limits.of(limits)
     found = damaged.find(data, bounds)
