@@ -168,7 +168,8 @@ inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o
             // x 2^16 and total are floats; the quotient, below 2^16, is rounded, so that it may be one too large.
             const Floats quotient = __builtin_convertvector(x[j], Floats) * 65536.0f / __builtin_convertvector(total, Floats);
             weight = __builtin_convertvector(quotient, Ints);
-            weight += (x[j] << 16) - weight * total < 0;  // truth is -1; modulo 2^32, the rest is small
+            const Naturals left = (reinterpret_cast<Naturals>(x[j]) << 16) - reinterpret_cast<Naturals>(weight) * reinterpret_cast<Naturals>(total);
+            weight += reinterpret_cast<Ints>(left) < 0;  // truth is -1; modulo 2^32, the rest is small
             rest -= weight;
         }
         const Ints mu = clamp(mean + ((clamp(o[j], -4096, 4096) * sig + 1024) >> 11), -kMuLimit, kMuLimit);

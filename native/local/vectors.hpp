@@ -17,6 +17,7 @@ constexpr int kHalf = kChunk / 2;
 
 // A number of each lane, in a register.
 typedef std::int32_t Ints __attribute__((vector_size(4 * kChunk), may_alias));
+typedef std::uint32_t Naturals __attribute__((vector_size(4 * kChunk), may_alias));  // the same, modulo 2^32
 typedef float Floats __attribute__((vector_size(4 * kChunk), may_alias));
 typedef std::int16_t Pairs __attribute__((vector_size(4 * kChunk), may_alias));   // two numbers of each lane
 typedef std::int16_t Shorts __attribute__((vector_size(2 * kChunk), may_alias));
