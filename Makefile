@@ -13,6 +13,8 @@ IMG ?=
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 SECONDS ?= 600
+MINUTES ?= 10
+CPU ?= aarch64
 WORKERS ?= auto
 
 bin := $(VENV)/bin
@@ -22,7 +24,7 @@ craystack := git+https://github.com/j-towns/craystack
 native := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
 sources := bbcodec models tests benchmarks
 
-.PHONY: help demo test unit lint format sanitize fuzz bench wheel clean
+.PHONY: help demo test unit lint format coverage sanitize emulate fuzz load bench wheel clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +34,9 @@ help:
 	@echo 'make lint | format         ruff and mypy | let ruff rewrite'
 	@echo 'make fuzz [SECONDS=600]    hostile inputs on every surface; what is found goes to finds/'
 	@echo 'make sanitize              the native module under AddressSanitizer and UndefinedBehaviorSanitizer'
+	@echo 'make emulate CPU=aarch64   golden files on another CPU (aarch64, s390x), under qemu'
+	@echo 'make coverage              lines that the tests reach, of Python and of C++'
+	@echo 'make load [MINUTES=10]     four processes at once: memory stays flat, bytes stay the same'
 	@echo 'make bench                 bits per dim, bytes and seconds beside PNG, WebP and JPEG XL'
 	@echo 'make wheel                 a wheel in dist/'
 	@echo 'make clean                 remove environment, builds and caches'
@@ -81,6 +86,12 @@ fuzz: $(VENV)/.test
 
 sanitize: $(VENV)/.test
 	PYTHON=$(bin)/python native/sanitize.sh
+
+emulate: $(VENV)/.test
+	PYTHON=$(bin)/python native/emulate.sh $(CPU)
+
+load: $(VENV)/.demo
+	$(bin)/python benchmarks/load.py --processes 4 --minutes $(MINUTES)
 
 bench: $(VENV)/.bench
 	$(bin)/bbcodec compare $(or $(IMG),$$($(bin)/python benchmarks/demo.py --where))

@@ -167,6 +167,7 @@ struct Layers {
     void hidden_layer(const Model& m, int n) {
         const std::size_t hidden = m.hidden, from = n * hidden;
         const std::int32_t *scale = &m.hidden_m[from], *bias = &m.hidden_b[from];
+        if constexpr (kBigEndian) turn_bytes();
         const Words x{reinterpret_cast<const std::int32_t*>(activations[0]), kMaxHidden / 4, 1};
         layer<SignProduct>(x, m.hidden / 4, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next, [&](int lane, std::size_t o, Ints sum) {
             return unaligned<Ints>(streams[lane] + o) + ((sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 2048)) >> 12);
@@ -179,7 +180,7 @@ struct Layers {
         const int quads = m.hidden / 4;
         for (int from = 0; from < quads; from += kChunk) {
             Ints rows[kChunk];
-            for (int l = 0; l < kChunk; ++l) rows[l] = unaligned<Ints>(activations[l] + 4 * from);
+            for (int l = 0; l < kChunk; ++l) rows[l] = as_words(unaligned<Ints>(activations[l] + 4 * from));
             transpose(rows);
             for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
                 const Ints v = rows[q];
@@ -234,7 +235,7 @@ struct Layers {
                 rows[q] = (a & 0xff) | (a >> 8 & 0xff00) | (b & 0xff) << 16 | (b & 0xff0000) << 8;
             }
             transpose(rows);
-            for (int l = 0; l < kChunk; ++l) std::memcpy(activations[l] + 4 * from, &rows[l], sizeof rows[l]);
+            for (int l = 0; l < kChunk; ++l) put_words(rows[l], activations[l] + 4 * from);
         }
     }
 
@@ -245,7 +246,7 @@ struct Layers {
             Ints rows[kChunk];
             for (int q = 0; q < kChunk; ++q) rows[q] = quads.rows[from + q].all();
             transpose(rows);
-            for (int l = 0; l < kChunk; ++l) std::memcpy(features[l] + 4 * from, &rows[l], sizeof rows[l]);
+            for (int l = 0; l < kChunk; ++l) put_words(rows[l], features[l] + 4 * from);
         }
         for (int p = 0; p < kHalf; ++p) {
             const auto join = [&](const auto* one, const auto* two, int n, std::int32_t* pairs) {
@@ -270,8 +271,8 @@ struct Layers {
             for (int i = 0; i < n; i += 2, row += 4) {
                 const Ints x = inputs[i].all(), x2 = inputs[i + 1].all();
                 for (int k = 0; k < kSize; ++k) {
-                    sum[k] = dot_pairs(sum[k], x, Ints{} + unaligned<std::int32_t>(row + k * kMaxInputs));
-                    odd[k] = dot_pairs(odd[k], x2, Ints{} + unaligned<std::int32_t>(row + 2 + k * kMaxInputs));
+                    sum[k] = dot_pairs(sum[k], x, Ints{} + pair_at(row + k * kMaxInputs));
+                    odd[k] = dot_pairs(odd[k], x2, Ints{} + pair_at(row + 2 + k * kMaxInputs));
                 }
             }
             for (int k = 0; k < kSize; ++k) to[o + k] = (sum[k] + odd[k] + (bias[o + k] + 512)) >> 10;
@@ -279,6 +280,21 @@ struct Layers {
     }
 
   private:
+    // Turns the activations, bytes in memory, into words: they are not needed as bytes any more.
+    void turn_bytes() {
+        for (auto& lane : activations)
+            for (int i = 0; i < kMaxHidden; i += 4 * kChunk) {
+                const Ints words = as_words(unaligned<Ints>(lane + i));
+                std::memcpy(lane + i, &words, sizeof words);
+            }
+    }
+
+    template <typename T>
+    static void put_words(Ints words, T* to) {
+        const Ints bytes = as_words(words);
+        std::memcpy(to, &bytes, sizeof bytes);
+    }
+
     template <typename Product, typename Value>
     void layer(Words x, int n, int used, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden], Value value) {
         const auto done = [&](auto vectors, int lane, int o, const Ints* sums) {
@@ -314,7 +330,7 @@ inline void outer_products(const LanePairs& x, int inputs, const ShortRow* y, in
                 Ints in[kV];
                 for (int v = 0; v < kV; ++v) in[v] = unaligned<Ints>(x[p] + i + v * kChunk);
                 for (int k = 0; k < kSize; ++k) {
-                    const Ints of = Ints{} + unaligned<std::int32_t>(y[o + k].v + 2 * p);
+                    const Ints of = Ints{} + pair_at(y[o + k].v + 2 * p);
                     for (int v = 0; v < kV; ++v) sum[k][v] = dot_pairs(sum[k][v], in[v], of);
                 }
             }

@@ -46,6 +46,20 @@ inline V unaligned(const T* from) {
     return v;
 }
 
+// Words hold small numbers side by side, the first in the lowest bits; in the memory of a big-endian machine the first is the highest.
+constexpr bool kBigEndian = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+// From numbers of 8 bits in memory, seen as words, to such words, or back.
+inline Ints as_words(Ints bytes) {
+    if constexpr (!kBigEndian) return bytes;
+    const Naturals v = reinterpret_cast<Naturals>(bytes);
+    return reinterpret_cast<Ints>(v << 24 | (v << 8 & 0xff0000) | (v >> 8 & 0xff00) | v >> 24);
+}
+// Two numbers of 16 bits in memory as such a word.
+inline std::int32_t pair_at(const std::int16_t* at) {
+    const std::int32_t v = unaligned<std::int32_t>(at);
+    return kBigEndian ? static_cast<std::int32_t>(static_cast<std::uint32_t>(v) << 16 | static_cast<std::uint32_t>(v) >> 16) : v;
+}
+
 // Of each pair of rows D apart, exchanges the lanes that stand across; one step of a transposition.
 template <int D>
 inline void exchange(Ints* rows, const Ints numbers) {

@@ -26,6 +26,16 @@ from bbcodec.pictures import Palette, Picture
 
 HERE = Path(__file__).parent
 MANIFEST = HERE / "manifest.json"
+# What encoders must still write as it is, every byte. Not a promise of the format, but a change should be
+# a decision.
+REPEATED = (
+    "learned_rvae",
+    "learned_markov",
+    "local_photo",
+    "local_fast_sums",
+    "archive_auto",
+    "archive_thumb",
+)
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:

@@ -35,12 +35,8 @@ def test_golden_file_gives_its_pixels(name: str, backend: str) -> None:
     assert make.decoded((GOLDEN / name).read_bytes(), backend) == MANIFEST[name]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["learned_rvae", "learned_markov", "local_photo", "local_fast_sums", "archive_auto", "archive_thumb"],
-)
+@pytest.mark.parametrize("name", make.REPEATED)
 def test_encoders_still_write_the_golden_bytes(name: str) -> None:
-    """Not a promise of the format, but a change of the encoder should be a decision."""
     assert {**make.recipes(), **make.archives()}[name]() == (GOLDEN / f"{name}.bb").read_bytes()
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the golden files, and writes again those that encoders still write; needs NumPy and Pillow alone.
+
+    python tests/golden/check.py --native         fails where the C++ module is not there
+    native/emulate.sh aarch64                     the same on another CPU
+
+Exit code 1 where a picture or a byte differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+
+import make
+import numpy as np
+import PIL
+
+from bbcodec.engine import select
+from bbcodec.errors import BBCodecError
+
+# Of Pillow before 10, arrays cannot be put into pictures as make.py does.
+NEEDS_PILLOW = {"archive_auto", "archive_thumb"}
+
+
+def main() -> int:
+    """Check everything; print a line for each file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--native", action="store_true", help="the C++ module must be there")
+    args = parser.parse_args()
+    backend = select.backend_name(None)
+    print(f"{platform.machine()}, {sys.byteorder}-endian; Python {platform.python_version()}, ", end="")
+    print(f"NumPy {np.__version__}, Pillow {PIL.__version__}; backend {backend}", flush=True)
+    wrong = ["the C++ module is missing"] if args.native and backend != "native" else []
+    manifest = json.loads(make.MANIFEST.read_text())
+    for name, digest in sorted(manifest.items()):
+        try:
+            if make.decoded((make.HERE / name).read_bytes()) != digest:
+                wrong.append(f"{name}: other pixels")
+        except BBCodecError as error:
+            wrong.append(f"{name}: {error}")
+    old = int(PIL.__version__.split(".")[0]) < 10
+    writers = [name for name in make.REPEATED if not (old and name in NEEDS_PILLOW)]
+    recipes = {**make.recipes(), **make.archives()}
+    for name in writers:
+        if recipes[name]() != (make.HERE / f"{name}.bb").read_bytes():
+            wrong.append(f"{name}: other bytes")
+    print(f"{len(manifest)} golden files read, {len(writers)} written again")
+    print("wrong:", "; ".join(wrong) or "none")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
