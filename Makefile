@@ -87,6 +87,9 @@ fuzz: $(VENV)/.test
 sanitize: $(VENV)/.test
 	PYTHON=$(bin)/python native/sanitize.sh
 
+coverage: $(VENV)/.test
+	PYTHON=$(bin)/python WORKERS=$(WORKERS) native/coverage.sh
+
 emulate: $(VENV)/.test
 	PYTHON=$(bin)/python native/emulate.sh $(CPU)
 

@@ -275,7 +275,7 @@ def _encode(encoder: Encoder, method: Method) -> bytes:
     picture = encoder.picture
     if method == "learned":
         sections = encoder.learned()
-    elif method == "auto" and picture.mode in ("RGB", "RGBA"):
+    elif method == "auto" and picture.mode not in _NOT_LEARNED:
         sections = encoder.auto()
     else:
         sections = encoder.classic()

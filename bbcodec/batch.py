@@ -2,20 +2,7 @@
 """Many small pictures in one message, so that initial bits, first words and the folding are paid once.
 
 Archives (`bbcodec.archive`) hold such messages in sections of their own. `encode` gives one that stands
-alone; its layout is provisional, little-endian, nothing behind it:
-
-====== =====================================================================
-bytes  field
-====== =====================================================================
-8      magic ``89 42 42 47 0D 0A 1A 0A``
-1      version, 0
-32     id of the model
-1      channels of every picture, 1 or 3
-...    varint: number of runs; for each run of pictures of one size, varints: pictures, height, width
-...    varint: parts at the end that are coded without latents; 0 if the model has none
-4 n    the message of all, folded to one lane
-4      CRC-32 of all before it
-====== =====================================================================
+alone, as docs/format.md ("Batches") lays it out.
 
 A part is a group of the family `local` (`bbcodec.local.groups`), or a picture of a family with tiles, as one
 tile (`bbcodec.chains`). Parts are pushed in reverse, so that pictures are decoded in order.
@@ -39,7 +26,7 @@ from bbcodec.modelfile import Model
 from bbcodec.workers import Pixels
 
 MAGIC: Final = b"\x89BBG\r\n\x1a\n"
-VERSION: Final = 0
+VERSION: Final = 1
 MAX_PICTURES: Final = 1 << 20
 MAX_SIDE: Final = 1024  # pixels of a picture's side: larger ones are coded alone
 MAX_TILE_SIDE: Final = 128  # the same where a picture is a tile

@@ -164,7 +164,10 @@ class Encoder:
         return self.loaded
 
     def auto(self) -> list[Section]:
-        """Code with the method that the statistics favour; with both where they do not tell."""
+        """Code with the method that the statistics favour; with both where they do not tell.
+
+        Of samples of 16 bits they are those of the high bytes, and tell nothing of the low ones.
+        """
         from bbcodec import learned
 
         if self.model != DEFAULT_MODEL:
@@ -179,6 +182,7 @@ class Encoder:
         size = next(len(section.payload) for section in found if section.kind == container.CHAINS)
         if (
             choice.classic
+            or self.mode.dtype == "uint16"
             or 8 * size > _POOR * choice.webp_bits
             or size > _POOR_QUICK * classic.webp_size(colours, quick=True, threads=self.threads)
         ):

@@ -10,24 +10,8 @@
 #   SANITIZE_DIR=...          where the build goes (default: build/sanitize)
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-cd "$root"
-python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || command -v python3)}
-folder=${SANITIZE_DIR:-$root/build/sanitize}
-
-mkdir -p "$folder"
-if [ ! -x "$folder/venv/bin/python" ]; then
-  "$python" -m venv "$folder/venv"
-  # The packages of the given environment are seen; its editable bbcodec is not, as its .pth files are not read.
-  "$python" -c 'import sys; print(*(p for p in sys.path if p.endswith("-packages")), sep="\n")' \
-    >"$("$folder/venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/outer.pth"
-fi
-export PATH="$folder/venv/bin:$PATH"
-
-isolation=()
-if python -c 'import nanobind, scikit_build_core' 2>/dev/null; then isolation=(--no-build-isolation); fi
-python -m pip --disable-pip-version-check install --quiet "${isolation[@]}" --no-deps --editable . \
-  -C cmake.define.BBCODEC_SANITIZE=ON -C build-dir="$folder/cmake"
+. "$(dirname "$0")/apart.sh"
+build_apart "${SANITIZE_DIR:-$root/build/sanitize}" BBCODEC_SANITIZE=ON
 
 # Python itself is not built with sanitizers: their library must be there before it.  libstdc++ too, or the sanitizer does not
 # find what throws exceptions.  What Python never frees is no finding.

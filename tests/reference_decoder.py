@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes `.bb` files and archives with the reference decoder and compares them with a manifest.
+"""Decodes files, archives, batches and chunks with the reference decoder; compares them with a manifest.
 
-    python tests/reference_decoder.py tests/golden/*.bb
+    python tests/reference_decoder.py tests/golden/*.bb*
 
 Nothing of the package is imported; model files are read from models/released. Every file must give the pixels
 whose SHA-256 stands under its name in manifest.json beside it. Exit code 1 if one does not.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference import archive, container
+from reference import archive, batches, container
 from reference.wire import Refused
 
 RELEASED = Path(__file__).parents[1] / "models" / "released"
@@ -38,7 +38,12 @@ def digest(pixels: Any) -> str:
 
 
 def decoded(data: bytes) -> str:
-    """Digest of a file: of its pixels, or of the names and pixels of an archive."""
+    """Digest of a file: of its pixels, of those of a batch, or of the names and pixels of an archive."""
+    if data[:8] == batches.CHUNK:
+        return digest(batches.chunk(data, installed()))
+    if data[:8] == batches.BATCH:
+        found = "".join(map(digest, batches.batch(data, installed())))
+        return hashlib.sha256(found.encode()).hexdigest()
     if data[:8] != archive.MAGIC:
         return digest(container.decode(data, installed()).array())
     pictures = archive.decode(data, installed())

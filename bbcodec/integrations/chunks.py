@@ -2,23 +2,9 @@
 """Chunks of image arrays as bytes: what the codecs for numcodecs and Zarr share.
 
 A chunk is one picture or a stack of equal ones: the leading axes count pictures, the last two or three are
-the picture's. Layout, little-endian, nothing behind it:
+the picture's. docs/format.md ("Chunks") has the layout.
 
-====== =====================================================================
-bytes  field
-====== =====================================================================
-8      magic ``89 42 42 4B 0D 0A 1A 0A``
-1      version, 0
-1      way: 0 one ``.bb`` file of all pictures, one below the other; 1 one batch (`bbcodec.batch`)
-1      samples: 0 uint8, 1 uint16, 2 uint16 with the high byte first
-1      axes: 0 ``[..., H, W]``, 1 ``[..., H, W, C]``, 2 ``[..., C, H, W]``; plus 16 if stored column by column
-...    varint: number of axes, then the length of each
-8      BLAKE2b of the samples in row-major order, 16-bit ones with the low byte first
-...    the file or batch
-4      CRC-32 of all before it
-====== =====================================================================
-
-Provisional, as the batch is. What numcodecs or Zarr want around it must not be known here.
+What numcodecs or Zarr want around it must not be known here.
 """
 
 from __future__ import annotations
@@ -40,7 +26,7 @@ from bbcodec.models_at_hand import ModelLike
 __all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode"]
 
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
-VERSION: Final = 0
+VERSION: Final = 1
 _USUAL: Final = Options()
 _DTYPES: Final = tuple(map(np.dtype, ("|u1", "<u2", ">u2")))
 _LAYOUTS: Final = ("hw", "hwc", "chw")

@@ -398,10 +398,31 @@ def photograph(height: int = 300, width: int = 500) -> np.ndarray[Any, np.dtype[
     ("factor", "learned", "classic"),
     [(0.5, True, False), (0.95, True, True), (1.02, True, True), (1.5, False, True)],
 )
-def test_choice_by_crops(factor: float, learned: bool, classic: bool) -> None:
-    choice = choose.choose(photograph(), lambda crop: 8 * factor * choose.webp_size(crop))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_choice_by_crops(factor: float, learned: bool, classic: bool, channels: int) -> None:
+    samples = photograph()[..., :channels]
+    choice = choose.choose(samples, lambda crop: 8 * factor * choose.webp_size(crop))
     assert (choice.learned, choice.classic) == (learned, classic)
-    assert choice.webp_bits == pytest.approx(8 * choose.webp_size(photograph()), rel=0.1)
+    assert choice.webp_bits == pytest.approx(8 * choose.webp_size(samples), rel=0.1)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "LA;16", "RGB;16", "RGBA;16"])
+def test_photographs_of_any_mode_are_no_larger_than_either_method_makes_them(mode: str) -> None:
+    info = MODES[mode]
+    y, x = np.mgrid[:120, :160]
+    waves = (120 + 60 * np.sin(x / 9 + y / 23) * np.cos(y / 11))[..., None]
+    noise = np.random.default_rng(0).normal(0, 2, (120, 160, info.channels))
+    pixels = (waves + noise).astype(np.uint8)
+    if info.dtype == "uint16":
+        pixels = pixels.astype(np.uint16) * 256 + np.arange(160, dtype=np.uint16)[:, None]
+    pixels = pixels if info.channels > 1 else pixels[..., 0]
+    sizes = {
+        method: len(bbcodec.compress(pixels, method=method, model="fast", verify=False))
+        for method in ("auto", "learned", "classic")
+    }
+    assert sizes["auto"] == min(sizes["learned"], sizes["classic"])
+    if mode in ("L", "RGB"):
+        assert sizes["auto"] == sizes["learned"] < sizes["classic"]
 
 
 def test_graphics_are_known_without_the_model() -> None:
@@ -410,7 +431,8 @@ def test_graphics_are_known_without_the_model() -> None:
 
     flat = np.zeros((100, 100, 3), np.uint8)
     few = np.random.default_rng(0).integers(0, 2, (300, 300, 1)).astype(np.uint8).repeat(3, axis=2) * 255
-    for samples in (flat, few, flat[:, :1]):
+    sketch = np.random.default_rng(0).integers(0, 20, (300, 300, 1)).astype(np.uint8) * 12
+    for samples in (flat, few, flat[:, :1], flat[..., :1], few[..., :1], sketch):
         assert choose.choose(samples, never) == choose.Choice(learned=False, classic=True)
 
 

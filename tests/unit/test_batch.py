@@ -158,7 +158,7 @@ def test_headers_that_make_no_sense_are_refused(model: modelfile.Model) -> None:
     ):
         with pytest.raises(BBCodecError):
             batch.decode(with_sizes(data, sizes), model)
-    for position, value in ((0, 0), (8, 1), (HEAD - 1, 0), (HEAD - 1, 2), (HEAD - 1, 4)):
+    for position, value in ((0, 0), (8, 0), (8, 2), (HEAD - 1, 0), (HEAD - 1, 2), (HEAD - 1, 4)):
         bad = bytearray(data[:-4])
         bad[position] = value
         with pytest.raises(FormatError):

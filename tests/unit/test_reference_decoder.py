@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second decoder, written from the documents alone, reads what the package writes.
 
-Golden files that take it longer are decoded by `python tests/reference_decoder.py tests/golden/*.bb`.
+Golden files that take it longer are decoded by `python tests/reference_decoder.py tests/golden/*.bb*`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ MANIFEST = json.loads((GOLDEN / "manifest.json").read_text())
 QUICK = settings(max_examples=40, deadline=None)
 SHORT = [name for name in sorted(MANIFEST) if "classic" in name]
 SHORT += ["archive_flowpp.bb", "archive_embedded.bb", "learned_gray.bb", "learned_flowpp_gray.bb"]
-SHORT += ["local_gray.bb", "local_fast_gray.bb"]
+SHORT += ["local_gray.bb", "local_fast_gray.bb", "local_fitted.bb"]
+SHORT += [name for name in sorted(MANIFEST) if name.endswith((".bbg", ".bbk"))]
 
 
 @pytest.fixture(scope="module")
