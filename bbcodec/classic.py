@@ -26,7 +26,7 @@ from bbcodec.bands import bands
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.errors import FormatError
 from bbcodec.metadata import inflate
-from bbcodec.pillow_limit import lifted
+from bbcodec.pillow_limit import limited
 from bbcodec.windows import Place, Window
 from bbcodec.workers import GRAY, Lost, parallel
 
@@ -381,7 +381,7 @@ def _unvp8l(stream: Buffer, shape: tuple[int, ...], reader: Reader) -> NDArray[n
     body = b"VP8L" + struct.pack("<I", len(stream)) + bytes(stream) + b"\0" * (len(stream) & 1)
     riff = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
     try:
-        with lifted():  # sizes have been checked, Pillow's own limit is not wanted
+        with limited(None):  # sizes have been checked, Pillow's own limit is not wanted
             image: Image.Image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
         image = image.convert("RGBA" if shape[2] in (2, 4) else "RGB")
     except Exception as error:  # Pillow raises several kinds, of no common root, on damaged data

@@ -23,7 +23,7 @@ from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.metadata import Metadata
 from bbcodec.pictures import Palette, Picture, PictureLike, frames
-from bbcodec.pillow_limit import lifted
+from bbcodec.pillow_limit import limited
 
 __all__ = ["left_out", "read_image", "suffixes", "write_image"]
 
@@ -66,12 +66,13 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 def _read(file: BinaryIO, max_pixels: int) -> Picture:
     with warnings.catch_warnings():  # of damage that the readers pass over
         warnings.simplefilter("ignore")
-        with lifted():  # `max_pixels` is checked here instead
+        with limited(max_pixels):
             try:
                 image = Image.open(file)
-            except (
-                Exception
-            ) as error:  # UnidentifiedImageError, and whatever a damaged header makes a reader raise
+            except Image.DecompressionBombError as error:
+                raise LimitError(f"{error}; the limit is {max_pixels}") from error
+            # UnidentifiedImageError, and whatever a damaged header makes a reader raise
+            except Exception as error:
                 raise FormatError("not an image that Pillow can read, or damaged") from error
         return _exact(image, file, max_pixels)
 

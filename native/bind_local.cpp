@@ -116,9 +116,10 @@ void init(Model* self, int hidden, int layers, int components, std::vector<int> 
 std::unique_ptr<Pass> make(const Model& model, const std::vector<Shape>& shapes, int channels,
                            const std::int32_t* const* side, int threads, const std::string& target) {
     using namespace bbcodec::local;
-    const MakePass maker = target == "avx512" ? (bbcodec::has_vnni() ? make_pass_vnni : make_pass_avx512)
-                           : target == "avx2" ? make_pass_avx2
-                                              : make_pass_portable;
+    const MakePass maker = target == "avx512vnni" ? make_pass_vnni
+                           : target == "avx512"   ? make_pass_avx512
+                           : target == "avx2"     ? make_pass_avx2
+                                                  : make_pass_portable;
     return std::unique_ptr<Pass>(maker(model, shapes, channels, side, threads));
 }
 

@@ -187,7 +187,7 @@ IntConv::IntConv(const std::int8_t* weights, std::size_t outputs, std::size_t ke
     check_conv(outputs, kernel, channels);
     weights_ = in_blocks<2, std::int16_t>(weights);
     const std::int32_t least = std::min(lo, 0), most = std::max(hi, 0);  // padding is 0
-    if (!has_vnni() || most - least > 255) return;
+    if (!supported(Target::avx512vnni) || most - least > 255) return;
     offset_ = static_cast<std::uint8_t>(-least);
     byte_weights_ = in_blocks<4, std::int8_t>(weights);
     start_.assign(round_up(outputs, kIntBlock), 0);

@@ -7,7 +7,7 @@
 namespace bbcodec {
 namespace {
 
-constexpr Target kAll[] = {Target::portable, Target::avx2, Target::avx512};
+constexpr Target kAll[] = {Target::portable, Target::avx2, Target::avx512, Target::avx512vnni};
 
 Target best() {
     Target found = Target::portable;
@@ -31,18 +31,11 @@ bool supported(Target target) {
         case Target::avx512:
             return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+        case Target::avx512vnni: return supported(Target::avx512) && __builtin_cpu_supports("avx512vnni");
     }
     return false;
 #else
     return target == Target::portable;
-#endif
-}
-
-bool has_vnni() {
-#if BBCODEC_X86
-    return __builtin_cpu_supports("avx512vnni");
-#else
-    return false;
 #endif
 }
 
@@ -70,6 +63,7 @@ std::string target_name(Target target) {
         case Target::portable: return "portable";
         case Target::avx2: return "avx2";
         case Target::avx512: return "avx512";
+        case Target::avx512vnni: return "avx512vnni";
     }
     return "";
 }

@@ -14,12 +14,11 @@
 
 namespace bbcodec {
 
-// Each target includes those before it.  avx512 means F, BW, VL and DQ; what else the CPU has
-// (VNNI, VPOPCNTDQ) is used inside.
-enum class Target { portable = 0, avx2 = 1, avx512 = 2 };
+// Each target includes those before it.  avx512 means F, BW, VL and DQ; avx512vnni is VNNI beside them, and VPOPCNTDQ where the
+// CPU has that.
+enum class Target { portable = 0, avx2 = 1, avx512 = 2, avx512vnni = 3 };
 
 bool supported(Target target);
-bool has_vnni();
 bool has_popcount();  // VPOPCNTDQ
 
 // The best supported target, unless set_target() forced another one.

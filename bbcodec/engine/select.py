@@ -3,8 +3,8 @@
 
 Backends are ``numpy`` (the reference), ``numba`` and ``native``.  All give the same integers, so that the
 choice is about speed alone.  ``BBCODEC_BACKEND`` forces a backend, ``BBCODEC_TARGET`` (portable, avx2,
-avx512) the instruction set of the native one.  Modules are imported when chosen and not before: numba alone
-costs half a second.
+avx512, avx512vnni) the instruction set of the native one.  Modules are imported when chosen and not before:
+numba alone costs half a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bbcodec.engine.program import Backend
 from bbcodec.errors import OptionError
 
 BACKENDS: Final = ("native", "numba", "numpy")
-TARGETS: Final = ("portable", "avx2", "avx512")
+TARGETS: Final = ("portable", "avx2", "avx512", "avx512vnni")
 _MODULES: Final = {
     "native": "bbcodec.engine.native",
     "numba": "bbcodec.engine.jit",

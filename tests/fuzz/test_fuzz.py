@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +34,17 @@ def test_seeds_and_what_is_made_of_them(surface: str) -> None:
 def test_seeds_are_sound(surface: str) -> None:
     for data in fuzz_engine.seeds(surface):
         SURFACES[surface].run(data)
+
+
+def test_what_was_found_once_is_not_found_again() -> None:
+    """In a process of its own: how much one grows shows only where it is small."""
+    here = Path(__file__).parent
+    paths = sorted((here / "found").iterdir())
+    done = subprocess.run(
+        [sys.executable, here / "run.py", "--replay", *paths], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("\n") == len(paths) > 0
 
 
 @pytest.mark.parametrize("surface", [name for name, found in SURFACES.items() if found.form])

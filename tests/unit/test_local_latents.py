@@ -88,7 +88,7 @@ def test_statistics_are_sums_over_the_blocks_pixels(model: LocalModel) -> None:
     assert (cube[:, :, 2, 0] <= 24 * 32 * areas).all()
 
 
-@pytest.mark.parametrize("target", ["portable", "avx2", "avx512"])
+@pytest.mark.parametrize("target", ["portable", "avx2", "avx512", "avx512vnni"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_native_gives_the_same_numbers(
     model: LocalModel, target: str, threads: int, monkeypatch: pytest.MonkeyPatch
