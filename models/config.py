@@ -65,6 +65,8 @@ class Config(Recipe):
     layers : latent layers at 1/2, 1/4, 1/8 ... of the image's resolution. ``(12,)`` is the paper's single
         scale. ``markov`` takes one layer a scale.
     latents : channels of each latent layer.
+    whiten : change the low bits of the coder's heads before the latents of a tile are popped from them; see
+        `bbcodec.chains`.
 
     A run of residual units follows each latent layer, in each direction.
     """
@@ -74,6 +76,7 @@ class Config(Recipe):
     family: str = "rvae"
     layers: tuple[int, ...] = (2, 1, 1, 1)
     latents: int = 12
+    whiten: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

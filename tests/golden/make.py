@@ -124,6 +124,9 @@ def recipes() -> dict[str, Any]:
         "embedded_rvae_32_32": embedded(3, picture(140, 150, 3), precision="32/32"),
         "embedded_rvae_bases": embedded(4, picture(140, 150, 3), bases=2),
         "embedded_markov": embedded(5, picture(200, 150, 3), family="markov"),
+        # From here on latents are popped from whitened heads.
+        "embedded_rvae_white": embedded(8, picture(200, 150, 3)),
+        "embedded_markov_white": embedded(9, picture(200, 150, 3), family="markov"),
     }
 
 

@@ -44,10 +44,12 @@ class Tiles:
             return causal.pop(message, shape, self.model.tensors["causal_e"])
         step = 1 << self.scales
         padded = -(-shape[0] // step) * step, -(-shape[1] // step) * step
-        if self.model.family == "rvae":
-            return self._rvae(message, shape, padded)
-        if self.model.family == "markov":
-            return self._markov(message, shape, padded)
+        if self.model.family in ("rvae", "markov"):
+            tile = (self._rvae if self.model.family == "rvae" else self._markov)(message, shape, padded)
+            if self.model.config.get("whiten") is True:
+                for i in range(256):
+                    message.head[i] ^= ((i + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1) >> 33
+            return tile
         if self.model.family == "flowpp":
             tile = flow.pop(message, self.model, padded)[: shape[0], : shape[1]]
             return tile if shape[2] == 3 else tile[..., :1]
