@@ -8,7 +8,8 @@ and the models are imported when they are first needed, so that ``import bbcodec
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -50,6 +51,7 @@ def compress(
     fit: float | None = None,
     seed: int = 0,
     stop: Stop | None = None,
+    on_verified: Callable[[float], None] | None = None,
 ) -> bytes:
     """Compress a picture losslessly into the bytes of a ``.bb`` file.
 
@@ -89,6 +91,8 @@ def compress(
     stop : context manager, optional
         Entered while fitting. It gives a callable that is asked now and then; once that returns true, what
         was found so far is taken.
+    on_verified : callable, optional
+        Called with the seconds that the verification took.
 
     Returns
     -------
@@ -130,7 +134,10 @@ def compress(
         encoder.fitting.fitter(encoder.model_at_hand())  # an error comes before the work
     data = _encode(encoder, method)
     if verify:
+        began = time.perf_counter()
         _verify(data, picture, encoder)
+        if on_verified is not None:
+            on_verified(time.perf_counter() - began)
     return data
 
 

@@ -97,6 +97,14 @@ def _folder(name: str, title: str, place: str, pattern: str) -> Callable[[Path, 
     return read
 
 
+def _gray(data: Path, limit: int | None) -> ImageSet:
+    images = []
+    for path in _files(data / "kodak", "*.png", limit):
+        with Image.open(path) as image:
+            images.append(np.asarray(image.convert("L")))
+    return ImageSet("gray", "Kodak in gray", images, note="luma of ITU-R 601, gray8, for every codec")
+
+
 def _cifar(data: Path, limit: int | None) -> ImageSet:
     path = data / "cifar10_first4000.npz"
     if not path.is_file():
@@ -120,6 +128,7 @@ def _thumbs(data: Path, limit: int | None) -> ImageSet:
 
 SETS: dict[str, Callable[[Path, int | None], ImageSet]] = {
     "kodak": _folder("kodak", "Kodak", "kodak", "*.png"),
+    "gray": _gray,
     "valid": _folder("valid", "photos/valid", "photos/valid", "*.webp"),
     "graphics": _folder("graphics", "graphics", "graphics", "*.png"),
     "cifar": _cifar,

@@ -153,6 +153,7 @@ def compress(
         picture = read_image(source, **limit)
         choice: dict[str, Any] = {} if model is None else {"model": model}
         area = picture.width * picture.height
+        proof: list[float] = []
         with open_output(job, force=force or there) as file, reporter.progress(job.source, area) as progress:
             data = api.compress(
                 picture,
@@ -166,6 +167,7 @@ def compress(
                 fit=fit,
                 seed=seed,
                 stop=_stopping(reporter),
+                on_verified=proof.append,
                 **choice,
             )
             file.write(data)
@@ -187,6 +189,8 @@ def compress(
             "bits_per_dim": bits,
             "seconds": seconds,
         }
+        if proof:
+            record["verify_seconds"] = proof[0]
         if fit is not None:
             record["fit_bytes"] = report.fit["bytes"] if report.fit else 0
         what = f"{size} -> {len(data)} bytes, {bits:.3f} bits/dim, {how}"
@@ -194,7 +198,7 @@ def compress(
             reporter.detail(f"{shown(job.source)}: {what}")
         else:
             reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
-        checked = ", verified" if verify else ""
+        checked = f", verified in {proof[0]:.2f} s of it" if proof else ""
         reporter.detail(f"  {picture.width} x {picture.height} {picture.mode}, {seconds:.2f} s{checked}")
         if fit is not None:
             reporter.detail(f"  {_fitted(report)}")

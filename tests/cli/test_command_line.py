@@ -100,6 +100,9 @@ def test_json_of_every_command() -> None:
     size = Path("photo.bb").stat().st_size
     assert (good["input"], good["output"], good["output_bytes"]) == ("photo.png", "photo.bb", size)
     assert good["bits_per_dim"] == pytest.approx(8 * size / (48 * 32 * 3))
+    assert 0 < good["verify_seconds"] < good["seconds"]
+    (unproved,) = read(invoke("compress", "photo.png", "-o", "c.bb", "--no-verify", "--json"))
+    assert "verify_seconds" not in unproved
     assert bad["input"] == "bad.png"
     assert bad["error"]["kind"] == "FormatError"
     (told,) = read(invoke("info", "photo.bb", "--json"))
