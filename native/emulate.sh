@@ -11,6 +11,8 @@
 # Python comes as Debian packages of the other CPU, unpacked below build/emulate; NumPy and Pillow as wheels, or where there are
 # none for that CPU, as Debian packages too, which are older than what pyproject.toml asks for.
 #
+# Exit code 77: something that is needed is not to be had here.
+#
 #   PYTHON=.venv/bin/python   an interpreter that has pip
 #   EMULATE_DIR=...           where everything goes (default: build/emulate)
 set -euo pipefail
@@ -26,8 +28,13 @@ esac
 python=${PYTHON:-$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || command -v python3)}
 folder=${EMULATE_DIR:-$root/build/emulate}/$cpu
 system=$folder/system site=$folder/site
-emulator=$(command -v "qemu-$cpu-static" || command -v "qemu-$cpu")
-compiler=$(command -v "$cpu-linux-gnu-g++")
+missing() {
+  echo "native/emulate.sh: $1" >&2
+  exit 77
+}
+emulator=$(command -v "qemu-$cpu-static" || command -v "qemu-$cpu") || missing "no qemu-$cpu"
+compiler=$(command -v "$cpu-linux-gnu-g++") || missing "no $cpu-linux-gnu-g++"
+command -v apt-get >/dev/null || missing 'no apt-get: Debian packages are needed'
 pip=("$python" -m pip --disable-pip-version-check)
 
 # An apt of its own: another architecture, no package installed, so that all that Python needs is fetched.
@@ -41,10 +48,10 @@ if [ ! -f "$folder/.system" ]; then
   rm -rf "$system" "$site"
   mkdir -p "$folder/apt/state/lists/partial" "$folder/apt/cache/archives/partial" "$system" "$site"
   : >"$folder/apt/status"
-  apt update
+  apt update || missing "no packages for $debian"
   unpack() {
     rm -f "$folder"/apt/cache/archives/*.deb
-    apt install --yes --download-only "$@" >/dev/null
+    apt install --yes --download-only "$@" >/dev/null || missing "some of these packages cannot be had: $*"
     for package in "$folder"/apt/cache/archives/*.deb; do dpkg-deb --extract "$package" "$system"; done
   }
   unpack python3 libpython3-dev libstdc++6
