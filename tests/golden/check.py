@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the golden files, and writes again those that encoders still write; needs NumPy and Pillow alone.
+"""Golden files, read and written again, and golden vectors; needs NumPy and Pillow alone.
 
     python tests/golden/check.py --native         fails where the C++ module is not there
     native/emulate.sh aarch64                     the same on another CPU
@@ -17,6 +17,7 @@ import sys
 import make
 import numpy as np
 import PIL
+import vectors
 
 from bbcodec.engine import select
 from bbcodec.errors import BBCodecError
@@ -47,6 +48,11 @@ def main() -> int:
     for name in writers:
         if recipes[name]() != (make.HERE / name).read_bytes():
             wrong.append(f"{name}: other bytes")
+    golden = json.loads(vectors.MANIFEST.read_text())
+    found = vectors.everything(backend)
+    for kind, digests in golden.items():
+        wrong += [f"{kind}: {name}" for name in digests if found[kind].get(name) != digests[name]]
+    print(f"{sum(map(len, golden.values()))} golden vectors, ", end="")
     print(f"{len(manifest)} golden files read, {len(writers)} written again")
     print("wrong:", "; ".join(wrong) or "none")
     return 1 if wrong else 0
