@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bbcodec.api import compress, decompress, decompress_image, decompress_picture
     from bbcodec.archive import Archive
-    from bbcodec.bit_maps import bit_map
+    from bbcodec.bbfile.cost_map import bit_map
+    from bbcodec.bbfile.parts import Info, info
+    from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
     from bbcodec.container import Limits
-    from bbcodec.contents import Info, info
     from bbcodec.errors import (
         BBCodecError,
         FormatError,
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
         OptionError,
         UnsupportedImageError,
     )
-    from bbcodec.images import read_image, write_image
-    from bbcodec.metadata import Metadata
-    from bbcodec.pictures import Picture
-    from bbcodec.rescue import Loss, Salvaged, salvage
+    from bbcodec.picture.files import read_image, write_image
+    from bbcodec.picture.metadata import Metadata
+    from bbcodec.picture.picture import Picture
 
 __all__ = [
     "Archive",
@@ -68,21 +68,21 @@ __all__ = [
 # so that the command line can show its help at once.
 _HOME = {
     "Archive": "archive",
-    "Info": "contents",
+    "Info": "bbfile.parts",
     "Limits": "container",
-    "Loss": "rescue",
-    "Metadata": "metadata",
-    "Picture": "pictures",
-    "Salvaged": "rescue",
-    "bit_map": "bit_maps",
+    "Loss": "bbfile.salvage",
+    "Metadata": "picture.metadata",
+    "Picture": "picture.picture",
+    "Salvaged": "bbfile.salvage",
+    "bit_map": "bbfile.cost_map",
     "compress": "api",
     "decompress": "api",
     "decompress_image": "api",
     "decompress_picture": "api",
-    "info": "contents",
-    "read_image": "images",
-    "salvage": "rescue",
-    "write_image": "images",
+    "info": "bbfile.parts",
+    "read_image": "picture.files",
+    "salvage": "bbfile.salvage",
+    "write_image": "picture.files",
 }
 
 

@@ -17,17 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import checksums, classic, container, memory, planes
-from bbcodec import metadata as meta
+from bbcodec import classic, container
+from bbcodec.bbfile import memory, pieces
+from bbcodec.bbfile.encoder import Encoder, Fitting, Progress, Stop
+from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
+from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
 from bbcodec.container import Buffer, Header, Limits
-from bbcodec.contents import chains_of, mode_of, palette_of, parts_of
-from bbcodec.encoder import Encoder, Fitting, Progress, Stop
 from bbcodec.errors import BBCodecError, FormatError, OptionError
-from bbcodec.metadata import Metadata
-from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, model_for
-from bbcodec.palettes import channels, unpack_palette, unpaint
-from bbcodec.pictures import MODES, Picture, PictureLike, digest
-from bbcodec.windows import Region, Window
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_for
+from bbcodec.picture import metadata as meta
+from bbcodec.picture import planes
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
+from bbcodec.picture.region import Region, Window
 
 __all__ = ["compress", "decompress", "decompress_image", "decompress_picture", "thread_count"]
 
@@ -239,9 +241,9 @@ def decompress_picture(
         elif section.kind == container.CLASSIC:
             samples = classic.decode(body, *place, name=name, offset=offset, window=decoded)
         else:
-            from bbcodec import learned
+            from bbcodec.families import family
 
-            samples = learned.decode(
+            samples = family.decode(
                 chains_of(section),
                 *place[0],
                 model_for(parsed, model),
@@ -286,7 +288,7 @@ def _encode(encoder: Encoder, method: Method) -> bytes:
         sections = encoder.auto()
     else:
         sections = encoder.classic()
-    sums = checksums.pack(sections, picture.height, picture.width)
+    sums = pieces.pack(sections, picture.height, picture.width)
     header = Header(
         encoder.mode.code,
         int(picture.axis),

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
-from bbcodec.antidiagonals import steps
-from bbcodec.bands import bands
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.errors import FormatError
-from bbcodec.metadata import inflate
-from bbcodec.pillow_limit import limited
-from bbcodec.windows import Place, Window
-from bbcodec.workers import GRAY, Lost, parallel
+from bbcodec.jobs import GRAY, Lost, parallel
+from bbcodec.picture.bands import bands
+from bbcodec.picture.metadata import inflate
+from bbcodec.picture.pillow_limit import limited
+from bbcodec.picture.raster import steps
+from bbcodec.picture.region import Place, Window
 
 __all__ = [
     "METHODS",
@@ -138,7 +138,7 @@ def decode(
     window : Window, optional
         Only of pictures that were cut into tiles less than all is decoded.
     lost : dict, optional
-        Of uint8 samples that were cut into tiles: which of them are damaged, see `bbcodec.workers.Lost`.
+        Of uint8 samples that were cut into tiles: which of them are damaged, see `bbcodec.jobs.Lost`.
 
     Raises
     ------

@@ -33,7 +33,7 @@ import bbcodec
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError
-from bbcodec.local.model import MAX_RIDGE, LocalModel
+from bbcodec.families.local.model import MAX_RIDGE, LocalModel
 from bbcodec.modelfile import Model
 
 if TYPE_CHECKING:

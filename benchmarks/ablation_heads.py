@@ -23,7 +23,7 @@ from bbcodec.models.local_export import load_checkpoint
 from bbcodec.models.local_train import Samples, cached, fit, pictures, samples
 from torch import Tensor
 
-from bbcodec.local.model import MAX_RIDGE
+from bbcodec.families.local.model import MAX_RIDGE
 
 _EARLIER = 27  # the first feature that tells of another channel
 VALID_PIXELS = 2048  # of each picture

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from rates_sets import SETS
 
-from bbcodec import batch, modelfile
-from bbcodec.distributions.logistic import bits
+from bbcodec import modelfile
+from bbcodec.coding.distributions.logistic import bits
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError
-from bbcodec.local import groups, latents
-from bbcodec.local.codec import Pixels, implementation
-from bbcodec.local.model import LocalModel
+from bbcodec.families import batch
+from bbcodec.families.latent.pixels import LATENT_CENTRE, LATENT_SYMBOLS, prior_parameters
+from bbcodec.families.local import groups, latents
+from bbcodec.families.local.codec import Pixels, implementation
+from bbcodec.families.local.model import LocalModel
 from bbcodec.modelfile import Model
-from bbcodec.nets.pixels import LATENT_CENTRE, LATENT_SYMBOLS, prior_parameters
 
 CONTROL = Path(__file__).resolve().parents[1] / "models/candidates/thumb_control.pt"
 OWN = ("statistics_", "encoder_", "posterior_", "latent_", "side_")  # tensors of the latents alone

@@ -28,9 +28,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import expit
 
-from bbcodec import ans, modelfile, nets, tiles
-from bbcodec.bits_back import initial_bits
-from bbcodec.nets import Markov, causal
+from bbcodec import modelfile
+from bbcodec.coding import ans
+from bbcodec.coding.bits_back import initial_bits
+from bbcodec.families import latent as nets
+from bbcodec.families.latent import Markov, causal, tiles
 
 
 class FloatLogistic:

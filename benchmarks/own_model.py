@@ -24,7 +24,8 @@ from bbcodec.models.local_own import Plan, train
 from numpy.typing import NDArray
 from own_model_sets import cifar, wood
 
-from bbcodec import Archive, modeldelta, modelfile
+from bbcodec import Archive, modelfile
+from bbcodec.modelfile import delta
 
 Pixels = NDArray[np.uint8]
 RELEASED = ("fast", "photo", "thumb")
@@ -70,7 +71,7 @@ def table(title: str, pictures: list[Pixels], minutes: float, seed: int) -> None
         before, after = model.notes["valid"]
         notes.append(
             f"- {name}: {spent:.1f} minutes, {model.notes['steps']:,} steps; validation {before:.4f} to "
-            f"{after:.4f} bits/dim. Its file has {len(data):,} bytes, {len(modeldelta.make(data)):,} "
+            f"{after:.4f} bits/dim. Its file has {len(data):,} bytes, {len(delta.make(data)):,} "
             f"compressed by itself, {short:,} as changes of `{start}`."
         )
     print("\n" + "\n".join(notes), flush=True)

@@ -39,9 +39,11 @@ from paper_report import page
 from paper_rows import ABLATION, AVERAGE, PAPER, SIZES, train
 from torch import nn
 
-from bbcodec import batch, chains, modelfile
-from bbcodec.bits_back import initial_bits
-from bbcodec.workers import Pixels
+from bbcodec import modelfile
+from bbcodec.coding.bits_back import initial_bits
+from bbcodec.families import batch
+from bbcodec.families.latent import chains
+from bbcodec.jobs import Pixels
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:

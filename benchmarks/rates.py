@@ -30,8 +30,9 @@ from rates_peers import PEERS, Cache, Measured, Pixels, peers
 from rates_sets import SETS, ImageSet, mosaic
 
 import bbcodec
-from bbcodec import batch, modelfile
+from bbcodec import modelfile
 from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, UnsupportedImageError
+from bbcodec.families import batch
 
 REFERENCE = "JPEG XL e9"
 THREADS = 1  # of bbcodec; the peers have one as well

@@ -14,7 +14,7 @@ from rates_peers import Peer, Pixels, peers
 
 import bbcodec
 from bbcodec import modelfile
-from bbcodec.engine.select import BACKENDS, TARGETS, backend_name, native_target
+from bbcodec.backends import BACKENDS, TARGETS, backend_name, native_target
 from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, UnsupportedImageError
 
 __all__ = ["Backend", "Codec", "RoundTripError", "ours", "theirs"]
@@ -111,7 +111,7 @@ class Backend:
 
     def facts(self) -> str:
         """What computes under this choice."""
-        from bbcodec.local.codec import implementation
+        from bbcodec.families.local.codec import implementation
 
         with self.chosen():
             module = implementation(self.name)

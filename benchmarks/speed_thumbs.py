@@ -14,7 +14,8 @@ import numpy as np
 from rates_peers import Pixels
 from speed_codecs import Backend, RoundTripError
 
-from bbcodec import batch, modelfile
+from bbcodec import modelfile
+from bbcodec.families import batch
 
 __all__ = ["PROFILES", "pictures", "rows"]
 

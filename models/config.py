@@ -66,7 +66,7 @@ class Config(Recipe):
         scale. ``markov`` takes one layer a scale.
     latents : channels of each latent layer.
     whiten : change the low bits of the coder's heads before the latents of a tile are popped from them; see
-        `bbcodec.chains`.
+        `bbcodec.families.latent.chains`.
 
     A run of residual units follows each latent layer, in each direction.
     """

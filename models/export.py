@@ -25,7 +25,7 @@ from torch import Tensor
 
 from bbcodec import modelfile
 from bbcodec.engine import bits, graph
-from bbcodec.nets import causal
+from bbcodec.families.latent import causal
 
 from . import data
 

@@ -4,7 +4,7 @@
 All variables live in [0, 1): a dequantized sample is y = (x + u) / 256, and the base density is uniform. A
 coupling maps some channels by the distribution functions of mixtures of logistics, cut to [0, 1), whose
 parameters a network computes from the other channels. In logit space these are Flow++'s couplings without
-their affine part; in [0, 1) they are bijections of integers too (`bbcodec.bits_back.local_bits_back`).
+their affine part; in [0, 1) they are bijections of integers too (`bbcodec.coding.bits_back.local_bits_back`).
 
 A scale turns 2 x 2 pixels into 12 channels. Its first four couplings map half of the pixels given the other
 half (a checkerboard), and R and B given G (channels), while nothing that they read has been mapped but what

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fit a model of the family `local` to one picture, in changes that cost few bytes (`bbcodec.local.fitted`).
+"""Fit a model of the family `local` to one picture, in changes that cost few bytes.
+
+`bbcodec.families.local.fitted` writes them.
 
 Three things are tried, in this order: how the picture is turned before it is coded; the numbers of the model
 that cost a byte or two; and changes of its network, small integers of which most are 0. The network learns
@@ -24,12 +26,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bbcodec.errors import FormatError
-from bbcodec.local import blocks
-from bbcodec.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, Delta, Fitted, turn
-from bbcodec.local.model import LocalModel
-from bbcodec.local.native import observe, plan
+from bbcodec.families.local import blocks
+from bbcodec.families.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, Delta, Fitted, turn
+from bbcodec.families.local.model import LocalModel
+from bbcodec.families.local.native import observe, plan
+from bbcodec.jobs import Pixels, Progress
 from bbcodec.modelfile import Model
-from bbcodec.workers import Pixels, Progress
 
 from .local import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign, bits, spreads
 
@@ -385,7 +387,7 @@ class FitHead:
         Parameters
         ----------
         features : [C, pixels, 48]
-        facts : [C, pixels, 3], as of `bbcodec.local.native.observe`.
+        facts : [C, pixels, 3], as of `bbcodec.families.local.native.observe`.
         count : samples of the whole picture.
         """
         pixels, spread = features.shape[1], spreads()

@@ -4,9 +4,9 @@
 Three things are changed, in this order: the state that every fit starts from (``prior``) and the ridge, which
 small pictures gain most by; the network, and a map of positions beside it; the rate of learning while coding.
 All changes are counted in units coarse enough that they take few bytes as a difference to the released model
-(`bbcodec.modeldelta`), and what is learned pays for its bytes by proximal Adam (`local_fit.Proximal`): the
-more pictures, the more it may change. What the pictures are coded with is not decided here, but measured by
-coding: `bytes_of` counts message and model alike.
+(`bbcodec.modelfile.delta`), and what is learned pays for its bytes by proximal Adam (`local_fit.Proximal`):
+the more pictures, the more it may change. What the pictures are coded with is not decided here, but measured
+by coding: `bytes_of` counts message and model alike.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bbcodec import modeldelta, modelfile
+from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import ModelError, OptionError
-from bbcodec.local.groups import groups
-from bbcodec.local.model import MAX_BIAS, MAX_OUT, MAX_POSITION, LocalModel
-from bbcodec.local.native import observe, plan
-from bbcodec.modelfile import Model
+from bbcodec.families.local.groups import groups
+from bbcodec.families.local.model import MAX_BIAS, MAX_OUT, MAX_POSITION, LocalModel
+from bbcodec.families.local.native import observe, plan
+from bbcodec.modelfile import Model, delta
 
 from .data import Picture
 from .local import Head, HeadConfig
@@ -138,7 +138,7 @@ class Trial:
             for part in self.parts:
                 _, freq = plan(part, local)
                 bits += float((20 - np.log2(freq)).sum())
-            self._known[data] = bits / 8 * self.factor + len(modeldelta.make(data, draft.parent))
+            self._known[data] = bits / 8 * self.factor + len(delta.make(data, draft.parent))
         return self._known[data]
 
     def best(self, drafts: Sequence[Draft]) -> Draft:

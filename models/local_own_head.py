@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network of a model of one's own while it learns: integers of a released model, and changes of them.
 
-What it sees of pictures is the codec's own (`bbcodec.local.native.observe`); which pictures, and what becomes
-of the changes, is `local_own`'s business.
+What it sees of pictures is the codec's own (`bbcodec.families.local.native.observe`); which pictures, and
+what becomes of the changes, is `local_own`'s business.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bbcodec.local.fitted import SHARED, SIGNS
-from bbcodec.local.model import NEAR, LocalModel
-from bbcodec.local.native import observe
+from bbcodec.families.local.fitted import SHARED, SIGNS
+from bbcodec.families.local.model import NEAR, LocalModel
+from bbcodec.families.local.native import observe
 
 from .data import Picture
 from .local import FEATURE_UNIT, bits, spreads

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.local.model import entries
-from bbcodec.local.order import CHANNELS, EARLIER, OWN, neighbours
+from bbcodec.families.local.model import entries
+from bbcodec.families.local.order import CHANNELS, EARLIER, OWN, neighbours
 
 from .data import Picture
 from .local import HeadConfig

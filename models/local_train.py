@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bbcodec import modelfile
-from bbcodec.local.model import LocalModel
-from bbcodec.local.native import observe
+from bbcodec.families.local.model import LocalModel
+from bbcodec.families.local.native import observe
 
 from . import data
 from .local import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Float forms, for training, of the distributions that the coder has as integers.
 
-Units match `bbcodec.distributions.logistic`: latents live on a grid of step 1/8, pixels are symbols 0..255,
-scales are powers of two (the networks put out log2 of the scale).
+Units match `bbcodec.coding.distributions.logistic`: latents live on a grid of step 1/8, pixels are symbols
+0..255, scales are powers of two (the networks put out log2 of the scale).
 """
 
 from __future__ import annotations

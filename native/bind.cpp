@@ -10,7 +10,7 @@ void bind_local(nanobind::module_& m);
 void bind_rans(nanobind::module_& m);
 
 NB_MODULE(_native, m) {
-    m.doc() = "Exact integer kernels of bbcodec; use them through bbcodec.engine and bbcodec.ans.";
+    m.doc() = "Exact integer kernels of bbcodec; use them through bbcodec.engine and bbcodec.coding.ans.";
     bbcodec::bind_engine(m);
     bind_flow(m);
     bind_local(m);

@@ -19,10 +19,10 @@ from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
 from bbcodec.container import Limits
 from bbcodec.errors import OptionError
-from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, installed
-from bbcodec.pictures import Picture, PictureLike
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
+from bbcodec.picture.picture import Picture, PictureLike
+from bbcodec.picture.region import Region
 from bbcodec.storage import Storage, local_path
-from bbcodec.windows import Region
 
 __all__ = ["Archive"]
 

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, Final
 
 from bbcodec.archive import sections
 from bbcodec.archive.sections import Mark, Source
-from bbcodec.atomic import put_in_place
 from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError
 from bbcodec.storage import Storage
+from bbcodec.storage.atomic import put_in_place
 
 __all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished"]
 

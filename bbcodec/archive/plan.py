@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, batch, classic, container, learned, metadata
+from bbcodec import api, classic, container
 from bbcodec.api import Method
 from bbcodec.archive.reader import batch_digest
 from bbcodec.archive.tables import Batch, Entry, blob
-from bbcodec.choose import flat_share
+from bbcodec.bbfile.choose import flat_share
 from bbcodec.errors import BBCodecError, OptionError
-from bbcodec.metadata import Metadata
-from bbcodec.models_at_hand import DEFAULT_MODEL, ModelLike, load, model_bytes
-from bbcodec.pictures import MODES, Picture, PictureLike, digest
+from bbcodec.families import batch, family
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, load, model_bytes
+from bbcodec.picture import metadata
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
@@ -194,7 +196,7 @@ class Coder:
             doubtful = list(group)
         out = []
         for item in doubtful:
-            bits = learned.estimate_bits(item.samples, self.model, backend=self.backend)
+            bits = family.estimate_bits(item.samples, self.model, backend=self.backend)
             if 8 * self._classic_size([item], threads) < bits:
                 out.append(item)
         return out

@@ -14,19 +14,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from bbcodec import container, memory, metadata
+from bbcodec import container
 from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import FILE, INDEX, MODEL, Mark, Source
 from bbcodec.archive.tables import Entry, Index, Stored
+from bbcodec.bbfile import memory
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
-from bbcodec.models_at_hand import ModelLike, installed, load
-from bbcodec.pictures import MODES, Picture, digest
-from bbcodec.windows import Region, Window
+from bbcodec.modelfile.registry import ModelLike, installed, load
+from bbcodec.picture import metadata
+from bbcodec.picture.picture import MODES, Picture, digest
+from bbcodec.picture.region import Region, Window
 
 if TYPE_CHECKING:
+    from bbcodec.bbfile.salvage import Salvaged
     from bbcodec.modelfile import Model
-    from bbcodec.rescue import Salvaged
 
 __all__ = ["Place", "Reader", "batch_digest"]
 
@@ -145,7 +147,7 @@ class Reader:
 
         Errors as of `picture`, where nothing of it can be saved.
         """
-        from bbcodec.rescue import Loss, Salvaged, salvage
+        from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
 
         try:
             return Salvaged(self.picture(name), ())
@@ -174,9 +176,9 @@ class Reader:
 
     def _any_model(self, data: memoryview) -> Model | None:
         """The model of the archive that a damaged file names."""
-        from bbcodec import damaged
+        from bbcodec.bbfile import salvage_scan
 
-        for section in damaged.find(data, self._limits).sections:
+        for section in salvage_scan.find(data, self._limits).sections:
             if section.kind == container.MODEL and len(section.payload) >= MODEL_ID_SIZE:
                 return self._by_id(container.model_id_of(section))
         return None
@@ -274,7 +276,7 @@ class Reader:
         return [picture]
 
     def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
-        from bbcodec import batch
+        from bbcodec.families import batch
 
         table = tables.unpack_batch(payload, stored.at, self._limits.max_metadata)
         if table.entries != stored.entries:
@@ -313,7 +315,7 @@ class Reader:
 
     def warm(self) -> None:
         """Load the models that are at hand, so that the first picture takes no longer than others."""
-        from bbcodec import batch
+        from bbcodec.families import batch
 
         for number in range(len(self.models)):
             with contextlib.suppress(BBCodecError):  # whoever needs the model is going to be told
@@ -322,13 +324,14 @@ class Reader:
     def model(self, number: int) -> Model:
         """Return a model of the archive: the given one, the embedded one, or an installed one."""
         if number not in self._models:
-            from bbcodec import modeldelta, modelfile
+            from bbcodec import modelfile
+            from bbcodec.modelfile import delta
 
             wanted, embedded = self.model_facts(number)
             if self._given is not None and (given := load(self._given)).id == wanted:
                 self._models[number] = given
             elif embedded:
-                if modeldelta.id_of(embedded) != wanted:
+                if delta.id_of(embedded) != wanted:
                     raise FormatError(f"archive: the embedded model is not the model {wanted}")
                 self._models[number] = modelfile.load(embedded)
             elif (found := installed(wanted)) is not None:

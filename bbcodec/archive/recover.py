@@ -15,8 +15,8 @@ from bbcodec import container
 from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import BATCH, FILE, INDEX, MODEL, TAIL, Mark, Source
 from bbcodec.archive.tables import Entry, Stored
+from bbcodec.bbfile.parts import mode_of
 from bbcodec.container import Limits
-from bbcodec.contents import mode_of
 from bbcodec.errors import BBCodecError, FormatError
 
 __all__ = ["Recovered", "recover"]

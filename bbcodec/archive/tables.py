@@ -15,7 +15,7 @@ from typing import Final
 from bbcodec.archive.sections import BATCH, FILE
 from bbcodec.container import Buffer, Limits, Reader, Section, varint
 from bbcodec.errors import LimitError, OptionError
-from bbcodec.pictures import BY_CODE, MODES
+from bbcodec.picture.picture import BY_CODE, MODES
 
 MAX_NAME: Final = 4096  # bytes
 _MAX_SIDE: Final = 2**32 - 1
@@ -31,7 +31,7 @@ class Entry:
     Attributes
     ----------
     name : path with ``/``, relative.
-    mode : key of `bbcodec.pictures.MODES`.
+    mode : key of `bbcodec.picture.picture.MODES`.
     axis : whether a gray array had a last axis of length 1.
     height, width : pixels.
     """

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
-from bbcodec import container, metadata
+from bbcodec import container
 from bbcodec.archive import sections, tables
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
@@ -21,7 +21,8 @@ from bbcodec.archive.sections import AROUND, BATCH, FILE, INDEX, MODEL
 from bbcodec.archive.tables import Batch, Index, Stored
 from bbcodec.container import MODEL_ID_SIZE, Buffer
 from bbcodec.errors import BBCodecError
-from bbcodec.pictures import PictureLike
+from bbcodec.picture import metadata
+from bbcodec.picture.picture import PictureLike
 
 __all__ = ["Writer"]
 

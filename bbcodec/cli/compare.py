@@ -21,7 +21,7 @@ from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json, writ
 
 if TYPE_CHECKING:
     from bbcodec.cli.rivals import Codec
-    from bbcodec.pictures import Picture
+    from bbcodec.picture.picture import Picture
 
 __all__ = ["compare"]
 
@@ -79,7 +79,7 @@ def compare(
     rows: list[Codec] = []
 
     def one(name: str) -> dict[str, Any]:
-        from bbcodec.images import read_image
+        from bbcodec.picture.files import read_image
 
         limit = {} if max_pixels is None else {"max_pixels": max_pixels}
         picture = read_image(io.BytesIO(read_input(name, storage)), **limit)
@@ -139,8 +139,8 @@ def compare(
 
 def _write_page(name: str, **content: Any) -> dict[str, Any]:
     """Write the page of `--html`."""
-    from bbcodec.atomic import atomic_write
     from bbcodec.cli.html_report import render
+    from bbcodec.storage.atomic import atomic_write
 
     text = render(**content).encode("utf-8", "backslashreplace")
     with atomic_write(name, overwrite=True) as file:
@@ -153,11 +153,11 @@ def _facts(threads: int, backend: str | None) -> dict[str, str]:
     import platform
     import shlex
 
+    from bbcodec import backends
     from bbcodec.cli.rivals import versions
-    from bbcodec.engine import select
 
-    chosen = select.backend_name(backend)
-    target = f", {select.native_target()}" if chosen == "native" else ""
+    chosen = backends.backend_name(backend)
+    target = f", {backends.native_target()}" if chosen == "native" else ""
     return {
         "command": shlex.join(["bbcodec", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
@@ -176,7 +176,7 @@ def _prepare(model: list[str] | None, threads: int, backend: str | None) -> list
 
     from bbcodec import modelfile
     from bbcodec.cli.rivals import codecs
-    from bbcodec.pictures import Picture
+    from bbcodec.picture.picture import Picture
 
     rows = codecs(model or sorted(modelfile.released(), reverse=True), threads, backend)
     small = Picture.of(np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3))
@@ -217,7 +217,7 @@ def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
         "decode_seconds": end - middle,
     }
     if codec.ours:
-        from bbcodec.contents import info
+        from bbcodec.bbfile.parts import info
 
         learned = info(data).learned
         if learned is not None and "initial_bits_lost" in learned:

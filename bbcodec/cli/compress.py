@@ -26,7 +26,7 @@ from bbcodec.cli.files import (
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 
 if TYPE_CHECKING:
-    from bbcodec.contents import Info
+    from bbcodec.bbfile.parts import Info
 
 __all__ = ["compress"]
 
@@ -93,7 +93,7 @@ def compress(
     if fast:
         if model is not None:
             refuse("--fast and --model exclude each other")
-        from bbcodec.models_at_hand import FAST_MODEL
+        from bbcodec.modelfile.registry import FAST_MODEL
 
         model = FAST_MODEL
     if method == "classic" and (model is not None or embed_model):
@@ -137,8 +137,9 @@ def compress(
         )
 
     def one(job: Job) -> dict[str, Any]:
-        from bbcodec import api, contents
-        from bbcodec.images import read_image
+        from bbcodec import api
+        from bbcodec.bbfile import parts
+        from bbcodec.picture.files import read_image
 
         started = time.perf_counter()
         there = False
@@ -175,7 +176,7 @@ def compress(
             remove_source(job, data)
         seconds = time.perf_counter() - started
         bits = 8 * len(data) / picture.pixels.size
-        report = contents.info(data)
+        report = parts.info(data)
         how = report.method
         record = {
             "input": job.source,
@@ -209,9 +210,9 @@ def compress(
 
 def _check_fit(seconds: float, method: str, model: str | None) -> None:
     """Refuse what cannot be fitted; what is wrong with the model file itself is each image's error."""
-    from bbcodec.encoder import Fitting
+    from bbcodec.bbfile.encoder import Fitting
     from bbcodec.errors import BBCodecError, OptionError
-    from bbcodec.models_at_hand import DEFAULT_MODEL, load
+    from bbcodec.modelfile.registry import DEFAULT_MODEL, load
 
     if method == "classic":
         refuse("--method classic has no model to fit")

@@ -18,8 +18,8 @@ from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
-    from bbcodec.pictures import Picture
-    from bbcodec.rescue import Loss
+    from bbcodec.bbfile.salvage import Loss
+    from bbcodec.picture.picture import Picture
 
 __all__ = ["decompress"]
 
@@ -69,7 +69,7 @@ def decompress(
         refuse("--region excludes --skip-existing and --dask, which know images by their size")
     suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
     if suffix and format is None:
-        from bbcodec.images import suffixes
+        from bbcodec.picture.files import suffixes
 
         if suffix.lower() not in suffixes():
             refuse(f"cannot write {shown(suffix)} files, expected {', '.join(suffixes())}; or give --format")
@@ -104,7 +104,7 @@ def decompress(
 
     def one(job: Job) -> dict[str, Any]:
         from bbcodec import api
-        from bbcodec.images import left_out, write_image
+        from bbcodec.picture.files import left_out, write_image
 
         started = time.perf_counter()
         source = job.read()
@@ -132,7 +132,7 @@ def decompress(
             }
             lost: tuple[Loss, ...] = ()
             if salvage:
-                from bbcodec.rescue import salvage as saved_of
+                from bbcodec.bbfile.salvage import salvage as saved_of
 
                 saved = saved_of(source, **how)
                 picture, lost = saved.picture, saved.lost
@@ -182,7 +182,7 @@ def _lost(picture: Picture, path: str | BinaryIO, max_pixels: int | None) -> lis
     """Return what an image file does not give back of a picture: nothing, if the picture may be removed."""
     from dataclasses import fields
 
-    from bbcodec.images import read_image
+    from bbcodec.picture.files import read_image
 
     found = read_image(path, **({} if max_pixels is None else {"max_pixels": max_pixels}))
     same = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec info --map`: the picture of what every pixel cost. The costs are `bbcodec.bit_maps`' business."""
+"""`bbcodec info --map`: the picture of what every pixel cost. `bbcodec.bbfile.cost_map` counts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(inputs: list[str], target: str | None, most: float | None) -> None:
         refuse("--map needs a file: standard output has the description")
     if most is not None and not 0 < most < math.inf:
         refuse("--map-max is a number of bits, more than 0")
-    from bbcodec.images import suffixes
+    from bbcodec.picture.files import suffixes
 
     suffix = os.path.splitext(target)[1]
     if suffix.lower() not in suffixes():
@@ -55,15 +55,16 @@ def paint(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
     """
     import numpy as np
 
-    from bbcodec import bit_maps, container
-    from bbcodec.contents import chains_of
-    from bbcodec.images import write_image
-    from bbcodec.models_at_hand import model_for
+    from bbcodec import container
+    from bbcodec.bbfile import cost_map
+    from bbcodec.bbfile.parts import chains_of
+    from bbcodec.modelfile.registry import model_for
+    from bbcodec.picture.files import write_image
 
-    bits = bit_maps.bit_map(data, **how)
+    bits = cost_map.bit_map(data, **how)
     if most is None:
         most = float(np.quantile(bits, _USUAL))
-    write_image(file, bit_maps.colours(bits, most), format=os.path.splitext(target)[1][1:])
+    write_image(file, cost_map.colours(bits, most), format=os.path.splitext(target)[1][1:])
     parsed = container.read(data)
     section = parsed.one(container.CHAINS)
     assert section is not None  # else there were no bits

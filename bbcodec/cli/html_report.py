@@ -18,7 +18,7 @@ from bbcodec.cli.html_chart import Point, scatter
 from bbcodec.cli.html_tables import TINY, Record, base, codec_table, counted, image_table, text
 
 if TYPE_CHECKING:
-    from bbcodec.pictures import Picture
+    from bbcodec.picture.picture import Picture
 
 __all__ = ["render", "shared", "thumbnail"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bbcodec.cli.report import Reporter, shown
 
 if TYPE_CHECKING:
-    from bbcodec.rescue import Loss
+    from bbcodec.bbfile.salvage import Loss
 
 __all__ = ["report_losses"]
 

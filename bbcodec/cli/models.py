@@ -30,9 +30,9 @@ def _root(context: typer.Context, as_json: options.AsJson = False) -> None:
 @app.command("list", short_help="Name, family, bytes, id, purpose.")
 def _list(as_json: options.AsJson = False) -> None:
     """List the models that are installed."""
-    from bbcodec import modelcard
+    from bbcodec.families import card
 
-    found = modelcard.listing()
+    found = card.listing()
     if as_json:
         write_json(found)
         return
@@ -61,9 +61,9 @@ def _info(
     reporter = Reporter(quiet, verbose)
 
     def one(name: str) -> dict[str, Any]:
-        from bbcodec import modelcard
+        from bbcodec.families import card
 
-        found = modelcard.describe(name)
+        found = card.describe(name)
         if not as_json:
             write_text("\n".join([shown(name), *_lines(found)]))
         return {"input": name, **found}
@@ -91,9 +91,9 @@ def _verify(
     reporter = Reporter(quiet, verbose)
 
     def one(name: str) -> dict[str, Any]:
-        from bbcodec import modelcard
+        from bbcodec.families import card
 
-        found = modelcard.verify(name, [backend] if backend else [])
+        found = card.verify(name, [backend] if backend else [])
         reporter.note(f"{shown(name)}: ok, id {found['id'][:16]}, {', '.join(found['backends'])}")
         return {"input": name, "ok": True, **found}
 

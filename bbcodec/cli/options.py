@@ -147,7 +147,7 @@ def limits_of(max_pixels: int | None, max_memory: str | None) -> Limits:
 
     size = None
     if max_memory is not None:
-        from bbcodec.memory import read_size
+        from bbcodec.bbfile.memory import read_size
 
         try:
             size = read_size(max_memory)

@@ -131,7 +131,7 @@ def _model(model: str | None, fast: bool, method: str) -> str | None:
     if method == "classic" and (model is not None or fast):
         refuse("--method classic uses no model")
     if fast:
-        from bbcodec.models_at_hand import FAST_MODEL
+        from bbcodec.modelfile.registry import FAST_MODEL
 
         return FAST_MODEL
     return model
@@ -227,7 +227,7 @@ def _add(
 ) -> None:
     """Add an image; what is wrong with it is said, and the others go on."""
     from bbcodec.errors import BBCodecError
-    from bbcodec.images import read_image
+    from bbcodec.picture.files import read_image
 
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     try:

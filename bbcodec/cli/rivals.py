@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from bbcodec import api
-from bbcodec.images import read_image, write_image
-from bbcodec.pictures import Picture
+from bbcodec.picture.files import read_image, write_image
+from bbcodec.picture.picture import Picture
 
 __all__ = ["Codec", "codecs", "versions"]
 

@@ -18,7 +18,7 @@ from bbcodec.cli import options
 from bbcodec.cli.report import Reporter, refuse, shown
 
 if TYPE_CHECKING:
-    from bbcodec.workers import Pixels
+    from bbcodec.jobs import Pixels
 
 __all__ = ["train"]
 
@@ -70,9 +70,10 @@ def train(
     reporter = Reporter(quiet, verbose)
 
     def one(name: str) -> dict[str, Any]:
-        from bbcodec import modelfile, modelgain, workers
-        from bbcodec.atomic import atomic_write
+        from bbcodec import jobs, modelfile
+        from bbcodec.families import gain
         from bbcodec.models import local_own
+        from bbcodec.storage.atomic import atomic_write
 
         begun = time.perf_counter()
         if os.path.lexists(output) and not force:
@@ -85,7 +86,7 @@ def train(
         budget = {} if steps is None else {"steps": float(steps)}
         if minutes is not None or steps is None:
             budget["minutes"] = _MINUTES if minutes is None else minutes
-        cores = threads or workers.cpus()
+        cores = threads or jobs.cpus()
         plan = local_own.Plan(**budget, seed=seed, what=what, fresh=fresh, threads=cores)
         with _stopping(reporter) as stopped:
             data = local_own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)
@@ -93,7 +94,7 @@ def train(
             file.write(data)
         model = modelfile.load(data)
         reporter.note(f"{shown(output)}: {len(data):,} bytes, id {model.id[:16]}")
-        found = modelgain.gain(pictures, data, threads=cores)
+        found = gain.gain(pictures, data, threads=cores)
         for line in found.lines():
             reporter.note(line)
         seconds = time.perf_counter() - begun
@@ -106,11 +107,11 @@ def train(
 def _need_torch() -> None:
     import importlib.util
 
-    from bbcodec.engine import select
+    from bbcodec import backends
 
     if importlib.util.find_spec("torch") is None:
         refuse("training needs PyTorch: pip install 'bbcodec[train]'")
-    if "native" not in select.available():
+    if "native" not in backends.available():
         refuse("training needs the C++ module, which is not built here")
 
 

@@ -19,8 +19,8 @@ from bbcodec.storage import folder_of
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
+    from bbcodec.bbfile.salvage import Loss
     from bbcodec.container import Limits
-    from bbcodec.rescue import Loss
     from bbcodec.storage import Storage
 
 __all__ = ["get", "list_names", "unpack"]
@@ -64,8 +64,8 @@ def unpack(
     records: list[Mapping[str, Any]] = []
 
     def all_of(source: str) -> dict[str, Any]:
+        from bbcodec.bbfile.salvage import Loss
         from bbcodec.cli.trees import inside, stay_inside
-        from bbcodec.rescue import Loss
 
         with _opened(source, storage, model, threads, backend, limits, recover=salvage) as pictures:
             notes = [Loss("file", note) for note in pictures.reader.notes]
@@ -220,7 +220,7 @@ def _matching(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
 
 def _image_name(name: str, format: str | None) -> str:
     """Return the name of the image file of a picture."""
-    from bbcodec.images import suffixes
+    from bbcodec.picture.files import suffixes
 
     stem, suffix = os.path.splitext(name)
     if format is not None:
@@ -240,7 +240,7 @@ def _write(
     salvage: bool = False,
 ) -> dict[str, Any]:
     """Write a picture of an archive to a file or to stdout."""
-    from bbcodec.images import left_out, write_image
+    from bbcodec.picture.files import left_out, write_image
 
     lost: tuple[Loss, ...] = ()
     if salvage:

@@ -86,12 +86,12 @@ class Program:
     """
 
     def __init__(self, graph: Graph, backend: str | None = None, threads: int = 1) -> None:
-        from bbcodec.engine import select
+        from bbcodec import backends
 
         self.graph = graph
         self.threads = max(1, threads)
         self.analysis: dict[str, Analysis] = check_graph(graph)
-        self._backend = select.backend(backend)
+        self._backend = backends.backend(backend)
         self._plans: dict[str, _Plan] = {}
 
     @property

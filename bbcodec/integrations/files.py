@@ -15,10 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
-from bbcodec import api, container, images
+from bbcodec import api, container
 from bbcodec.container import MAX_PIXELS, Limits
 from bbcodec.errors import BBCodecError
-from bbcodec.pictures import Picture
+from bbcodec.picture import files
+from bbcodec.picture.picture import Picture
 from bbcodec.storage import Storage, base, folder_of
 
 __all__ = ["FileResult", "compress_file", "decompress_file", "failure", "whole_bb", "whole_image"]
@@ -109,7 +110,7 @@ def compress_file(
         if run.may_skip() and (size := whole_bb(run.storage, run.target)):
             return run.result("skipped", output_bytes=size)
         opened, size = run.storage.source(run.source)
-        picture = images.read_image(opened, max_pixels=max_pixels or MAX_PIXELS)
+        picture = files.read_image(opened, max_pixels=max_pixels or MAX_PIXELS)
         data = api.compress(picture, threads=threads, **{k: v for k, v in options.items() if v is not None})
         with run.output() as file:
             file.write(data)
@@ -146,7 +147,7 @@ def decompress_file(
         picture = api.decompress_picture(data, threads=threads, limits=max_pixels, **options)
         kind = format or os.path.splitext(base(run.target))[1][1:] or "png"
         with run.output() as file:
-            written = images.write_image(file, picture, format=kind)
+            written = files.write_image(file, picture, format=kind)
         return run.result("done", picture, input_bytes=len(data), output_bytes=written)
     except (BBCodecError, OSError) as error:
         if raise_errors:
@@ -180,7 +181,7 @@ def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | No
     header = container.read_header(source, limits=Limits.of(max_pixels))
     opened, size = storage.source(name)
     try:
-        picture = images.read_image(opened, max_pixels=header.width * header.height)
+        picture = files.read_image(opened, max_pixels=header.width * header.height)
     except BBCodecError:
         return 0
     return size if (picture.width, picture.height) == (header.width, header.height) else 0

@@ -2,7 +2,7 @@
 """The numcodecs codec ``bbcodec``: stacks of pictures as bytes, losslessly.
 
 numcodecs finds it by the entry point, without any import: ``numcodecs.get_codec({"id": "bbcodec"})``. Buffers
-become arrays here; the bytes are made by `bbcodec.integrations.chunks`.
+become arrays here; the bytes are made by `bbcodec.arrays.chunks`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numcodecs.compat import ensure_bytes, ensure_ndarray, ndarray_copy
 from numpy.typing import NDArray
 
 from bbcodec.api import Method
+from bbcodec.arrays import chunks
+from bbcodec.arrays.chunks import Layout
 from bbcodec.errors import UnsupportedImageError
-from bbcodec.integrations import chunks
-from bbcodec.integrations.chunks import Layout
-from bbcodec.models_at_hand import DEFAULT_MODEL
+from bbcodec.modelfile.registry import DEFAULT_MODEL
 
 __all__ = ["BBCodec"]
 

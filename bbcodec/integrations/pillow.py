@@ -16,12 +16,12 @@ from typing import IO, Any
 from PIL import Image, ImageFile, PngImagePlugin
 
 from bbcodec import api, container
-from bbcodec import metadata as meta
+from bbcodec.bbfile.parts import mode_of, palette_of, parts_of
 from bbcodec.container import Header, Limits, Reader, Section, varint
-from bbcodec.contents import mode_of, palette_of, parts_of
 from bbcodec.errors import BBCodecError, FormatError
-from bbcodec.metadata import Metadata
-from bbcodec.pictures import Picture
+from bbcodec.picture import metadata as meta
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import Picture
 
 __all__ = ["BBImageFile", "PillowError"]
 

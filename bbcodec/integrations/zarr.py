@@ -2,7 +2,7 @@
 """The codec ``bbcodec`` of Zarr v3: chunks of pictures as bytes, losslessly.
 
 Zarr finds it by the entry point, without any import: ``serializer={"name": "bbcodec", "configuration": {}}``.
-The bytes are made by `bbcodec.integrations.chunks`.
+The bytes are made by `bbcodec.arrays.chunks`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON, parse_named_configuration
 
+from bbcodec.arrays import chunks
+from bbcodec.arrays.chunks import Options
 from bbcodec.errors import FormatError, OptionError
-from bbcodec.integrations import chunks
-from bbcodec.integrations.chunks import Options
 
 __all__ = ["BBCodec"]
 
@@ -36,7 +36,7 @@ class BBCodec(ArrayBytesCodec):
 
     Parameters
     ----------
-    model, method, layout, verify : see `bbcodec.integrations.chunks.Options`; the model by name or path.
+    model, method, layout, verify : see `bbcodec.arrays.chunks.Options`; the model by name or path.
 
     Raises
     ------

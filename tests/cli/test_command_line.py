@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 
 import bbcodec
 from bbcodec.cli import app
-from bbcodec.metadata import Metadata
-from bbcodec.pictures import Palette, Picture
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import Palette, Picture
 
 METHODS = ["auto", "classic", "learned"]
 

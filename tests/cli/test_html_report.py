@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from bbcodec.cli import app, html_report
 from bbcodec.cli.html_chart import Point, scatter
-from bbcodec.pictures import Picture
+from bbcodec.picture.picture import Picture
 
 EVIL = "<script>alert(1)</script>\"'&\x1b.png"
 CODECS = ["bbcodec photo", "PNG optimised", "WebP", "JPEG XL e7"]

@@ -17,7 +17,7 @@ import pytest
 from children import default_signals
 from PIL import Image
 
-from bbcodec.engine import select
+from bbcodec import backends
 
 WIDTH, HEIGHT = 4000, 3000
 PICTURE = 3 * WIDTH * HEIGHT  # bytes of its samples
@@ -37,9 +37,9 @@ def decode(chains, height, width, channels, model, **options):
     image[:] = np.frombuffer(chains[0], np.uint8).reshape(1, width, channels)
     return image
 
-learned = types.ModuleType("bbcodec.learned")
+learned = types.ModuleType("bbcodec.families.family")
 vars(learned).update(encode=encode, decode=decode, inspect=lambda *rest: {"chains": 1})
-sys.modules["bbcodec.learned"] = learned
+sys.modules["bbcodec.families.family"] = learned
 try:
     main()
 except SystemExit as done:
@@ -73,7 +73,7 @@ def test_memory_of_a_large_picture(folder: Path) -> None:
         assert (np.asarray(image)[[0, -1]] == row).all()
 
 
-@pytest.mark.skipif("native" not in select.available(), reason="other backends import numba where they can")
+@pytest.mark.skipif("native" not in backends.available(), reason="other backends import numba where they can")
 def test_the_native_path_imports_nothing_heavy(folder: Path) -> None:
     script = """
 import sys

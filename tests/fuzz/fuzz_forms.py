@@ -14,10 +14,11 @@ from typing import NamedTuple
 
 from fuzz_mutations import change, change_json
 
-from bbcodec import container, metadata, modelfile
+from bbcodec import container, modelfile
 from bbcodec.archive import sections
 from bbcodec.archive.tables import split_blob
 from bbcodec.container import Reader, varint
+from bbcodec.picture import metadata
 
 Parts = list[bytes]
 _LONGEST = 1 << 16  # bytes of what is inflated here

@@ -22,21 +22,25 @@ import fuzz_forms as forms
 import numpy as np
 
 import bbcodec
-from bbcodec import ans, batch, classic, codecs, container, learned, metadata, modeldelta, modelfile, png16
+from bbcodec import classic, container, modelfile
 from bbcodec.archive import check as archive_check
 from bbcodec.archive.tables import split_blob
+from bbcodec.arrays import chunks
+from bbcodec.coding import ans, codecs
+from bbcodec.coding.distributions.categorical import Categorical
+from bbcodec.coding.distributions.logistic import Logistic
+from bbcodec.coding.distributions.mixture import LogisticMixture
+from bbcodec.coding.distributions.uniform import Uniform
 from bbcodec.container import Limits
-from bbcodec.distributions.categorical import Categorical
-from bbcodec.distributions.logistic import Logistic
-from bbcodec.distributions.mixture import LogisticMixture
-from bbcodec.distributions.uniform import Uniform
 from bbcodec.engine import Program
 from bbcodec.errors import BBCodecError, FormatError
-from bbcodec.integrations import chunks
-from bbcodec.local import fitted
+from bbcodec.families import batch, family
+from bbcodec.families.local import fitted
+from bbcodec.modelfile import delta
+from bbcodec.picture import metadata, png16
 
 LIMITS = Limits(max_pixels=1 << 14, max_metadata=1 << 17)
-_MODES = sorted(bbcodec.pictures.MODES)
+_MODES = sorted(bbcodec.picture.picture.MODES)
 
 
 def run_container(data: bytes) -> None:
@@ -72,13 +76,13 @@ def run_model(data: bytes) -> None:
         words = np.full(600, 1 << 30, "<u4").tobytes()
         for payload in (b"\1\0" + words, words):
             with contextlib.suppress(BBCodecError):
-                learned.decode([payload], 3, 4, 3, model, threads=1)
+                family.decode([payload], 3, 4, 3, model, threads=1)
 
 
 def _use_functions(model: modelfile.Model) -> None:
     program = Program(model.graph)
     if any(a.macs > 1 << 20 or a.largest > 1 << 16 or a.live > 1 << 18 for a in program.analysis.values()):
-        return  # `bbcodec.nets.signature` refuses what is too much work
+        return  # `bbcodec.families.latent.signature` refuses what is too much work
     for name, function in program.graph.functions.items():
         inputs: dict[str, Any] = {}
         for port in function.inputs:
@@ -93,8 +97,8 @@ def _use_functions(model: modelfile.Model) -> None:
 def run_delta(data: bytes) -> None:
     """Changes of a model."""
     with contextlib.suppress(ValueError):
-        assert len(modeldelta.id_of(data)) == 64
-    modelfile.load(modeldelta.restore(data))
+        assert len(delta.id_of(data)) == 64
+    modelfile.load(delta.restore(data))
 
 
 @cache
@@ -107,7 +111,7 @@ def _run_payload(model: str, data: bytes) -> None:
     if len(data) < 3:
         raise FormatError("too short")
     channels, height, width = (1, 3)[data[0] % 2], 1 + data[1] % 12, 1 + data[2] % 12
-    pixels = learned.decode([data[3:]], height, width, channels, _released(model), threads=1)
+    pixels = family.decode([data[3:]], height, width, channels, _released(model), threads=1)
     assert pixels.shape == (height, width, channels)
 
 
@@ -136,7 +140,7 @@ def run_fitted(data: bytes) -> None:
     change = fitted.unpack(data)
     model = change.apply(_released("photo"))
     with contextlib.suppress(BBCodecError):
-        learned.decode([np.full(600, 1 << 30, "<u4").tobytes()], 2, 3, 3, model, threads=1)
+        family.decode([np.full(600, 1 << 30, "<u4").tobytes()], 2, 3, 3, model, threads=1)
 
 
 def run_rans(data: bytes) -> None:

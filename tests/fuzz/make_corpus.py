@@ -21,13 +21,16 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 import bbcodec
-from bbcodec import batch, classic, container, learned, metadata, modeldelta, modelfile, png16
+from bbcodec import classic, container, modelfile
 from bbcodec.archive.tables import blob
+from bbcodec.arrays import chunks
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
-from bbcodec.integrations import chunks
-from bbcodec.local import fitted
-from bbcodec.metadata import Metadata
-from bbcodec.pictures import MODES, Palette, Picture
+from bbcodec.families import batch, family
+from bbcodec.families.local import fitted
+from bbcodec.modelfile import delta
+from bbcodec.picture import metadata, png16
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import MODES, Palette, Picture
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fuzz_engine import CORPUS
@@ -70,7 +73,7 @@ def containers() -> Seeds:
     kept = [s for s in container.read(out["fast"]).sections if s.kind != "CHNS"]
     fit = fitted.Fitted(view=5, config={"ridge": 40, "along": [2, 1]})
     model = fit.apply(modelfile.load_named("fast"))
-    encoded = learned.encode(fitted.turn(smooth(6, 7, 3), 5), model, threads=1).chains
+    encoded = family.encode(fitted.turn(smooth(6, 7, 3), 5), model, threads=1).chains
     body = b"\1" + container.varint(1) + container.varint(len(encoded[0])) + encoded[0]
     parts = [*kept, container.Section("FITT", fit.pack()), container.Section("CHNS", body)]
     out["fitted"] = container.write(header, parts)
@@ -131,9 +134,9 @@ def deltas() -> Seeds:
         tensor.flat[:: max(1, tensor.size // 3)] ^= 1
     near = modelfile.dump(fast.family, fast.config, Graph(fast.graph.functions, {}), tensors)
     return {
-        "alone": modeldelta.make(dump(tiny_local())),
-        "near": modeldelta.make(near, fast),
-        "graph": modeldelta.make(models()["graph"]),
+        "alone": delta.make(dump(tiny_local())),
+        "near": delta.make(near, fast),
+        "graph": delta.make(models()["graph"]),
     }
 
 
@@ -142,7 +145,7 @@ def payloads(name: str) -> Seeds:
     out = {}
     for height, width, channels in ((1, 1, 3), (6, 7, 3), (5, 12, 1)):
         image = smooth(height, width, channels)
-        chain = learned.encode(image, modelfile.load_named(name), threads=1).chains[0]
+        chain = family.encode(image, modelfile.load_named(name), threads=1).chains[0]
         out[f"{height}x{width}x{channels}"] = bytes([channels // 2, height - 1, width - 1]) + chain
     return out
 

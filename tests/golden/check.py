@@ -19,7 +19,7 @@ import numpy as np
 import PIL
 import vectors
 
-from bbcodec.engine import select
+from bbcodec import backends
 from bbcodec.errors import BBCodecError
 
 # Of Pillow before 10, arrays cannot be put into pictures as make.py does.
@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--native", action="store_true", help="the C++ module must be there")
     args = parser.parse_args()
-    backend = select.backend_name(None)
+    backend = backends.backend_name(None)
     print(f"{platform.machine()}, {sys.byteorder}-endian; Python {platform.python_version()}, ", end="")
     print(f"NumPy {np.__version__}, Pillow {PIL.__version__}; backend {backend}", flush=True)
     wrong = ["the C++ module is missing"] if args.native and backend != "native" else []

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 import bbcodec
-from bbcodec.pictures import Palette, Picture
+from bbcodec.picture.picture import Palette, Picture
 
 HERE = Path(__file__).parent
 MANIFEST = HERE / "manifest.json"
@@ -165,9 +165,10 @@ def archives() -> dict[str, Any]:
 
 def fitted() -> bytes:
     """A file whose section FITT changes a few of everything that it can change."""
-    from bbcodec import container, learned, modelfile
+    from bbcodec import container, modelfile
     from bbcodec.container import Section, varint
-    from bbcodec.local.fitted import SIGNS, TENSORS, Delta, Fitted
+    from bbcodec.families import family
+    from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
 
     def some(shift: int, *changes: tuple[int, int]) -> Delta:
         return Delta(shift, *np.array(changes, np.int64).T)
@@ -180,15 +181,16 @@ def fitted() -> bytes:
     plain = container.read(bbcodec.compress(image, method="learned"))
     stored = plain.one(container.MODEL)
     assert stored is not None
-    (chain,) = learned.encode(image, model, fitted=section).chains
+    (chain,) = family.encode(image, model, fitted=section).chains
     chains = Section(container.CHAINS, b"\1\1" + varint(len(chain)) + chain)
     return container.write(plain.header, [stored, section, chains])
 
 
 def batches() -> dict[str, Any]:
     """Golden batches and chunks by the names of their files: functions that give their bytes."""
-    from bbcodec import batch, modelfile
-    from bbcodec.integrations import chunks
+    from bbcodec import modelfile
+    from bbcodec.arrays import chunks
+    from bbcodec.families import batch
 
     few = [picture(24 + i // 3, 30, 3, seed=i) for i in range(5)]
     gray = [image[..., :1] for image in few]
@@ -218,8 +220,9 @@ def everything() -> dict[str, Any]:
 
 def decoded(data: bytes, backend: str | None = None) -> str:
     """Digest of what a golden file holds: of an archive, over names and pictures in their order."""
-    from bbcodec import batch, modelfile
-    from bbcodec.integrations import chunks
+    from bbcodec import modelfile
+    from bbcodec.arrays import chunks
+    from bbcodec.families import batch
 
     if data[:4] == b"\x89BBK":
         return digest(chunks.decode(data))

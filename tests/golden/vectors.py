@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from bbcodec import codecs, modelfile
-from bbcodec.distributions import cut_mixture, tables
+from bbcodec import modelfile
+from bbcodec.coding import codecs, logistic_tables
+from bbcodec.coding.distributions import cut_mixture
 from bbcodec.engine import (
     Add,
     Bconv,
@@ -37,7 +38,7 @@ from bbcodec.engine import (
     Wconv,
     bits,
 )
-from bbcodec.local import tables as local_tables
+from bbcodec.families.local import tables as local_tables
 
 MANIFEST = Path(__file__).with_name("vectors.json")
 SHAPE = (2, 6, 10)  # maps, rows, columns
@@ -118,8 +119,8 @@ def run(graph: Graph, backend: str | None = None) -> str:
 def all_tables() -> dict[str, Callable[[], Array]]:
     """Tables that files depend on."""
     return {
-        "logistic, sigmoid": tables.sigmoid_table,
-        "logistic, inverse scales": tables.inverse_scale_table,
+        "logistic, sigmoid": logistic_tables.sigmoid_table,
+        "logistic, inverse scales": logistic_tables.inverse_scale_table,
         "cut mixture, weights": cut_mixture.weight_table,
         "cut mixture, inverse scales": cut_mixture.inverse_scale_table,
         "local, r1": local_tables.r1_table,

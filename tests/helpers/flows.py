@@ -9,7 +9,7 @@ import numpy as np
 
 from bbcodec import modelfile
 from bbcodec.engine import Bconv, Function, Graph, Input, Mul, Op, Qconv, Requantise, Sign, Table, bits
-from bbcodec.nets import causal, flowpp
+from bbcodec.families.latent import causal, flowpp
 
 Array = np.ndarray[Any, Any]
 HIDDEN = 5
@@ -34,7 +34,7 @@ def random_ends(
 
 
 class TableMap:
-    """Maps of `bbcodec.bits_back.local_bits_back` by the ends of their cells, [..., cells + 1]."""
+    """Maps of `bbcodec.coding.bits_back.local_bits_back` by the ends of their cells, [..., cells + 1]."""
 
     def __init__(self, table: Array):
         self.table = table

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bbcodec import modelfile
-from bbcodec.ans import Message
+from bbcodec.coding.ans import Message
 from bbcodec.engine.graph import Graph
-from bbcodec.local import reference
-from bbcodec.local.model import LocalModel, entries
+from bbcodec.families.local import reference
+from bbcodec.families.local.model import LocalModel, entries
 
 CONFIG: dict[str, Any] = {
     "hidden": 64,

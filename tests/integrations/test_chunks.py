@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_pictures import pictures
 
+from bbcodec.arrays import chunks
+from bbcodec.arrays.chunks import Options
+from bbcodec.arrays.stacks import BATCH, STACK
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
-from bbcodec.integrations import chunks
-from bbcodec.integrations.chunks import Options
-from bbcodec.integrations.stacks import BATCH, STACK
 
 WAY = 9  # where the way stands
 FAST = Options(model="fast")

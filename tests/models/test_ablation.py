@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
-pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
 from bbcodec.models.local import Head, HeadConfig  # noqa: E402
 from bbcodec.models.local_export import export  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
-from bbcodec.local.model import LocalModel  # noqa: E402
-from bbcodec.local.native import observe  # noqa: E402
+from bbcodec.families.local.model import LocalModel  # noqa: E402
+from bbcodec.families.local.native import observe  # noqa: E402
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -19,11 +19,13 @@ from bbcodec.models.config import FAMILIES, Config, FlowConfig, config_from_dict
 from bbcodec.models.export import export  # noqa: E402
 from bbcodec.models.export import main as export_main  # noqa: E402
 
-from bbcodec import batch, chains, learned, modelfile, nets  # noqa: E402
-from bbcodec.codecs import message_bits  # noqa: E402
-from bbcodec.distributions.cut_mixture import CutMixture  # noqa: E402
+from bbcodec import modelfile  # noqa: E402
+from bbcodec.coding.codecs import message_bits  # noqa: E402
+from bbcodec.coding.distributions.cut_mixture import CutMixture  # noqa: E402
 from bbcodec.engine import Program  # noqa: E402
-from bbcodec.nets import flowpp as coder  # noqa: E402
+from bbcodec.families import batch, family, latent  # noqa: E402
+from bbcodec.families.latent import chains  # noqa: E402
+from bbcodec.families.latent import flowpp as coder  # noqa: E402
 
 SMALL = FlowConfig(width=12, units=1, scales=2, mixtures=2)
 NORMS = ["binary", "weight", "batch"]
@@ -322,7 +324,7 @@ def test_configurations_that_make_no_sense_are_refused(wrong: dict[str, Any]) ->
 
 def test_the_narrowest_and_a_flow_without_units_are_built() -> None:
     for config in (FlowConfig(width=4, units=1, scales=1, mixtures=1), replace(SMALL, units=0)):
-        assert nets.load(modelfile.load(export(train.build(config)))).depth == 1
+        assert latent.load(modelfile.load(export(train.build(config)))).depth == 1
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -368,8 +370,8 @@ def test_training_resumes_exports_and_codes(folder: Path, tmp_path: Path, norm: 
     images = [*pictures(12, 20, seed=5)]
     found = batch.decode(batch.encode(images, loaded), loaded)
     assert np.array_equal(found, images)
-    (chain,) = learned.encode(images[0], loaded).chains
-    assert np.array_equal(learned.decode([chain], 20, 20, 3, loaded), images[0])
+    (chain,) = family.encode(images[0], loaded).chains
+    assert np.array_equal(family.decode([chain], 20, 20, 3, loaded), images[0])
 
 
 def test_a_few_steps_lower_the_bound() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
-native = pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
 from bbcodec.models import local_fit  # noqa: E402
 from bbcodec.models.local import FEATURE_UNIT, bits, spreads  # noqa: E402
@@ -20,8 +20,8 @@ from bbcodec.models.local import FEATURE_UNIT, bits, spreads  # noqa: E402
 import bbcodec  # noqa: E402
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
-from bbcodec.local.fitted import Fitted  # noqa: E402
-from bbcodec.local.model import LocalModel  # noqa: E402
+from bbcodec.families.local.fitted import Fitted  # noqa: E402
+from bbcodec.families.local.model import LocalModel  # noqa: E402
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from local_cases import photo
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
-native = pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
 from bbcodec.models import local_latents_train as training  # noqa: E402
 from bbcodec.models import local_train  # noqa: E402
@@ -19,10 +19,11 @@ from bbcodec.models.local_export import export, load_checkpoint  # noqa: E402
 from bbcodec.models.local_export import main as export_main  # noqa: E402
 from bbcodec.models.local_latents import inputs, load, statistics  # noqa: E402
 
-from bbcodec import batch, modelfile  # noqa: E402
-from bbcodec.local import latents  # noqa: E402
-from bbcodec.local.model import LocalModel  # noqa: E402
-from bbcodec.nets.pixels import latent_logistic  # noqa: E402
+from bbcodec import modelfile  # noqa: E402
+from bbcodec.families import batch  # noqa: E402
+from bbcodec.families.latent.pixels import latent_logistic  # noqa: E402
+from bbcodec.families.local import latents  # noqa: E402
+from bbcodec.families.local.model import LocalModel  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,6 @@ def test_costs_of_latents_are_their_kl(checkpoint: Path, folder: Path) -> None:
 
 def size(message: object) -> float:
     """Bits of a message."""
-    from bbcodec.codecs import message_bits
+    from bbcodec.coding.codecs import message_bits
 
     return message_bits(message)  # type: ignore[arg-type]

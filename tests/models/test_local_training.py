@@ -11,17 +11,18 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
-native = pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
 from bbcodec.models import local_train  # noqa: E402
 from bbcodec.models.local import Head, HeadConfig, bits, spreads  # noqa: E402
 from bbcodec.models.local_export import export, load_checkpoint  # noqa: E402
 from bbcodec.models.local_export import main as export_main  # noqa: E402
 
-from bbcodec import learned, modelfile  # noqa: E402
-from bbcodec.local import reference  # noqa: E402
-from bbcodec.local.model import LocalModel  # noqa: E402
-from bbcodec.local.tables import qlog  # noqa: E402
+from bbcodec import modelfile  # noqa: E402
+from bbcodec.families import family  # noqa: E402
+from bbcodec.families.local import reference  # noqa: E402
+from bbcodec.families.local.model import LocalModel  # noqa: E402
+from bbcodec.families.local.tables import qlog  # noqa: E402
 
 SMALL = HeadConfig(hidden=64, layers=2)
 
@@ -104,8 +105,8 @@ def test_training_improves_resumes_and_exports(
     assert model.family == "local"
     assert model.notes["steps"] == later["steps"]
     image = photo(20, 31, seed=9)
-    coded = learned.encode(image, model)
-    assert np.array_equal(learned.decode(coded.chains, *image.shape, model), image)
+    coded = family.encode(image, model)
+    assert np.array_equal(family.decode(coded.chains, *image.shape, model), image)
 
 
 def test_samples_are_pixels_of_their_pictures() -> None:

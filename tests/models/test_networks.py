@@ -13,8 +13,9 @@ from bbcodec.models.config import Config, config_from_dict  # noqa: E402
 from bbcodec.models.export import GraphBuilder, export, residual_sizes  # noqa: E402
 from bbcodec.models.train import build  # noqa: E402
 
-from bbcodec import modelfile, nets  # noqa: E402
+from bbcodec import modelfile  # noqa: E402
 from bbcodec.engine import Graph, Program, bits  # noqa: E402
+from bbcodec.families import latent  # noqa: E402
 
 SMALL = {"width": 16, "latents": 12, "units": 1}
 
@@ -137,7 +138,7 @@ def test_exported_rvae_computes_what_the_network_computes(precision: str, bases:
     tile = picture(32, 48)
     x = torch.from_numpy(tile.astype(np.float32)).permute(2, 0, 1)[None]
     features = model.features(x)
-    exact = program("bottom_up", {"x": nets.pixels.network_input(tile, model.multiple)})
+    exact = program("bottom_up", {"x": latent.pixels.network_input(tile, model.multiple)})
     for i, feature in enumerate(features):
         z = feature.shape[1] // 2
         got = exact[f"feature_{i}"][0].astype(float) * np.repeat([1 / 512, 1 / 128], z)
@@ -150,12 +151,12 @@ def test_exported_rvae_computes_what_the_network_computes(precision: str, bases:
 
 @pytest.mark.parametrize("family", ["rvae", "markov"])
 def test_latent_tiles_come_back_and_cost_their_elbo(family: str) -> None:
-    from bbcodec import learned
+    from bbcodec.families import family
 
     model = shaken(small(family))
     loaded = modelfile.load(export(model))
     tile = picture(64, 64)
-    coded = learned.estimate_bits(tile, loaded, "numpy")
+    coded = family.estimate_bits(tile, loaded, "numpy")
     x = torch.from_numpy(tile.astype(np.float32)).permute(2, 0, 1)[None]
     torch.manual_seed(0)
     with torch.no_grad():

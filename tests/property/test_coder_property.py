@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bbcodec import ans, codecs
-from bbcodec.bits_back import BBANS, BitSwap
-from bbcodec.codecs import Codec
-from bbcodec.distributions import Categorical, Logistic, LogisticMixture, Uniform, quantise
-from bbcodec.engine.select import available
+from bbcodec.backends import available
+from bbcodec.coding import ans, codecs
+from bbcodec.coding.bits_back import BBANS, BitSwap
+from bbcodec.coding.codecs import Codec
+from bbcodec.coding.distributions import Categorical, Logistic, LogisticMixture, Uniform, quantise
 from bbcodec.errors import FormatError
 
 few = settings(derandomize=True, deadline=None, max_examples=60, database=None)

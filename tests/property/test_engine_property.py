@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bbcodec import backends
 from bbcodec.engine import (
     Add,
     Bconv,
@@ -28,7 +29,6 @@ from bbcodec.engine import (
     Table,
     Wconv,
     bits,
-    select,
 )
 
 Array = np.ndarray[Any, Any]
@@ -43,11 +43,11 @@ KERNELS = st.sampled_from([1, 3, 5])
 def others() -> list[tuple[str, str | None]]:
     """Backends beside the reference, the native one once per target."""
     found: list[tuple[str, str | None]] = []
-    if "native" in select.available():
+    if "native" in backends.available():
         from bbcodec import _native
 
         found += [("native", target) for target in _native.targets()]
-    if "numba" in select.available():
+    if "numba" in backends.available():
         found.append(("numba", None))
     return found
 

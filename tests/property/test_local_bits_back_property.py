@@ -10,8 +10,8 @@ from flows import TableMap, random_ends
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bbcodec import ans
-from bbcodec.bits_back.local_bits_back import Bijection, chain, piecewise_linear
+from bbcodec.coding import ans
+from bbcodec.coding.bits_back.local_bits_back import Bijection, chain, piecewise_linear
 
 few = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 seeds = st.integers(0, 2**32 - 1)

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
 import bbcodec
-from bbcodec.integrations import chunks
+from bbcodec.arrays import chunks
 
 QUICK = settings(max_examples=20, deadline=None)
 # NumPy alone takes a minute for what the others do in a second.

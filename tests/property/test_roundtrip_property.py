@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import bbcodec
+from bbcodec.bbfile.palette_section import channels, pack_palette, paint, unpack_palette, unpaint
 from bbcodec.container import Section
 from bbcodec.errors import BBCodecError, FormatError
-from bbcodec.metadata import Metadata
-from bbcodec.palettes import channels, pack_palette, paint, unpack_palette, unpaint
-from bbcodec.pictures import Palette, Picture
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import Palette, Picture
 
 QUICK = settings(max_examples=60, deadline=None)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bbcodec import ans
+from bbcodec.coding import ans
 from bbcodec.errors import BBCodecError, FormatError, MessageUnderflow
 
 

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 import bbcodec
-from bbcodec import classic, container, planes
+from bbcodec import classic, container
+from bbcodec.bbfile.palette_section import unpack_palette, unpaint
 from bbcodec.errors import (
     BBCodecError,
     FormatError,
@@ -26,9 +27,9 @@ from bbcodec.errors import (
     OptionError,
     UnsupportedImageError,
 )
-from bbcodec.metadata import Metadata
-from bbcodec.palettes import unpack_palette, unpaint
-from bbcodec.pictures import MODES, Palette, Picture
+from bbcodec.picture import planes
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import MODES, Palette, Picture
 
 GRAPHICS = Path(os.environ.get("BBCODEC_DATA", Path(__file__).parents[3] / "shared" / "data")) / "graphics"
 SIZES = [(1, 1), (1, 37), (29, 1), (3, 5), (257, 511), (4097, 3), (3, 4097)]
@@ -395,7 +396,7 @@ def test_names_are_found_where_they_are() -> None:
 def test_import_is_light() -> None:
     import subprocess
 
-    heavy = ("torch", "numba", "bbcodec.engine", "bbcodec.modelfile", "bbcodec.learned")
+    heavy = ("torch", "numba", "bbcodec.engine", "bbcodec.modelfile", "bbcodec.families.family")
     code = f"import sys, bbcodec; bbcodec.compress; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from children import default_signals
 
-from bbcodec.atomic import atomic_write
+from bbcodec.storage.atomic import atomic_write
 
 
 def test_writes_the_file_and_nothing_else(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from small_pictures import pictures, same
 
-from bbcodec import batch, chains, learned, modelfile
+from bbcodec import backends, modelfile
 from bbcodec.container import varint
-from bbcodec.engine import select
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelError
+from bbcodec.families import batch, family
+from bbcodec.families.latent import chains
 
 HEAD = 8 + 1 + 32 + 1  # magic, version, model, channels
 WITH_TILES = ("rvae", "markov", "flowpp")
@@ -90,7 +91,7 @@ def test_largest_tiles_come_back(tiled: modelfile.Model) -> None:
     assert same(batch.decode(batch.encode(images, tiled), tiled), images)
 
 
-@pytest.mark.parametrize("backend", select.available())
+@pytest.mark.parametrize("backend", backends.available())
 def test_backends_agree(model: modelfile.Model, backend: str) -> None:
     images = pictures(3, 5, 8)
     data = batch.encode(images, model)
@@ -101,7 +102,7 @@ def test_backends_agree(model: modelfile.Model, backend: str) -> None:
 @pytest.mark.parametrize("name", ["photo", "thumb", "rvae", "markov"])  # the flow here is untrained
 def test_a_batch_is_smaller_than_its_pictures_alone(name: str) -> None:
     model, images = named(name), pictures(12, 16, 16)
-    alone = sum(len(chain) for image in images for chain in learned.encode(image, model).chains)
+    alone = sum(len(chain) for image in images for chain in family.encode(image, model).chains)
     assert len(batch.encode(images, model)) < alone
 
 

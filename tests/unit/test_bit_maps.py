@@ -10,11 +10,12 @@ import pytest
 from small_pictures import pictures
 
 import bbcodec
-from bbcodec import container, learned, modelfile
-from bbcodec.bit_maps import ANCHORS, CHAIN_OVERHEAD, bit_map, colours
+from bbcodec import container, modelfile
+from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, bit_map, colours
+from bbcodec.bbfile.parts import chains_of
 from bbcodec.container import Section
-from bbcodec.contents import chains_of
-from bbcodec.local.fitted import Fitted
+from bbcodec.families import family
+from bbcodec.families.local.fitted import Fitted
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -77,8 +78,8 @@ def test_a_turned_picture() -> None:
     image = half_noise(24, 40)
     for view in (0, 7, 12):
         section = Section(container.FITTED, Fitted(view=view).pack())
-        chains = learned.encode(image, model, fitted=section).chains
-        bits = learned.bit_map(image, chains, model, fitted=section)
+        chains = family.encode(image, model, fitted=section).chains
+        bits = family.bit_map(image, chains, model, fitted=section)
         assert bits.shape == (24, 40)
         assert bits[:, :20].mean() < 4 < 23 < bits[:, 20:].mean()
         assert 0 <= left_over(bits, chains) <= CHAIN_OVERHEAD

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec import ans, codecs
-from bbcodec.bits_back import BBANS, BitSwap, MarkovBBANS, initial_bits
-from bbcodec.codecs import Codec
-from bbcodec.distributions import Categorical, Logistic
+from bbcodec.coding import ans, codecs
+from bbcodec.coding.bits_back import BBANS, BitSwap, MarkovBBANS, initial_bits
+from bbcodec.coding.codecs import Codec
+from bbcodec.coding.distributions import Categorical, Logistic
 from bbcodec.errors import MessageUnderflow
 
 DIMS = 50
@@ -62,7 +62,7 @@ def test_one_layer_is_the_same_in_every_scheme() -> None:
 
 
 def test_cost_is_the_negative_elbo_of_the_latents_that_were_popped() -> None:
-    from bbcodec.distributions.logistic import bits
+    from bbcodec.coding.distributions.logistic import bits
 
     start = random_message(1, 400)
     prior, (likelihood,), (posterior,) = chain(1)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import bbcodec
-from bbcodec import choose
-from bbcodec.pictures import MODES
+from bbcodec.bbfile import choose
+from bbcodec.picture.picture import MODES
 
 
 def photograph(height: int = 300, width: int = 500) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -13,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import bands, classic
+from bbcodec import classic
 from bbcodec.container import varint
 from bbcodec.errors import FormatError
+from bbcodec.picture import bands
 
 SHAPES = [(1, 1), (1, 17), (17, 1), (3, 5), (3, 5, 1), (3, 5, 2), (40, 31, 3), (40, 31, 4)]
 

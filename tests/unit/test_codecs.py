@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec import ans, codecs
-from bbcodec.codecs import Codec
+from bbcodec.coding import ans, codecs
+from bbcodec.coding.codecs import Codec
 from bbcodec.errors import FormatError, MessageUnderflow
 
 

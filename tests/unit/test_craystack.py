@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec import ans, bits_back, codecs, distributions
+from bbcodec.coding import ans, bits_back, codecs, distributions
 
 VECTORS = Path(__file__).parent.parent / "golden" / "craystack_vectors.json"
 

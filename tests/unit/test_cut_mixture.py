@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec.distributions import cut_mixture, tables
-from bbcodec.distributions.cut_mixture import CutMixture, NativeCutMixture, implementation
-from bbcodec.engine import select
+from bbcodec import backends
+from bbcodec.coding import logistic_tables
+from bbcodec.coding.distributions import cut_mixture
+from bbcodec.coding.distributions.cut_mixture import CutMixture, NativeCutMixture, implementation
 
 EXTREMES = np.array([-32768, -32767, -1, 0, 1, 32766, 32767])
 Maps = CutMixture | NativeCutMixture
@@ -21,7 +22,7 @@ SIZES = [(20, 8), (20, 11), (20, 14), (12, 6), (6, 6)]  # bits and log2 of cells
 
 @pytest.fixture(params=["numpy", "native"])
 def kind(request: pytest.FixtureRequest) -> type[Maps]:
-    if request.param not in select.available():
+    if request.param not in backends.available():
         pytest.skip(f"no {request.param} backend here")
     return implementation(request.param)
 
@@ -90,7 +91,7 @@ def test_tables_are_what_they_say() -> None:
     assert cut_mixture.weight_table().tolist() == weights
     assert cut_mixture.inverse_scale_table().tolist() == inverse
     assert (weights[0], weights[-1]) == (4096, 1)
-    assert np.array_equal(tables.inverse_scale_table(), inverse[:80])
+    assert np.array_equal(logistic_tables.inverse_scale_table(), inverse[:80])
 
 
 @pytest.mark.parametrize(("bits", "cells_log2"), SIZES)
@@ -187,7 +188,7 @@ def test_cells_are_found_by_what_they_hold(kind: type[Maps], bits: int, cells_lo
 @pytest.mark.parametrize("components", [1, 3, 8])
 @pytest.mark.parametrize(("bits", "cells_log2"), SIZES)
 def test_the_native_maps_are_the_same(components: int, bits: int, cells_log2: int) -> None:
-    if "native" not in select.available():
+    if "native" not in backends.available():
         pytest.skip("no native backend here")
     rng = np.random.default_rng(0)
     for parameters in (hostile(600, components), likely(600, components)):
@@ -198,7 +199,7 @@ def test_the_native_maps_are_the_same(components: int, bits: int, cells_log2: in
 
 
 def test_the_native_maps_refuse_what_is_out_of_range() -> None:
-    if "native" not in select.available():
+    if "native" not in backends.available():
         pytest.skip("no native backend here")
     maps = NativeCutMixture(*likely(2, 3), 20, 8)
     for numbers, call in (([-1, 0], maps.ends), ([0, 257], maps.ends), ([-1, 0], maps.find),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec import ans
-from bbcodec.distributions import Categorical, Logistic, LogisticMixture, Uniform, logistic, quantise, tables
-from bbcodec.engine.select import available
+from bbcodec.backends import available
+from bbcodec.coding import ans, logistic_tables
+from bbcodec.coding.distributions import Categorical, Logistic, LogisticMixture, Uniform, logistic, quantise
+from bbcodec.coding.kernels import kernels
 from bbcodec.errors import FormatError, MessageUnderflow, OptionError
-from bbcodec.rans_kernels import kernels
 
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(name not in available(), reason=f"no {name} backend here"))
@@ -44,8 +44,11 @@ def random_parameters(n: int, nsym: int, seed: int) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize(
     ("table", "digest"),
     [
-        (tables.sigmoid_table, "d3b0a129ed5ab25bf8ae8940016d1456a1f38c1a308f50f1417f000d05a351fe"),
-        (tables.inverse_scale_table, "f116882e78311ea1d8f6e9ae1ca5a9a5a0d0cadef96f779a2d58c18c2d72cbe7"),
+        (logistic_tables.sigmoid_table, "d3b0a129ed5ab25bf8ae8940016d1456a1f38c1a308f50f1417f000d05a351fe"),
+        (
+            logistic_tables.inverse_scale_table,
+            "f116882e78311ea1d8f6e9ae1ca5a9a5a0d0cadef96f779a2d58c18c2d72cbe7",
+        ),
     ],
 )
 def test_tables_never_change(table: Any, digest: str) -> None:
@@ -56,19 +59,21 @@ def test_tables_never_change(table: Any, digest: str) -> None:
 def test_tables_are_what_they_say() -> None:
     sigmoid = 2**30 / (1 + np.exp((512 - np.arange(1025)) / 32))
     sigmoid[0], sigmoid[-1] = 0, 1 << 30
-    assert np.abs(tables.sigmoid_table() - sigmoid).max() <= 0.5 + 1e-6
-    assert (np.diff(tables.sigmoid_table()) > 0).all()
-    assert np.array_equal(tables.sigmoid_table() + tables.sigmoid_table()[::-1], np.full(1025, 1 << 30))
-    assert np.abs(tables.inverse_scale_table() - 2.0 ** (22 - np.arange(80) / 8)).max() <= 0.5
+    assert np.abs(logistic_tables.sigmoid_table() - sigmoid).max() <= 0.5 + 1e-6
+    assert (np.diff(logistic_tables.sigmoid_table()) > 0).all()
+    assert np.array_equal(
+        logistic_tables.sigmoid_table() + logistic_tables.sigmoid_table()[::-1], np.full(1025, 1 << 30)
+    )
+    assert np.abs(logistic_tables.inverse_scale_table() - 2.0 ** (22 - np.arange(80) / 8)).max() <= 0.5
 
 
 @pytest.mark.parametrize("nsym", [1, 2, 3, 256, 512, 4096])
 def test_every_interval_is_valid(nsym: int) -> None:
     locations = [-(1 << 31), -(1 << 17), -(1 << 17) - 1, -1, 0, 31, 32, 64 * nsym // 2, 64 * nsym, 1 << 17]
     mu, e = (v.ravel().astype(np.int32) for v in np.meshgrid(locations, [-5, 0, 1, 24, 40, 79, 99]))
-    centre, inverse = tables.clamp_parameters(mu, e)
+    centre, inverse = logistic_tables.clamp_parameters(mu, e)
     k = np.arange(nsym + 1, dtype=np.int64)
-    cdf = tables.logistic_cdf(k, centre[:, None], inverse[:, None], nsym)
+    cdf = logistic_tables.logistic_cdf(k, centre[:, None], inverse[:, None], nsym)
     assert (cdf[:, 0] == 0).all()
     assert (cdf[:, -1] == 1 << 20).all()
     assert (np.diff(cdf, axis=1) >= 1).all()
@@ -86,7 +91,7 @@ def test_probabilities_are_those_of_a_logistic() -> None:
 
 
 def test_bits_is_what_the_message_grows_by() -> None:
-    from bbcodec.codecs import message_bits
+    from bbcodec.coding.codecs import message_bits
 
     mu, e, x = random_parameters(3000, 256, 5)
     (message,) = Logistic(mu, e, 256, "numpy").push(ans.base_message(4), x)
@@ -132,8 +137,8 @@ def test_without_floor_no_sample_is_an_outlier_and_the_impossible_is_refused(bac
 def test_kernels_find_every_symbol_from_both_ends_of_its_interval(backend: str) -> None:
     nsym = 256
     for mu, e in ((8192, 24), (8192, 0), (-(1 << 17), 79), (1 << 17, 0), (300, 79), (16383, 5), (8192, 60)):
-        centre, inverse = tables.clamp_parameters(np.array([mu], np.int32), np.array([e], np.int32))
-        cdf = tables.logistic_cdf(np.arange(nsym + 1, dtype=np.int64), centre, inverse, nsym)
+        centre, inverse = logistic_tables.clamp_parameters(np.array([mu], np.int32), np.array([e], np.int32))
+        cdf = logistic_tables.logistic_cdf(np.arange(nsym + 1, dtype=np.int64), centre, inverse, nsym)
         cf = np.concatenate([cdf[:-1], cdf[1:] - 1]).astype(np.uint64)
         head = (np.uint64(1) << np.uint64(40)) + cf
         same = np.full(len(cf), mu, np.int32), np.full(len(cf), e, np.int32)

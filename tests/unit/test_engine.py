@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from graphs import FULL, Array, one
 
+from bbcodec import backends
 from bbcodec.engine import (
     Add,
     Bconv,
@@ -24,7 +25,6 @@ from bbcodec.engine import (
     Table,
     Wconv,
     bits,
-    select,
 )
 
 
@@ -114,7 +114,7 @@ def test_pointwise_operations_are_their_definitions() -> None:
 
 
 @pytest.mark.parametrize("shift", [1, 8, 15])
-@pytest.mark.parametrize("backend", select.available())
+@pytest.mark.parametrize("backend", backends.available())
 def test_products_of_extremes_are_exact(backend: str, shift: int) -> None:
     ends = [-32768, -32767, -257, -129, -128, -1, 0, 1, 127, 128, 255, 32766, 32767]
     x, y = (side.astype(np.int16)[None, ..., None] for side in np.meshgrid(ends, ends))

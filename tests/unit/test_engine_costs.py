@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from graphs import Array, conv_chain, one
 
+from bbcodec import backends
 from bbcodec.engine import (
     Add,
     DepthToSpace,
@@ -23,7 +24,6 @@ from bbcodec.engine import (
     Sign,
     bits,
     check_graph,
-    select,
 )
 from bbcodec.errors import ModelError
 
@@ -69,9 +69,9 @@ def test_a_tensor_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(found[name].hi, value.hi)
 
 
-@pytest.mark.parametrize("backend", select.available())
+@pytest.mark.parametrize("backend", backends.available())
 def test_a_tensor_is_bound_once(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, module, count = conv_chain(20, 70), select.backend(backend), 0
+    graph, module, count = conv_chain(20, 70), backends.backend(backend), 0
     unpack = bits.unpack_signs
 
     def counted(packed: Array, channels: int) -> Array:

@@ -5,47 +5,45 @@ from __future__ import annotations
 
 import pytest
 
-from bbcodec.engine import (
-    select,
-)
+from bbcodec import backends
 from bbcodec.errors import OptionError
 
 
 def test_backend_is_chosen_by_name_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BBCODEC_BACKEND", raising=False)
     monkeypatch.delenv("BBCODEC_TARGET", raising=False)
-    assert select.backend_name() == select.available()[0]
-    assert select.backend_name("numpy") == "numpy"
-    assert select.backend("numpy").name == "numpy"
+    assert backends.backend_name() == backends.available()[0]
+    assert backends.backend_name("numpy") == "numpy"
+    assert backends.backend("numpy").name == "numpy"
     monkeypatch.setenv("BBCODEC_BACKEND", "numpy")
-    assert select.backend_name() == "numpy"
+    assert backends.backend_name() == "numpy"
     monkeypatch.setenv("BBCODEC_BACKEND", "abacus")
     with pytest.raises(OptionError, match="abacus"):
-        select.backend_name()
+        backends.backend_name()
     with pytest.raises(OptionError, match="torch"):
-        select.backend_name("torch")
+        backends.backend_name("torch")
 
 
-@pytest.mark.skipif("native" not in select.available(), reason="no native backend")
+@pytest.mark.skipif("native" not in backends.available(), reason="no native backend")
 def test_targets_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from bbcodec import _native
 
     offered = _native.targets()
-    best = max(offered, key=select.TARGETS.index)
+    best = max(offered, key=backends.TARGETS.index)
     try:
         for target in (*offered, offered[0], "", offered[0], None):
             if target is None:
                 monkeypatch.delenv("BBCODEC_TARGET")
             else:
                 monkeypatch.setenv("BBCODEC_TARGET", target)
-            assert select.backend_name("native") == "native"
-            assert select.native_target() == (target or best)
+            assert backends.backend_name("native") == "native"
+            assert backends.native_target() == (target or best)
     finally:
         monkeypatch.undo()
-        select.backend_name("native")
+        backends.backend_name("native")
 
 
 def test_unknown_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BBCODEC_TARGET", "sse9")
     with pytest.raises(OptionError, match="sse9"):
-        select.backend_name("native")
+        backends.backend_name("native")

@@ -8,12 +8,12 @@ import json
 from pathlib import Path
 from types import ModuleType
 
-import backends
+import every_backend
 import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec.engine import select
+from bbcodec import backends
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -38,7 +38,9 @@ def test_the_manifest_names_every_file() -> None:
 
 
 # No backend takes part in the classic methods.
-CASES = [(n, b) for n in sorted(MANIFEST) for b in select.available() if b == "native" or "classic" not in n]
+CASES = [
+    (n, b) for n in sorted(MANIFEST) for b in backends.available() if b == "native" or "classic" not in n
+]
 
 
 @pytest.mark.parametrize(("name", "backend"), CASES)
@@ -57,9 +59,9 @@ def test_golden_metadata() -> None:
     assert image.info["dpi"] == (72.0, 96.0)
 
 
-@pytest.mark.parametrize("choice", backends.choices(), ids=backends.label)
-def test_golden_vectors_of_operations(choice: backends.Choice) -> None:
-    with backends.chosen(choice) as backend:
+@pytest.mark.parametrize("choice", every_backend.choices(), ids=every_backend.label)
+def test_golden_vectors_of_operations(choice: every_backend.Choice) -> None:
+    with every_backend.chosen(choice) as backend:
         found = {name: vectors.run(graph, backend) for name, graph in vectors.graphs().items()}
     assert found == VECTORS["operations"]
 

@@ -20,7 +20,7 @@ import bbcodec
 from bbcodec import classic, container
 from bbcodec.container import Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError
-from bbcodec.pictures import MODES, Palette, Picture
+from bbcodec.picture.picture import MODES, Palette, Picture
 
 METADATA = {"icc": b"icc" * 30, "exif": b"Exif\0\0", "xmp": b"<x/>", "dpi": (72, 72), "text": {"k": "v" * 40}}
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 import bbcodec
-from bbcodec import bands, png16
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
-from bbcodec.images import left_out, read_image, write_image
-from bbcodec.metadata import Metadata
-from bbcodec.pictures import MODES, Palette, Picture, digest
+from bbcodec.picture import bands, png16
+from bbcodec.picture.files import left_out, read_image, write_image
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import MODES, Palette, Picture, digest
 
 PIL_MODES = ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I;16B")
 DEEP_MODES = ("LA;16", "RGB;16", "RGBA;16")

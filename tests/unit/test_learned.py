@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import backends
+import every_backend
 import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import ans, chains, learned, modelfile, nets, tiles
-from bbcodec.bits_back import initial_bits
-from bbcodec.codecs import Codec
-from bbcodec.engine import select
+from bbcodec import backends, modelfile
+from bbcodec.coding import ans
+from bbcodec.coding.bits_back import initial_bits
+from bbcodec.coding.codecs import Codec
 from bbcodec.errors import FormatError
-from bbcodec.nets import causal
+from bbcodec.families import family, latent
+from bbcodec.families.latent import causal, chains, tiles
 
 MODELS = ("rvae", "markov")
 
@@ -33,10 +34,10 @@ def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarr
     return np.clip(light[..., None] + tint + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(params=backends.choices(), ids=backends.label)
+@pytest.fixture(params=every_backend.choices(), ids=every_backend.label)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every backend, and the native one with every target of this CPU."""
-    with backends.chosen(request.param) as name:
+    with every_backend.chosen(request.param) as name:
         yield name
 
 
@@ -46,15 +47,15 @@ def model(request: pytest.FixtureRequest) -> modelfile.Model:
 
 
 def test_native_backend_is_there() -> None:
-    assert "native" in select.available()
+    assert "native" in backends.available()
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 70), (70, 1), (3, 5), (63, 65), (130, 200)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_come_back(model: modelfile.Model, height: int, width: int, channels: int) -> None:
     image = photo(height, width, channels)
-    coded = learned.encode(image, model)
-    assert np.array_equal(learned.decode(coded.chains, height, width, channels, model), image)
+    coded = family.encode(image, model)
+    assert np.array_equal(family.decode(coded.chains, height, width, channels, model), image)
 
 
 @pytest.mark.parametrize("content", ["noise", "black", "white", "checker"])
@@ -68,24 +69,24 @@ def test_contents_that_no_model_expects_come_back(model: modelfile.Model, conten
             np.uint8
         ),
     }[content]
-    coded = learned.encode(image, model)
-    assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
+    coded = family.encode(image, model)
+    assert np.array_equal(family.decode(coded.chains, *shape, model), image)
 
 
 def test_every_backend_writes_the_same_bytes_and_reads_them(model: modelfile.Model, backend: str) -> None:
     image = photo(100, 230)
-    reference = learned.encode(image, model, backend="native").chains
-    assert learned.encode(image, model, backend=backend).chains == reference
-    assert np.array_equal(learned.decode(reference, *image.shape, model, backend=backend), image)
+    reference = family.encode(image, model, backend="native").chains
+    assert family.encode(image, model, backend=backend).chains == reference
+    assert np.array_equal(family.decode(reference, *image.shape, model, backend=backend), image)
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "CHAIN_TILES", 5)
     model, image = modelfile.load_named("rvae"), photo(200, 300)
-    one, two = (learned.encode(image, model, threads=n).chains for n in (1, 2))
+    one, two = (family.encode(image, model, threads=n).chains for n in (1, 2))
     assert len(one) == 4
     assert one == two
-    assert np.array_equal(learned.decode(one, *image.shape, model, threads=2), image)
+    assert np.array_equal(family.decode(one, *image.shape, model, threads=2), image)
 
 
 def test_chains_cover_every_tile_once_and_stay_short() -> None:
@@ -104,7 +105,7 @@ def test_chains_cover_every_tile_once_and_stay_short() -> None:
 
 
 def test_latents_pay_back_what_they_borrow(model: modelfile.Model) -> None:
-    coded = learned.encode(photo(192, 256), model)
+    coded = family.encode(photo(192, 256), model)
     assert 1 <= coded.stats.causal_tiles < coded.stats.tiles == 12
     bits = 8 * sum(map(len, coded.chains))
     told = coded.stats.causal_bits + coded.stats.latent_bits + coded.stats.lost_bits
@@ -113,8 +114,8 @@ def test_latents_pay_back_what_they_borrow(model: modelfile.Model) -> None:
 
 
 def test_bit_swap_starts_with_fewer_bits_than_bb_ans() -> None:
-    net = nets.load(modelfile.load_named("markov"))
-    assert isinstance(net, nets.Markov)
+    net = latent.load(modelfile.load_named("markov"))
+    assert isinstance(net, latent.Markov)
     tile = photo(64, 64)
     swap, plain = (initial_bits(net.tile_codec(64, 64, 3, interleave=i), tile) for i in (True, False))
     assert swap < 0.9 * plain
@@ -123,7 +124,7 @@ def test_bit_swap_starts_with_fewer_bits_than_bb_ans() -> None:
 def test_a_tile_codec_leaves_the_message_as_it_was(model: modelfile.Model) -> None:
     start = chains.random_message(64 * 64)
     tile = photo(40, 64)
-    codec = nets.load(model).tile_codec(40, 64, 3)
+    codec = latent.load(model).tile_codec(40, 64, 3)
     (message,) = codec.push(start, tile)
     end, back = codec.pop(message)
     assert np.array_equal(back, tile)
@@ -189,7 +190,7 @@ def test_fitted_causal_scales_beat_the_default_ones() -> None:
 
 def test_damaged_payloads_are_format_errors(model: modelfile.Model) -> None:
     image = photo(100, 140)
-    (chain,) = learned.encode(image, model).chains
+    (chain,) = family.encode(image, model).chains
     shape = image.shape
     for bad in (
         [],
@@ -201,25 +202,25 @@ def test_damaged_payloads_are_format_errors(model: modelfile.Model) -> None:
         [b"\xff\xff" + chain[2:]],
     ):
         with pytest.raises(FormatError):
-            learned.decode(bad, *shape, model)
+            family.decode(bad, *shape, model)
     rng = np.random.default_rng(0)
     for position in rng.integers(0, len(chain), 12):
         damaged = bytearray(chain)
         damaged[position] ^= 1 << int(rng.integers(8))
         try:
-            found = learned.decode([bytes(damaged)], *shape, model)
+            found = family.decode([bytes(damaged)], *shape, model)
         except FormatError:
             continue
         assert not np.array_equal(found, image)  # the container's checksums catch what the chain alone cannot
     for cut in range(2, len(chain), len(chain) // 7):
         with pytest.raises(FormatError):
-            learned.decode([chain[:cut]], *shape, model)
+            family.decode([chain[:cut]], *shape, model)
 
 
 def test_progress_counts_tiles() -> None:
     seen: list[tuple[int, int]] = []
     image = photo(130, 130)
-    learned.encode(
+    family.encode(
         image, modelfile.load_named("markov"), progress=lambda done, total: seen.append((done, total))
     )
     assert seen[-1] == (9, 9)
@@ -227,7 +228,7 @@ def test_progress_counts_tiles() -> None:
 
 def test_inspect_needs_no_model() -> None:
     image = photo(130, 200)
-    coded = learned.encode(image, modelfile.load_named("rvae"))
+    coded = family.encode(image, modelfile.load_named("rvae"))
     facts = tiles.inspect(coded.chains, 130, 200)
     assert facts["tiles"] == 12
     assert facts["causal_tiles"] == coded.stats.causal_tiles
@@ -237,8 +238,8 @@ def test_inspect_needs_no_model() -> None:
 def test_inspect_counts_latents_with_the_model() -> None:
     model = modelfile.load_named("markov")
     image = photo(130, 200)
-    chains = learned.encode(image, model).chains
-    counts = learned.inspect(chains, 130, 200, model)["latents"]
+    chains = family.encode(image, model).chains
+    counts = family.inspect(chains, 130, 200, model)["latents"]
     causal_tiles = tiles.inspect(chains, 130, 200)["causal_tiles"]
     finest = 0
     for tile in tiles.TileGrid(130, 200).chain(0)[causal_tiles:]:
@@ -256,13 +257,13 @@ def test_files_are_the_same_from_every_backend(backend: str) -> None:
 
 
 def test_a_huge_declared_size_is_refused_before_anything_is_listed() -> None:
-    for call in (tiles.inspect, lambda *a: learned.decode(*a, 3, modelfile.load_named("rvae"))):
+    for call in (tiles.inspect, lambda *a: family.decode(*a, 3, modelfile.load_named("rvae"))):
         with pytest.raises(FormatError, match="0 chains, expected"):
             call([], 1 << 40, 1 << 40)
 
 
 def test_inspect_refuses_a_wrong_number_of_chains() -> None:
-    coded = learned.encode(photo(130, 200), modelfile.load_named("rvae"))
+    coded = family.encode(photo(130, 200), modelfile.load_named("rvae"))
     with pytest.raises(FormatError):
         tiles.inspect(coded.chains * 2, 130, 200)
 

@@ -18,12 +18,14 @@ import pytest
 from typer.testing import CliRunner
 
 import bbcodec
-from bbcodec import container, memory, modeldelta, modelfile
+from bbcodec import container, modelfile
 from bbcodec.archive import Archive, sections, tables
+from bbcodec.bbfile import memory
 from bbcodec.cli import app
 from bbcodec.container import Limits, Section, varint
 from bbcodec.errors import FormatError, LimitError, ModelError, OptionError
-from bbcodec.pictures import MODES
+from bbcodec.modelfile import delta
+from bbcodec.picture.picture import MODES
 
 GRAY = bbcodec.compress(np.zeros((2, 2), np.uint8))
 
@@ -88,7 +90,7 @@ def test_counts_of_checksums() -> None:
 def test_changes_of_a_model_that_unfold_to_much() -> None:
     """Gigabytes of zeros behind a header of one small tensor."""
     model = modelfile.load_named("fast")
-    sound = modeldelta.make(modelfile.released()["fast"].read_bytes(), model)
+    sound = delta.make(modelfile.released()["fast"].read_bytes(), model)
     reader = container.Reader(sound, "delta")
     reader.take(8 + 1 + 64, "ids")
     reader.take(reader.varint("header"), "header")
@@ -97,7 +99,7 @@ def test_changes_of_a_model_that_unfold_to_much() -> None:
     packer = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(24)) + packer.flush()
     with little(), pytest.raises(ModelError):
-        modeldelta.restore(head + packed)
+        delta.restore(head + packed)
 
 
 def test_a_header_of_a_model_that_unfolds_to_much() -> None:

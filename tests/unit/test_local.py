@@ -21,16 +21,16 @@ from local_cases import (
     steps,
 )
 
-from bbcodec.ans import message_equal
-from bbcodec.distributions import LogisticMixture
+from bbcodec.coding.ans import message_equal
+from bbcodec.coding.distributions import LogisticMixture
 from bbcodec.errors import MessageUnderflow
-from bbcodec.local import order as order_module
-from bbcodec.local import reference, tables
-from bbcodec.local.codec import group_codec, implementation
-from bbcodec.local.learning import LastLayer, gradients
-from bbcodec.local.model import LocalModel
-from bbcodec.local.network import mixture
-from bbcodec.local.order import EARLIER, MAX_LANES, OWN, Order
+from bbcodec.families.local import order as order_module
+from bbcodec.families.local import reference, tables
+from bbcodec.families.local.codec import group_codec, implementation
+from bbcodec.families.local.learning import LastLayer, gradients
+from bbcodec.families.local.model import LocalModel
+from bbcodec.families.local.network import mixture
+from bbcodec.families.local.order import EARLIER, MAX_LANES, OWN, Order
 
 CONFIGURATIONS: list[dict[str, Any]] = [
     {"layers": 0},

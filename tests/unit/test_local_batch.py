@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from small_pictures import pictures, same
 
-from bbcodec import batch, modelfile
-from bbcodec.local import groups
+from bbcodec import modelfile
+from bbcodec.families import batch
+from bbcodec.families.local import groups
 
 
 @pytest.mark.parametrize("name", ["photo", "thumb"])

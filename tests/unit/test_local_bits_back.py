@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from flows import TableMap, random_ends
 
-from bbcodec import ans, codecs
-from bbcodec.bits_back.local_bits_back import Bijection, chain, piecewise_linear
-from bbcodec.distributions.cut_mixture import CutMixture
-from bbcodec.engine import select
+from bbcodec import backends
+from bbcodec.coding import ans, codecs
+from bbcodec.coding.bits_back.local_bits_back import Bijection, chain, piecewise_linear
+from bbcodec.coding.distributions.cut_mixture import CutMixture
 from bbcodec.errors import MessageUnderflow
 
 SHAPE = (3, 4, 5)
@@ -155,7 +155,7 @@ def test_an_empty_chain_does_nothing() -> None:
         assert found is x
 
 
-@pytest.mark.parametrize("backend", select.available())
+@pytest.mark.parametrize("backend", backends.available())
 def test_backends_push_the_same_words(backend: str) -> None:
     start, x = random_message(), values(20)
     for one, other in zip(random_map(11, 9, 3, backend), random_map(11, 9, 3, "numpy"), strict=True):

@@ -20,11 +20,11 @@ from local_cases import (
     steps,
 )
 
-from bbcodec.local import order as order_module
-from bbcodec.local.codec import group_codec
-from bbcodec.local.least_squares import Predictor
-from bbcodec.local.model import LocalModel, entries, largest_sum
-from bbcodec.local.order import EARLIER, OWN, Order
+from bbcodec.families.local import order as order_module
+from bbcodec.families.local.codec import group_codec
+from bbcodec.families.local.least_squares import Predictor
+from bbcodec.families.local.model import LocalModel, entries, largest_sum
+from bbcodec.families.local.order import EARLIER, OWN, Order
 
 
 @pytest.fixture(scope="module")

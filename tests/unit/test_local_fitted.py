@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import container, learned, modelfile
+from bbcodec import container, modelfile
 from bbcodec.container import Section
 from bbcodec.errors import FormatError, ModelError
-from bbcodec.local import fitted
-from bbcodec.local.fitted import SHARED, SIGNS, TENSORS, Delta, Fitted
-from bbcodec.local.model import LocalModel
+from bbcodec.families import family
+from bbcodec.families.local import fitted
+from bbcodec.families.local.fitted import SHARED, SIGNS, TENSORS, Delta, Fitted
+from bbcodec.families.local.model import LocalModel
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
     found = full(model)
     section = Section(container.FITTED, Fitted(view, found.config, found.deltas).pack())
     plain = container.read(bbcodec.compress(image, method="learned"))
-    coded = learned.encode(image, model, fitted=section)
+    coded = family.encode(image, model, fitted=section)
     chains = bytes([1, 1, len(coded.chains[0]) & 127 | 128, len(coded.chains[0]) >> 7]) + coded.chains[0]
     stored = plain.one(container.MODEL)
     assert stored is not None

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("numba")
 from numba import njit
 
-from bbcodec.local.jit import walk
-from bbcodec.local.jit.vectors import (
+from bbcodec.families.local.jit import walk
+from bbcodec.families.local.jit.vectors import (
     View,
     any_of,
     exact_sum,

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from local_cases import CONFIG, group, random_tensors, same, some_message
 
-from bbcodec import batch, modelfile
-from bbcodec.ans import base_message, message_equal
+from bbcodec import modelfile
+from bbcodec.coding.ans import base_message, message_equal
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import MessageUnderflow, ModelError
-from bbcodec.local import groups, latents, reference
-from bbcodec.local.codec import group_codec, implementation
-from bbcodec.local.model import STATISTICS, LocalModel
+from bbcodec.families import batch
+from bbcodec.families.local import groups, latents, reference
+from bbcodec.families.local.codec import group_codec, implementation
+from bbcodec.families.local.model import STATISTICS, LocalModel
 
 SHAPES = [(9, 14), (1, 1), (8, 5)]
 
@@ -93,7 +94,7 @@ def test_statistics_are_sums_over_the_blocks_pixels(model: LocalModel) -> None:
 def test_native_gives_the_same_numbers(
     model: LocalModel, target: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    native = pytest.importorskip("bbcodec.local.native", exc_type=ImportError)
+    native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
     if target not in native._native.targets():
         pytest.skip(f"this CPU has no {target}")
     monkeypatch.setattr(native, "_target", lambda: target)

@@ -17,7 +17,7 @@ from local_cases import (
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import ModelError
-from bbcodec.local.model import LocalModel, entries
+from bbcodec.families.local.model import LocalModel, entries
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bbcodec import modelcard, modelfile
+from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError, ModelError, ModelMissingError
+from bbcodec.families import card
 
 
 def own(path: Path, **config: int) -> Path:
@@ -21,27 +22,27 @@ def own(path: Path, **config: int) -> Path:
 
 
 def test_every_released_model_is_listed_with_its_id_and_purpose() -> None:
-    found = {entry["name"]: entry for entry in modelcard.listing()}
-    assert set(found) == set(modelfile.released()) == set(modelcard.IDS) == set(modelcard.PURPOSES)
+    found = {entry["name"]: entry for entry in card.listing()}
+    assert set(found) == set(modelfile.released()) == set(card.IDS) == set(card.PURPOSES)
     for name, entry in found.items():
-        assert entry["id"] == modelcard.IDS[name] == modelfile.load_named(name).id
+        assert entry["id"] == card.IDS[name] == modelfile.load_named(name).id
         assert entry["family"] == modelfile.load_named(name).family
 
 
 def test_binary_weights_are_counted_without_padding() -> None:
-    assert modelcard.parameters(modelfile.load_named("photo"))[0] == 128 * 128
-    assert modelcard.parameters(modelfile.load_named("fast"))[0] == 0
+    assert card.parameters(modelfile.load_named("photo"))[0] == 128 * 128
+    assert card.parameters(modelfile.load_named("fast"))[0] == 0
     # Kernels of the residual layers, as the model card has them.
-    assert modelcard.parameters(modelfile.load_named("flowpp"))[0] == 450_560
-    assert modelcard.parameters(modelfile.load_named("rvae"))[0] == 811_008
+    assert card.parameters(modelfile.load_named("flowpp"))[0] == 450_560
+    assert card.parameters(modelfile.load_named("rvae"))[0] == 811_008
 
 
 def test_a_model_is_described_by_name_id_and_path(tmp_path: Path) -> None:
-    by_name = modelcard.describe("fast")
-    assert by_name == modelcard.describe(by_name["id"][:12])
-    assert by_name == modelcard.describe(modelfile.released()["fast"])
+    by_name = card.describe("fast")
+    assert by_name == card.describe(by_name["id"][:12])
+    assert by_name == card.describe(modelfile.released()["fast"])
     assert by_name["embedded_bytes"] == by_name["bytes"] == 11642
-    mine = modelcard.describe(own(tmp_path / "mine.bbm", rate_q=100))
+    mine = card.describe(own(tmp_path / "mine.bbm", rate_q=100))
     assert (mine["name"], mine["parent"], mine["notes"]) == (None, "fast", {"a": 1})
     assert mine["embedded_bytes"] < 600
     assert mine["config"]["rate_q"] == 100
@@ -49,8 +50,8 @@ def test_a_model_is_described_by_name_id_and_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fast", "rvae"])
 def test_backends_agree(name: str) -> None:
-    found = modelcard.verify(name, ["native", "numpy"] if modelcard.select._native() else ["numpy"])
-    assert found["id"] == modelcard.IDS[name]
+    found = card.verify(name, ["native", "numpy"] if card.select._native() else ["numpy"])
+    assert found["id"] == card.IDS[name]
     assert 0 < found["bits_per_dim"] < 8
 
 
@@ -58,7 +59,7 @@ def test_another_file_under_a_released_name_is_found(tmp_path: Path, monkeypatch
     other = own(tmp_path / "fast.bbm", rate_q=7)
     monkeypatch.setattr(modelfile, "released", lambda: {"fast": other})
     with pytest.raises(ModelError, match="released was 948960f9"):
-        modelcard.verify("fast", ["numpy"])
+        card.verify("fast", ["numpy"])
 
 
 def test_damage_and_absence_are_found(tmp_path: Path) -> None:
@@ -67,11 +68,11 @@ def test_damage_and_absence_are_found(tmp_path: Path) -> None:
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(ModelError, match="checksum"):
-        modelcard.verify(path, ["numpy"])
+        card.verify(path, ["numpy"])
     with pytest.raises(ModelMissingError):
-        modelcard.describe("nothing_of_this_name")
+        card.describe("nothing_of_this_name")
     unsound = dict(modelfile.load_named("fast").tensors) | {"first_m": np.full((3, 32), 1 << 20, np.int32)}
     config = modelfile.load_named("fast").config
     path.write_bytes(modelfile.dump("local", config, Graph({}, {}), unsound))
     with pytest.raises(BBCodecError, match="32 bits"):
-        modelcard.verify(path, ["numpy"])
+        card.verify(path, ["numpy"])

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import modeldelta, modelfile
+from bbcodec import modelfile
 from bbcodec.container import varint
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError, ModelError, ModelMissingError
+from bbcodec.modelfile import delta
 
 
 def changed(name: str = "fast", seed: int = 3, config: dict[str, Any] | None = None) -> bytes:
@@ -37,11 +38,11 @@ def changed(name: str = "fast", seed: int = 3, config: dict[str, Any] | None = N
 @pytest.mark.parametrize("with_parent", [False, True])
 def test_it_comes_back_byte_by_byte(with_parent: bool) -> None:
     data, parent = changed(), modelfile.load_named("fast")
-    delta = modeldelta.make(data, parent if with_parent else None)
-    assert modeldelta.restore(delta) == data
-    assert modeldelta.parent_of(delta) == (parent.id if with_parent else None)
-    assert modeldelta.id_of(delta) == modeldelta.id_of(data) == hashlib.sha256(data).hexdigest()
-    assert modelfile.load(delta) == modelfile.load(data)
+    made = delta.make(data, parent if with_parent else None)
+    assert delta.restore(made) == data
+    assert delta.parent_of(made) == (parent.id if with_parent else None)
+    assert delta.id_of(made) == delta.id_of(data) == hashlib.sha256(data).hexdigest()
+    assert modelfile.load(made) == modelfile.load(data)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
@@ -55,20 +56,20 @@ def test_every_type_wraps_at_its_ends(dtype: str) -> None:
         content = modelfile.split(data)[1]["tensors"][0]
         base = modelfile.load(parent).tensors["t"]
         target = modelfile.load(data).tensors["t"]
-        packed = modeldelta._pack(target, modeldelta._base({"t": base}, content))
-        again, end = modeldelta._unpack(memoryview(packed), 0, base)
+        packed = delta._pack(target, delta._base({"t": base}, content))
+        again, end = delta._unpack(memoryview(packed), 0, base)
         assert end == len(packed)
         assert again.dtype == np.dtype(dtype)
         assert np.array_equal(again, target)
-    assert modeldelta.restore(modeldelta.make(new)) == new
+    assert delta.restore(delta.make(new)) == new
 
 
 def test_small_changes_take_few_bytes_and_the_nearest_parent_is_found() -> None:
     data = changed("photo")
-    best = modeldelta.smallest(data)
-    assert modeldelta.parent_of(best) == modelfile.load_named("photo").id
+    best = delta.smallest(data)
+    assert delta.parent_of(best) == modelfile.load_named("photo").id
     assert len(best) < len(data) / 4
-    assert modeldelta.smallest(data, []) in (data, modeldelta.make(data))
+    assert delta.smallest(data, []) in (data, delta.make(data))
 
 
 def test_files_embed_it(tmp_path: Any) -> None:
@@ -77,7 +78,7 @@ def test_files_embed_it(tmp_path: Any) -> None:
     image = np.random.default_rng(1).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     data = bbcodec.compress(image, method="learned", model=path, embed_model=True)
     alone = bbcodec.compress(image, method="learned", model=path)
-    assert len(data) - len(alone) == pytest.approx(len(modeldelta.smallest(path.read_bytes())), abs=4)
+    assert len(data) - len(alone) == pytest.approx(len(delta.smallest(path.read_bytes())), abs=4)
     path.unlink()
     assert np.array_equal(bbcodec.decompress(data), image)
     assert bbcodec.info(data).model_embedded
@@ -88,17 +89,17 @@ def test_files_embed_it(tmp_path: Any) -> None:
 def test_a_delta_is_a_model_by_its_path(tmp_path: Any) -> None:
     whole, short = tmp_path / "whole.bbm", tmp_path / "short.bbm"
     whole.write_bytes(changed())
-    short.write_bytes(modeldelta.smallest(whole.read_bytes()))
+    short.write_bytes(delta.smallest(whole.read_bytes()))
     image = np.zeros((8, 8, 3), np.uint8)
     files = [bbcodec.compress(image, method="learned", model=m, embed_model=True) for m in (whole, short)]
     assert files[0] == files[1]
 
 
 def test_damage_is_refused() -> None:
-    data = modeldelta.make(changed(), modelfile.load_named("fast"))
+    data = delta.make(changed(), modelfile.load_named("fast"))
     for end in (0, 7, 8, 9, 40, 73, 80, len(data) // 2, len(data) - 1):
         with pytest.raises(ModelError):
-            modeldelta.restore(data[:end])
+            delta.restore(data[:end])
     rng = np.random.default_rng(0)
     for at in [8, 41, 60, 73, 75, *rng.integers(9, len(data), 60)]:
         broken = bytearray(data)
@@ -106,11 +107,11 @@ def test_damage_is_refused() -> None:
         with pytest.raises(BBCodecError):
             modelfile.load(broken)
     with pytest.raises(ModelError):
-        modeldelta.restore(data + b"\0")
+        delta.restore(data + b"\0")
 
 
 def test_a_missing_parent_is_named() -> None:
-    data = bytearray(modeldelta.make(changed(), modelfile.load_named("fast")))
+    data = bytearray(delta.make(changed(), modelfile.load_named("fast")))
     data[9:41] = bytes(range(32))
     with pytest.raises(ModelMissingError, match=f"changes of model {bytes(range(32)).hex()}"):
         modelfile.load(data)
@@ -121,8 +122,8 @@ def test_what_is_too_large_is_refused_before_it_is_made() -> None:
     header, content, _ = modelfile.split(whole)
     content["tensors"][0]["shape"] = [1 << 29]
     bomb = zlib.compress(json.dumps(content).encode())
-    delta = modeldelta.make(whole)
+    made = delta.make(whole)
     at = 73 + len(varint(len(header)))
-    forged = delta[:73] + varint(len(bomb)) + bomb + delta[at + len(header) :]
+    forged = made[:73] + varint(len(bomb)) + bomb + made[at + len(header) :]
     with pytest.raises(ModelError, match="at most"):
-        modeldelta.restore(forged)
+        delta.restore(forged)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bbcodec import modelfile, nets
+from bbcodec import modelfile
 from bbcodec.engine import Program, bits
 from bbcodec.engine.graph import (
     Add,
@@ -24,7 +24,8 @@ from bbcodec.engine.graph import (
     Sign,
 )
 from bbcodec.errors import ModelError
-from bbcodec.nets import signature
+from bbcodec.families import latent
+from bbcodec.families.latent import signature
 
 
 def changed(name: str, **changes: Any) -> modelfile.Model:
@@ -40,8 +41,8 @@ def changed(name: str, **changes: Any) -> modelfile.Model:
 
 
 def test_released_models_are_sound() -> None:
-    assert nets.load(modelfile.load_named("rvae")).multiple == 16
-    assert nets.load(modelfile.load_named("markov")).multiple == 8
+    assert latent.load(modelfile.load_named("rvae")).multiple == 16
+    assert latent.load(modelfile.load_named("markov")).multiple == 8
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_released_models_are_sound() -> None:
 @pytest.mark.parametrize("name", ["rvae", "markov"])
 def test_models_that_do_not_fit_are_refused(name: str, changes: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
-        nets.load(changed(name, **changes))
+        latent.load(changed(name, **changes))
 
 
 def test_wrong_tensors_are_refused() -> None:
@@ -75,9 +76,9 @@ def test_wrong_tensors_are_refused() -> None:
         np.zeros((8, 8), np.int16),
     ):
         with pytest.raises(ModelError):
-            nets.load(changed("rvae", tensors={"top": tensor}))
+            latent.load(changed("rvae", tensors={"top": tensor}))
     with pytest.raises(ModelError):
-        nets.load(changed("markov", tensors={"prior": np.zeros(23, np.int16)}))
+        latent.load(changed("markov", tensors={"prior": np.zeros(23, np.int16)}))
 
 
 def test_functions_with_other_ports_or_ranges_are_refused() -> None:
@@ -89,12 +90,12 @@ def test_functions_with_other_ports_or_ranges_are_refused() -> None:
         Function(functions["params_0"].inputs, (), ("h",)),
     ):
         with pytest.raises(ModelError):
-            nets.load(changed("rvae", functions={"params_0": function}))
+            latent.load(changed("rvae", functions={"params_0": function}))
 
 
 def test_released_models_stay_far_below_the_limits() -> None:
     for name in ("rvae", "markov"):
-        analysis = nets.load(modelfile.load_named(name)).program.analysis.values()  # type: ignore[attr-defined]
+        analysis = latent.load(modelfile.load_named(name)).program.analysis.values()  # type: ignore[attr-defined]
         assert 20 * sum(a.macs for a in analysis) < signature.MAX_MACS
         assert 20 * sum(a.elements for a in analysis) < signature.MAX_ELEMENTS
         assert 20 * max(a.largest for a in analysis) < 4 * signature.MAX_LARGEST

@@ -24,12 +24,14 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import bbcodec
-from bbcodec import container, learned, modeldelta, modelfile
+from bbcodec import container, modelfile
 from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
-from bbcodec.local.fitted import SIGNS, TENSORS, Delta, Fitted
-from bbcodec.metadata import Metadata
-from bbcodec.pictures import Palette, Picture
+from bbcodec.families import family
+from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
+from bbcodec.modelfile import delta
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import Palette, Picture
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = TESTS / "golden"
@@ -222,7 +224,7 @@ def test_changes_of_the_model(view: int, reference: Any) -> None:
     config = {"rate_q": 300, "along": [2, 1], "down": [3, 1], "ridge": 70000}
     section = Section(container.FITTED, Fitted(view, config, deltas).pack())
     plain = container.read(bbcodec.compress(image, method="learned"))
-    chain = learned.encode(image, model, fitted=section).chains[0]
+    chain = family.encode(image, model, fitted=section).chains[0]
     stored = plain.one(container.MODEL)
     assert stored is not None
     chains = bytes([1, 1]) + container.varint(len(chain)) + chain
@@ -240,7 +242,7 @@ def test_a_model_as_changes_of_a_released_one(tmp_path: Path, reference: Any) ->
     data = modelfile.dump("local", parent.config, Graph({}, {}), tensors)
     path = tmp_path / "mine.bbm"
     path.write_bytes(data)
-    short = modeldelta.smallest(data)
+    short = delta.smallest(data)
     assert len(short) < len(data)
     restored = reference.container.decode(
         bbcodec.compress(picture(9, 14), method="learned", model=path, embed_model=True),

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 import bbcodec
-from bbcodec import classic, container, tiles
+from bbcodec import classic, container
+from bbcodec.bbfile.encoder import Encoder
 from bbcodec.container import Section
-from bbcodec.encoder import Encoder
-from bbcodec.local import blocks, fitted
-from bbcodec.windows import Window
+from bbcodec.families.latent import tiles
+from bbcodec.families.local import blocks, fitted
+from bbcodec.picture.region import Window
 
 REGIONS = [(0, 0, 1, 1), (5, 7, 20, 11), (0, 0, 70, 50), (69, 49, 1, 1), (31, 0, 2, 50), (10, 24, 60, 2)]
 
@@ -88,16 +89,16 @@ def test_regions_of_pictures_that_were_turned(view: int, monkeypatch: pytest.Mon
     def turned(self: Any, image: Any, model: Any, progress: Any) -> Section:
         return Section(container.FITTED, bytes([view, 0]))
 
-    monkeypatch.setattr("bbcodec.encoder.Fitting.section", turned)
-    monkeypatch.setattr("bbcodec.encoder._AROUND", -(10**6))  # it need not pay
-    from bbcodec.encoder import Fitting
+    monkeypatch.setattr("bbcodec.bbfile.encoder.Fitting.section", turned)
+    monkeypatch.setattr("bbcodec.bbfile.encoder._AROUND", -(10**6))  # it need not pay
+    from bbcodec.bbfile.encoder import Fitting
 
     encoder = Encoder(
-        bbcodec.Picture.of(picture(3)), bbcodec.pictures.MODES["RGB"], "fast", False, 1, None, None
+        bbcodec.Picture.of(picture(3)), bbcodec.picture.picture.MODES["RGB"], "fast", False, 1, None, None
     )
     encoder.fitting = Fitting(1.0)
     parts = encoder.learned()
-    header = container.Header(4, 0, 70, 50, bbcodec.pictures.digest(encoder.picture))
+    header = container.Header(4, 0, 70, 50, bbcodec.picture.picture.digest(encoder.picture))
     data = container.write(header, parts)
     assert bbcodec.info(data).fit is not None
     for region in REGIONS:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec import checksums, container
+from bbcodec import container
+from bbcodec.bbfile import pieces
 from bbcodec.container import Section, varint
 from bbcodec.errors import FormatError, LimitError
-from bbcodec.pictures import Palette, Picture
+from bbcodec.picture.picture import Palette, Picture
 
 
 def photo(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -45,9 +46,9 @@ def section(data: bytes, kind: str) -> Section:
     return found
 
 
-def pieces(data: bytes, kind: str = "CHNS") -> list[tuple[int, int]]:
+def listed_pieces(data: bytes, kind: str = "CHNS") -> list[tuple[int, int]]:
     """Offset and size of each piece of the only section with samples."""
-    (listed,) = checksums.unpack(section(data, "sums"))
+    (listed,) = pieces.unpack(section(data, "sums"))
     return [(section(data, kind).offset + piece.at, piece.size) for piece in listed]
 
 
@@ -70,7 +71,7 @@ def test_only_files_of_several_pieces_have_checksums_of_them() -> None:
     for data, kind in ((blocks(), "CHNS"), (tiles(), "CLSC")):
         parsed = container.read(data)
         assert parsed.header.version == (1, 1)
-        listed = checksums.unpack(section(data, "sums"))
+        listed = pieces.unpack(section(data, "sums"))
         assert [len(pieces) for pieces in listed] == [3]
         assert sum(piece.size for piece in listed[0]) == len(section(data, kind).payload)
         assert len(section(data, "sums").payload) <= 3 * 8 + 1
@@ -123,7 +124,7 @@ def test_of_a_sound_file_nothing_is_lost() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16", "RGBA;16"])
 def test_sound_files_of_every_kind(mode: str) -> None:
-    from bbcodec.pictures import MODES
+    from bbcodec.picture.picture import MODES
 
     info = MODES[mode]
     rng = np.random.default_rng(1)
@@ -141,7 +142,7 @@ def test_sound_files_of_every_kind(mode: str) -> None:
 @pytest.mark.parametrize("sums", [True, False])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_damaged_block_costs_its_pixels(number: int, sums: bool) -> None:
-    at, size = pieces(blocks())[1 + number]
+    at, size = listed_pieces(blocks())[1 + number]
     data = blocks() if sums else without(blocks(), "sums")
     with pytest.raises(FormatError, match="checksum of section CHNS"):
         bbcodec.decompress(changed(data, at + size // 2))
@@ -157,7 +158,7 @@ def test_a_damaged_block_costs_its_pixels(number: int, sums: bool) -> None:
 
 
 def test_a_damaged_tile_costs_its_pixels() -> None:
-    at, size = pieces(tiles(), "CLSC")[2]
+    at, size = listed_pieces(tiles(), "CLSC")[2]
     found = bbcodec.salvage(changed(tiles(), at + size // 2))
     assert [loss.regions for loss in found.lost if loss.regions] == [((8250, 0, 8250, 3),)]
     assert np.array_equal(found.picture.pixels[:, :8250], TILES[:, :8250])
@@ -167,7 +168,7 @@ def test_a_damaged_tile_costs_its_pixels() -> None:
 @pytest.mark.parametrize("kind", ["CHNS", "CLSC"])
 def test_a_damaged_list_of_sizes_costs_nothing(kind: str) -> None:
     data, image = (blocks(), BLOCKS) if kind == "CHNS" else (tiles(), TILES)
-    start, size = pieces(data, kind)[0]
+    start, size = listed_pieces(data, kind)[0]
     for at in range(start, start + size):
         found = bbcodec.salvage(changed(data, at), threads=1)
         assert np.array_equal(found.picture.pixels, image)
@@ -210,7 +211,7 @@ def test_one_damaged_byte_of_the_header_is_mended() -> None:
 
 def test_cut_off_files() -> None:
     """Blocks that are whole are there, whatever is missing behind them."""
-    ends = [at + size for at, size in pieces(blocks())]
+    ends = [at + size for at, size in listed_pieces(blocks())]
     for size, halves in ((ends[1], 1), (ends[2] - 1, 1), (ends[2], 2), (len(blocks()) - 1, 2)):
         found = bbcodec.salvage(blocks()[:size], threads=1)
         rows = 260 * halves
@@ -266,34 +267,34 @@ def test_a_damaged_palette_becomes_gray() -> None:
 
 @pytest.mark.parametrize("view", range(16))
 def test_regions_of_turned_pictures(view: int) -> None:
-    from bbcodec import learned
-    from bbcodec.local import fitted
-    from bbcodec.models_at_hand import load
+    from bbcodec.families import family
+    from bbcodec.families.local import fitted
+    from bbcodec.modelfile.registry import load
 
     image, model = photo(520, 40), load("fast")
     change = Section("FITT", fitted.Fitted(view=view).pack())
-    coded = learned.encode(image, model, threads=1, fitted=change)
-    places = learned.places(520, 40, model, change)
+    coded = family.encode(image, model, threads=1, fitted=change)
+    places = family.places(520, 40, model, change)
     lost = {0: "taken away"}
-    found = learned.decode(coded.chains, 520, 40, 3, model, threads=1, fitted=change, lost=lost)
+    found = family.decode(coded.chains, 520, 40, 3, model, threads=1, fitted=change, lost=lost)
     assert (found[places[0][0]] == 128).all()
     assert np.array_equal(found[places[1][0]], image[places[1][0]])
 
 
 def test_chains_of_tiles() -> None:
     """257 tiles of 64 x 64 are two chains; places of the second begin in the middle of a row."""
-    from bbcodec import learned
-    from bbcodec.models_at_hand import load
+    from bbcodec.families import family
+    from bbcodec.modelfile.registry import load
 
-    places = learned.places(64 * 16 + 1, 64 * 16, load("rvae"))
+    places = family.places(64 * 16 + 1, 64 * 16, load("rvae"))
     area = sum((r.stop - r.start) * (c.stop - c.start) for chain in places for r, c in chain)
     assert len(places) == 2
     assert area == (64 * 16 + 1) * 64 * 16
     image = photo(70, 20)
-    coded = learned.encode(image, load("rvae"), threads=1)
+    coded = family.encode(image, load("rvae"), threads=1)
     broken = [changed(coded.chains[0], len(coded.chains[0]) // 2)]
     lost: dict[int, str] = {}
-    found = learned.decode(broken, 70, 20, 3, load("rvae"), threads=1, lost=lost)
+    found = family.decode(broken, 70, 20, 3, load("rvae"), threads=1, lost=lost)
     assert list(lost) == [0]
     assert (found == 128).all()
 

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks of equal pictures [N, H, W, C] in the fewest bytes: as one batch, or as one picture.
+
+What is written around them (shapes, checksums) is the business of `bbcodec.arrays.chunks`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec import api, classic
+from bbcodec.bbfile import choose
+from bbcodec.container import MODEL_ID_SIZE, Limits
+from bbcodec.errors import FormatError, ModelMissingError, OptionError
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, load
+
+if TYPE_CHECKING:
+    from bbcodec.modelfile import Model
+
+__all__ = ["BATCH", "STACK", "Layout", "Options", "decode", "encode"]
+
+Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
+
+STACK, BATCH = 0, 1
+"""Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`)."""
+
+_MODEL_AT: Final = 9  # of the id in a batch, behind magic and version
+# Share of neighbours that are equal, from which on a model is not worth trying (as in
+# `bbcodec.bbfile.choose`).
+_GRAPHICS_SHARE: Final = 0.5
+# A batch above this part of the size that WebP takes at its quickest is compared with the classic method.
+_POOR: Final = 0.8
+
+
+@dataclass(frozen=True)
+class Options:
+    """How chunks are coded; the fields are JSON values if the model is given by name.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        Released name, id, or path of a ``.bbm`` file.
+    method : {"auto", "learned", "classic"}
+        As for `bbcodec.compress`.
+    layout : {"auto", "hw", "hwc", "chw"}
+        Which axes are a picture's; ``auto``: ``hwc`` if there are three or more and the last has a length of
+        1 to 4, else ``hw``.
+    verify : bool
+        Decode what was coded and compare every sample, before it is handed out.
+
+    Raises
+    ------
+    OptionError
+        A method or layout that does not exist.
+    """
+
+    model: ModelLike = DEFAULT_MODEL
+    method: api.Method = "auto"
+    layout: Layout = "auto"
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str | os.PathLike) and not hasattr(self.model, "graph"):
+            raise OptionError(f"model is {self.model!r}, expected a name or a path")
+        for name, value, wanted in (
+            ("method", self.method, get_args(api.Method)),
+            ("layout", self.layout, get_args(Layout)),
+            ("verify", self.verify, (True, False)),
+        ):
+            if value not in wanted:
+                raise OptionError(f"{name} is {value!r}, expected one of {wanted}")
+
+
+def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple[int, bytes]:
+    """Return the way and the bytes of pictures [N, H, W, C].
+
+    A batch is taken where it can hold the pictures and there are several. Else, and for ``auto`` where the
+    pictures look like graphics or the batch comes out large, they are coded as one picture.
+    """
+    count, height, width, channels = images.shape
+    stack = images.reshape(count * height, width, channels)
+    if options.method == "classic":
+        return STACK, _file(stack, options, "classic", threads)
+    if count < 2 or channels not in (1, 3) or images.dtype != np.uint8:
+        return STACK, _file(stack, options, options.method, threads)
+    model = load(options.model)
+    from bbcodec.families import batch
+
+    if max(height, width) > batch.max_side(model):
+        return STACK, _file(stack, options, options.method, threads)
+    automatic = options.method == "auto"
+    if automatic and choose.flat_share(stack) > _GRAPHICS_SHARE:
+        return STACK, _file(stack, options, "classic", threads)
+    found = batch.encode(list(images), model, threads=api.thread_count(threads))
+    if automatic and len(found) > _POOR * classic.webp_size(stack, quick=True, threads=1):
+        other = _file(stack, options, "classic", threads)
+        if len(other) < len(found):
+            return STACK, other
+    return BATCH, found
+
+
+def _file(stack: NDArray[Any], options: Options, method: api.Method, threads: int) -> bytes:
+    return api.compress(stack, method=method, model=options.model, threads=threads, verify=False)
+
+
+def decode(
+    way: int,
+    body: memoryview,
+    sizes: tuple[int, int, int, int],
+    *,
+    model: ModelLike | None = None,
+    threads: int = 1,
+    limits: Limits | None = None,
+) -> NDArray[Any]:
+    """Return the samples of what `encode` made, in the order of [N, H, W, C] but of any shape.
+
+    Parameters
+    ----------
+    way : STACK or BATCH
+    body : memoryview
+    sizes : pictures, height, width and channels, which the caller has found to be within the limits
+    model, threads, limits : see `bbcodec.arrays.chunks.decode`.
+
+    Raises
+    ------
+    FormatError, LimitError, ModelMissingError
+    """
+    given = _at_hand(model)
+    if way == BATCH:
+        return _decode_batch(body, sizes, given, threads, limits)
+    count, height, width, _ = sizes
+    picture = api.decompress(body, model=given, threads=threads, limits=limits)
+    if picture.shape[:2] != (count * height, width):
+        raise FormatError(f"chunk: a picture of {list(picture.shape)} for {count} of {height} x {width}")
+    return picture
+
+
+def _at_hand(model: ModelLike | None) -> Model | None:
+    """Return a model, or None if it is not there: the chunk may need another one, or none."""
+    try:
+        return None if model is None else load(model)
+    except ModelMissingError:
+        return None
+
+
+def _decode_batch(
+    body: memoryview,
+    sizes: tuple[int, int, int, int],
+    given: Model | None,
+    threads: int,
+    limits: Limits | None,
+) -> NDArray[np.uint8]:
+    from bbcodec.families import batch
+
+    if len(body) < _MODEL_AT + MODEL_ID_SIZE:
+        raise FormatError(f"chunk: a batch of {len(body)} bytes is cut off")
+    wanted = bytes(body[_MODEL_AT : _MODEL_AT + MODEL_ID_SIZE]).hex()
+    found = given if given is not None and given.id == wanted else load(wanted)
+    pictures = batch.decode(bytes(body), found, threads=api.thread_count(threads), limits=limits)
+    count, *shape = sizes
+    if len(pictures) != count or any(list(picture.shape) != shape for picture in pictures):
+        raise FormatError(f"chunk: the batch does not hold {count} pictures of {shape}")
+    return np.stack(pictures)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory decoding is going to take, told from the header before anything is allocated.
+
+An estimate, from measurements with the native backend, and on the side of too much: the interpreter with its
+libraries (about 80 MB) is not counted, the NumPy backend may take several times what is told, and a model in
+a file takes what its own limits allow (docs/format.md, "Model file").
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bbcodec.container import Header, Limits
+from bbcodec.errors import LimitError, OptionError
+from bbcodec.picture.picture import Mode
+
+__all__ = ["check", "estimate", "read_size"]
+
+_COPIES: Final = 2  # of all samples: as they are decoded, and as they are put together or written
+_BLOCK: Final = 1 << 20  # pixels that a thread works on, at most
+_BLOCK_BYTES: Final = 64  # for each of these: intervals, words, maps of latents
+_WEBP: Final = 1 << 24  # pixels that are decoded at a time by the classic method, at most
+_WEBP_BYTES: Final = 12  # for each of these: ARGB of the library, of Pillow, and as samples
+_BASE: Final = 16 << 20  # bytes: model, tables
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
+    """Return about how many bytes decoding takes, beside the interpreter.
+
+    Parameters
+    ----------
+    pixels : width * height.
+    mode : of the picture.
+    size : bytes of the file, or of the section of an archive.
+    threads : that decode.
+
+    Examples
+    --------
+    >>> from bbcodec.picture.picture import MODES
+    >>> round(estimate(24_000_000, MODES["RGB"], 10_000_000, 2) / 2**20)
+    355
+    """
+    sample = {"bool": 1, "uint8": 1, "uint16": 2}[mode.dtype]
+    samples = pixels * mode.channels * sample
+    learned = min(pixels, max(1, threads) * _BLOCK) * _BLOCK_BYTES
+    classic = min(pixels, _WEBP) * _WEBP_BYTES
+    return _COPIES * samples + max(learned, classic) + size + _BASE
+
+
+def check(header: Header, mode: Mode, size: int, limits: Limits, threads: int = 1) -> None:
+    """Raise `LimitError` where decoding a file of `size` bytes may take more memory than is allowed."""
+    if limits.max_memory is None:
+        return
+    needed = estimate(header.width * header.height, mode, size, threads)
+    if needed > limits.max_memory:
+        raise LimitError(
+            f"header: {header.width} x {header.height} {mode.name} takes about {needed} bytes of memory to "
+            f"decode, the limit is {limits.max_memory}"
+        )
+
+
+def read_size(text: str) -> int:
+    """Return a number of bytes from a text such as ``500M``; units are K, M, G, T of 1,024.
+
+    Raises
+    ------
+    OptionError
+        It is no such text.
+
+    Examples
+    --------
+    >>> read_size("2K"), read_size("1.5MiB"), read_size("77")
+    (2048, 1572864, 77)
+    """
+    plain = text.strip().upper().removesuffix("IB").removesuffix("B")
+    unit = plain[-1:] if plain[-1:] in "KMGT" else ""
+    try:
+        found = float(plain.removesuffix(unit)) * _UNITS[unit]
+        if not 1 <= found < 2**63:
+            raise ValueError
+    except ValueError:
+        raise OptionError(f"size is {text!r}, expected a number of bytes such as 500M or 2G") from None
+    return int(found)

@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Of a damaged file what can be decoded, and an account of what cannot.
+
+`salvage` never raises for damage that leaves a part of the picture, and never is silent about any: whoever
+calls it must look at `Salvaged.lost`. Where samples begin and end in damaged bytes is
+`bbcodec.bbfile.salvage_scan`'s business; sound files are decoded by `bbcodec.api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec import classic, container
+from bbcodec.api import thread_count
+from bbcodec.bbfile import memory, pieces, salvage_scan
+from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
+from bbcodec.bbfile.parts import mode_of
+from bbcodec.bbfile.pieces import Piece
+from bbcodec.bbfile.salvage_scan import Damaged, Found
+from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
+from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
+from bbcodec.jobs import GRAY, Lost, Progress
+from bbcodec.modelfile.registry import ModelLike, installed, load, model_for
+from bbcodec.picture import metadata, planes
+from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.picture import Palette, Picture, digest
+from bbcodec.picture.region import Place
+
+__all__ = ["Loss", "Salvaged", "salvage"]
+
+_ALIKE: Final = 24  # bytes of a damaged model id that must be those of a model, out of 32
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something that a damaged file has lost.
+
+    Attributes
+    ----------
+    what : ``colour``, ``alpha``, ``colour + alpha``, ... of samples, a type of section, or ``file``.
+    reason : in words.
+    regions : (x, y, width, height) in pixels of the samples that are lost; empty for what is not samples.
+    doubtful : the samples were decoded, but from damaged bytes: they may be right or wrong.
+    """
+
+    what: str
+    reason: str
+    regions: tuple[tuple[int, int, int, int], ...] = ()
+    doubtful: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all regions."""
+        return sum(width * height for _, _, width, height in self.regions)
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """A picture, and what it lacks.
+
+    Attributes
+    ----------
+    picture : samples that are lost are 128 (of 16 bits 128 in each byte), alpha 255, bits and indices 0.
+    lost : empty for a sound file.
+    """
+
+    picture: Picture
+    lost: tuple[Loss, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A section with samples: its mask, its payload, and the pieces that the file lists of it."""
+
+    section: Section
+    mask: int
+    payload: Buffer
+    pieces: list[Piece]
+
+
+def salvage(
+    data: Buffer,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+    model: ModelLike | None = None,
+    progress: Progress | None = None,
+) -> Salvaged:
+    """Return what can be decoded of a ``.bb`` file that may be damaged, and what is lost.
+
+    A damaged chain or tile costs its own pixels, where the file has several; see docs/format.md, "sums".
+
+    Parameters
+    ----------
+    data, threads, backend, limits, model, progress : as for `bbcodec.decompress`. A model that is given is
+        also used where the one that the file names cannot be told any more.
+
+    Raises
+    ------
+    FormatError
+        Nothing of the picture can be saved.
+    LimitError, ModelMissingError
+        As for `bbcodec.decompress`.
+
+    Examples
+    --------
+    >>> import numpy as np, bbcodec
+    >>> data = bytearray(bbcodec.compress(np.ones((2, 16500), np.uint8)))  # two tiles
+    >>> data[len(data) // 2] ^= 1
+    >>> found = salvage(data)
+    >>> found.picture.pixels.shape, [(loss.what, loss.pixels) for loss in found.lost]
+    ((2, 16500), [('file', 0), ('colour', 16500)])
+    """
+    bounds = Limits.of(limits)
+    found = salvage_scan.find(data, bounds)
+    size = memoryview(data).nbytes
+    memory.check(found.header, mode_of(found.header), size, bounds, thread_count(threads))
+    return _Salvage(found, thread_count(threads), backend, bounds, model, progress).run()
+
+
+class _Salvage:
+    """One file on its way to a picture."""
+
+    def __init__(
+        self,
+        found: Found,
+        threads: int,
+        backend: str | None,
+        limits: Limits,
+        model: ModelLike | None,
+        progress: Progress | None,
+    ) -> None:
+        self.header, self.mode = found.header, mode_of(found.header)
+        self.threads, self.backend, self.limits = threads, backend, limits
+        self.given, self.progress = model, progress
+        self.lost = [Loss("file", note) for note in found.notes]
+        self.sections = _named(list(found.sections))
+        self.height, self.width = self.header.height, self.header.width
+        self.everywhere = ((0, 0, self.width, self.height),)
+
+    def run(self) -> Salvaged:
+        parts = self._parts()
+        if not parts:
+            raise FormatError("nothing can be saved: no section with samples is left")
+        pixels = np.zeros(self.mode.shape(self.height, self.width), self.mode.dtype)
+        saved, left = 0, planes.every(self.mode)
+        palette: Palette | None = None
+        for part in parts:
+            before = len(self.lost)
+            try:
+                samples, palette = self._samples(part, palette)
+            except (LimitError, ModelMissingError):
+                raise
+            except BBCodecError as error:
+                self._lose(part.mask, str(error))
+                self._fill(pixels, part.mask)
+            else:
+                saved += sum(loss.pixels for loss in self.lost[before:]) < self.width * self.height
+                planes.place(pixels, samples, part.mask, self.mode)
+            left &= ~part.mask
+        if not saved and not any(loss.doubtful for loss in self.lost):
+            raise FormatError(f"nothing can be saved: {self.lost[-1].reason}")
+        for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
+            if left & bit:
+                self._lose(bit, "no section holds them any more")
+                self._fill(pixels, bit)
+        if self.mode.name == "P" and palette is None:
+            palette = self._palette()
+        axis = bool(self.header.flags & 1)
+        picture = Picture(pixels, self.mode.name, palette, self._metadata(), axis=axis)
+        return Salvaged(picture, tuple(self._account(picture)))
+
+    # --- sections -------------------------------------------------------------------------------------------
+
+    def _one(self, kind: str) -> Section | None:
+        """The sound section of a type, else a damaged one, else None."""
+        found = [section for section in self.sections if section.kind == kind]
+        return min(found, key=lambda section: isinstance(section, Damaged), default=None)
+
+    def _parts(self) -> list[_Part]:
+        """Sections with samples, each with its mask; those that overlap others are left out."""
+        holders = [s for s in self.sections if s.kind in (container.CLASSIC, container.CHAINS)]
+        listed: list[list[Piece]] = []
+        sums = self._one(container.SUMS)
+        if sums is not None and not isinstance(sums, Damaged):
+            try:
+                listed = pieces.unpack(sums)
+            except FormatError as error:
+                self.lost.append(Loss(container.SUMS, str(error)))
+        if len(listed) != len(holders):
+            listed = [[] for _ in holders]
+        out: list[_Part] = []
+        left = planes.every(self.mode)
+        for section, entries in sorted(
+            zip(holders, listed, strict=True), key=lambda pair: isinstance(pair[0], Damaged)
+        ):
+            payload = _payload(section, entries)
+            mask = payload[0] if len(payload) > 1 else 0
+            if planes.shape(mask, self.mode, 1, 1) is None or mask & ~left:
+                if not isinstance(section, Damaged):
+                    continue
+                mask = planes.COLOUR if section.kind == container.CHAINS else left
+                if mask & ~left or planes.shape(mask, self.mode, 1, 1) is None:
+                    continue
+            left &= ~mask
+            out.append(_Part(section, mask, payload, entries))
+        return out
+
+    # --- samples --------------------------------------------------------------------------------------------
+
+    def _samples(self, part: _Part, palette: Palette | None) -> tuple[NDArray[Any], Palette | None]:
+        place = planes.shape(part.mask, self.mode, self.height, self.width)
+        assert place is not None  # of the masks that are taken
+        if part.section.kind == container.CHAINS:
+            return self._chains(part, *place[0]), palette
+        body = part.payload[1:]
+        stored = self._one(container.PALETTE)
+        if self.mode.name == "P" and stored is not None and len(body) and body[0] == classic.PAINTED:
+            painted = classic.decode_painted(body, (self.height, self.width, channels(stored)))
+            palette = unpack_palette(stored, painted)
+            samples: NDArray[Any] = unpaint(painted, palette)[:, :, None]
+        elif part.pieces and place[1] == "uint8":
+            return self._tiles(part, place), palette
+        else:
+            samples = classic.decode(body, *place, name="section CLSC", offset=part.section.offset + 1)
+        if isinstance(part.section, Damaged):
+            self._lose(part.mask, "decoded from a damaged section", doubtful=True)
+        return samples.reshape(place[0]), palette
+
+    def _tiles(self, part: _Part, place: tuple[tuple[int, int, int], str]) -> NDArray[np.uint8]:
+        sizes = [piece.size for piece in part.pieces[1:]]
+        tiles = classic.tile_places(self.height, self.width)
+        if len(sizes) != len(tiles):
+            raise FormatError(f"{len(sizes)} tiles are listed, expected {len(tiles)}")
+        lost = self._damaged_pieces(part)
+        head = bytes([classic.TILED]) + b"".join(map(varint, sizes))
+        body = head + bytes(part.payload[part.pieces[0].size :])
+        samples = classic.decode(body, *place, lost=lost)
+        for number in sorted(lost):
+            self._lose(part.mask, lost[number], [tiles[number]])
+        return samples
+
+    def _chains(self, part: _Part, height: int, width: int, count: int) -> NDArray[np.uint8]:
+        from bbcodec.families import family
+
+        fitted = self._one(container.FITTED)
+        model = self._model()
+        places = family.places(height, width, model, fitted)
+        chains = _chains_of(part, len(places))
+        lost = self._damaged_pieces(part)
+        samples = family.decode(
+            chains,
+            height,
+            width,
+            count,
+            model,
+            threads=self.threads,
+            backend=self.backend,
+            progress=self.progress,
+            fitted=fitted,
+            lost=lost,
+        )
+        if len(lost) == len(places):
+            raise FormatError(f"every chain is damaged: {lost[0]}")
+        for chain in sorted(lost):
+            self._lose(part.mask, f"chain {chain}: {lost[chain]}", places[chain])
+        return samples
+
+    def _damaged_pieces(self, part: _Part) -> Lost:
+        """Numbers of the pieces behind the head whose checksums do not match."""
+        return {
+            number: "its bytes do not fit their checksum"
+            for number, piece in enumerate(part.pieces[1:])
+            if not piece.sound(part.payload)
+        }
+
+    def _model(self) -> Any:
+        """The model that the file names, or must have named."""
+        section = self._one(container.MODEL)
+        if section is not None and not isinstance(section, Damaged):
+            return model_for(Container(self.header, (section,)), self.given)
+        if self.given is not None:
+            return load(self.given)
+        stored = bytes(section.payload) if section is not None else b""
+        found = _model_like(stored)
+        if found is None:
+            raise FormatError("the name of the model is lost; try again with --model")
+        return found
+
+    # --- what else there is ---------------------------------------------------------------------------------
+
+    def _palette(self) -> Palette:
+        """The palette, or a ramp of gray where it is lost."""
+        section = self._one(container.PALETTE)
+        reason = "it is missing"
+        try:
+            if section is not None:
+                return unpack_palette(section)
+        except FormatError as error:
+            reason = str(error)
+        self.lost.append(Loss(container.PALETTE, f"{reason}; colours are a ramp of gray"))
+        return Palette(bytes(np.repeat(np.arange(256, dtype=np.uint8), 3)))
+
+    def _metadata(self) -> Metadata:
+        """Metadata of the sections that are sound."""
+        kept: list[Section] = []
+        for section in self.sections:
+            if section.kind not in metadata.KINDS or isinstance(section, Damaged):
+                continue
+            try:
+                metadata.unpack([*kept, section], self.mode.name, self.limits)
+            except BBCodecError as error:
+                self.lost.append(Loss(section.kind, str(error)))
+            else:
+                kept.append(section)
+        return metadata.unpack(kept, self.mode.name, self.limits)
+
+    def _account(self, picture: Picture) -> Iterable[Loss]:
+        """What is lost, given the picture: nothing of its samples where its checksum is right."""
+        if digest(picture) == self.header.digest:
+            return [loss for loss in self.lost if not loss.regions]
+        if not any(loss.regions or loss.what == container.PALETTE for loss in self.lost):
+            self.lost.append(
+                Loss("colour", "the checksum of the picture does not match", self.everywhere, doubtful=True)
+            )
+        return self.lost
+
+    def _lose(
+        self, mask: int, reason: str, places: Iterable[Place] | None = None, *, doubtful: bool = False
+    ) -> None:
+        regions = self.everywhere if places is None else _merged(places)
+        self.lost.append(Loss(planes.describe(mask), reason, regions, doubtful))
+
+    def _fill(self, pixels: NDArray[Any], mask: int) -> None:
+        """Give the samples of a mask the value of lost ones."""
+        if self.mode.name in ("1", "P"):
+            return
+        for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
+            if mask & bit and (place := planes.shape(bit, self.mode, self.height, self.width)):
+                value = 255 if bit in (planes.ALPHA, planes.ALPHA_LOW) else GRAY
+                planes.place(pixels, np.full(place[0], value, np.uint8), bit, self.mode)
+
+
+def _named(sections: list[Section]) -> list[Section]:
+    """Sections, with the types that damaged ones must have had where that can be told.
+
+    Where a model is named and no section has chains, the largest unknown one has them; where no section has
+    samples at all, it has classic ones.
+    """
+    kinds = {section.kind for section in sections}
+    wanted = container.CHAINS if container.MODEL in kinds else container.CLASSIC
+    if wanted in kinds:
+        return sections
+    nameless = [s for s in sections if isinstance(s, Damaged) and s.kind == salvage_scan.unknown]
+    largest = max(nameless, key=lambda section: len(section.payload), default=None)
+    return [
+        salvage_scan.renamed(s, wanted) if isinstance(s, Damaged) and s is largest else s for s in sections
+    ]
+
+
+def _payload(section: Section, pieces: list[Piece]) -> Buffer:
+    """The payload of a section; of a damaged one, whose length is lost, as the listed pieces tell."""
+    if not isinstance(section, Damaged) or section.sized or not pieces:
+        return section.payload
+    whole = sum(piece.size for piece in pieces)
+    begin = section.lead + 4 + len(varint(whole)) - section.offset
+    view = memoryview(section.payload)
+    return bytes(-begin) + bytes(view) if begin < 0 else view[begin:]
+
+
+def _chains_of(part: _Part, count: int) -> list[memoryview]:
+    """Chains as listed in `sums`, or at the beginning of the payload; cut off where the payload is."""
+    view = memoryview(part.payload)
+    if part.pieces:
+        sizes = [piece.size for piece in part.pieces]
+    else:
+        # A list that is damaged, or too short, is an error: no chain is to be found then.
+        sizes = pieces.sizes(Section(container.CHAINS, view), 1, 1) or _one_chain(view)
+    if len(sizes) != count + 1:
+        raise FormatError(f"{len(sizes) - 1} chains are listed, expected {count}")
+    out, at = [], 0
+    for size in sizes:
+        out.append(view[at : at + size])
+        at += size
+    return out[1:]
+
+
+def _one_chain(view: memoryview) -> list[int]:
+    reader = container.Reader(view, "section CHNS")
+    reader.u8("plane mask")
+    if reader.varint("number of chains") != 1:
+        raise reader.error("no chains")
+    size = reader.varint("size of chain 0")
+    return [reader.offset, size]
+
+
+def _model_like(stored: bytes) -> Any:
+    """The released model whose id a damaged one resembles."""
+    from bbcodec import modelfile
+
+    for name in modelfile.released():
+        model = modelfile.load_named(name)
+        alike = sum(a == b for a, b in zip(bytes.fromhex(model.id), stored, strict=False))
+        if len(stored) >= MODEL_ID_SIZE and alike >= _ALIKE:
+            return installed(model.id)
+    return None
+
+
+def _merged(places: Iterable[Place]) -> tuple[tuple[int, int, int, int], ...]:
+    """Places as regions; those below each other as one."""
+    out: list[tuple[int, int, int, int]] = []
+    for rows, columns in places:
+        x, y, width, height = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+        if out and out[-1][0] == x and out[-1][2] == width and out[-1][1] + out[-1][3] == y:
+            x, y, width, height = x, out[-1][1], width, out[-1][3] + height
+            out.pop()
+        out.append((x, y, width, height))
+    return tuple(out)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Distribution functions of mixtures of integer logistics, cut to a range of 256 levels and scaled to it.
+
+They are the increasing maps of a flow's couplings: integers on integers, strictly increasing whatever the
+parameters. Levels are cut into 2^b equal cells, 6 <= b <= 14, numbered m; with T and the clamps of
+:mod:`bbcodec.coding.logistic_tables`, K the bits of the mapped integers, and for each of the J logistics a
+log2 weight l (in 1/128), a mean mu (in 1/64 level) and a scale number e (``2**(e/8 - 3)`` levels)::
+
+    w     = W[min(max(l) - l, 1536)]                     W[i] = round(2**(12 - i/128))
+    A     = clamp(((m << (14 - b)) - mu) * INV[e] >> 10, -2**19, 2**19)
+    G(m)  = (sum of w * sigmoid(A)) >> 15                sigmoid as there, in units of 2**-30
+    F(m)  = ((G(m) - G(0)) * (2**K - 2**b)) // (G(2**b) - G(0)) + m
+
+so F runs from 0 to ``2**K``, and every cell has at least one step: a uniform part of ``2**(b - K)``. Means
+are clamped to the range, e to 0..87; at least a fifth of every logistic then lies inside, and the divisor is
+positive.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.coding.logistic_tables import inverse_scales, sigmoid, sigmoid_table
+
+Integers = NDArray[np.int64]
+
+MAX_COMPONENTS = 8
+RANGE_LOG2 = 14  # 256 levels of 64 parts
+E_LIMIT = 87
+WEIGHT_LIMIT = 1536
+
+
+@lru_cache(maxsize=1)
+def weight_table() -> Integers:
+    """``W[i] = round(2**(12 - i/128))``, halves up; int64 [1537]."""
+    context = Context(prec=50, rounding=ROUND_HALF_UP)
+    two = context.ln(Decimal(2))
+    exponents = (context.multiply(two, Decimal(WEIGHT_LIMIT - i) / 128) for i in range(WEIGHT_LIMIT + 1))
+    values = [int(context.exp(x).to_integral_value(ROUND_HALF_UP)) for x in exponents]
+    table = np.array(values, np.int64)
+    table.flags.writeable = False
+    return table
+
+
+@lru_cache(maxsize=1)
+def inverse_scale_table() -> Integers:
+    """``INV[e] = round(2**(22 - e/8))``, int64 [88], from integer square roots."""
+    return inverse_scales(E_LIMIT + 1)
+
+
+class CutMixture:
+    """One map F for every element.
+
+    Parameters
+    ----------
+    log2_weights, means, e : integers [..., J]
+        In the units of the head of this file; clamped as it says.
+    bits : int
+        K, at most 20.
+    cells_log2 : int
+        b.
+    """
+
+    def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
+        _check(log2_weights.shape[-1], bits, cells_log2)
+        log2_weights = log2_weights.astype(np.int64)  # differences of int16 need not fit into int16
+        behind = log2_weights.max(-1, keepdims=True) - log2_weights
+        # Components first: sums over them are sums of whole arrays.
+        self._weights = np.moveaxis(weight_table()[np.minimum(behind, WEIGHT_LIMIT)], -1, 0)
+        self._means = np.moveaxis(np.clip(means, 0, 1 << RANGE_LOG2), -1, 0)
+        self._inverse = np.moveaxis(inverse_scale_table()[np.clip(e, 0, E_LIMIT)], -1, 0)
+        self._step = RANGE_LOG2 - cells_log2
+        self._cells_log2 = cells_log2
+        cells = 1 << cells_log2
+        self._low = self._mass(np.zeros(log2_weights.shape[:-1], np.int64))
+        self._inside = self._mass(np.full(log2_weights.shape[:-1], cells)) - self._low
+        self._free = (1 << bits) - cells
+
+    def _mass(self, m: Integers) -> Integers:
+        """G(m)."""
+        sigmoids = sigmoid(((m << self._step) - self._means) * self._inverse >> 10)
+        mass: Integers = (self._weights * sigmoids).sum(0) >> 15
+        return mass
+
+    def ends(self, m: Integers) -> Integers:
+        """F of cell numbers 0 .. 2**b, int64 of the elements' shape."""
+        return ((self._mass(m) - self._low) * self._free) // self._inside + m
+
+    def find(self, y: Integers) -> Integers:
+        """Cells that hold numbers 0 .. 2**K - 1: the largest m with F(m) <= y."""
+        m = np.zeros(y.shape, np.int64)
+        for bit in reversed(range(self._cells_log2)):
+            middle = m + (1 << bit)
+            m = np.where(self.ends(middle) <= y, middle, m)
+        return m
+
+
+class NativeCutMixture:
+    """`CutMixture` in C++ (``native/cut_mixture.cpp``)."""
+
+    def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
+        _check(log2_weights.shape[-1], bits, cells_log2)
+        self._shape = log2_weights.shape[:-1]
+        parts = (
+            np.ascontiguousarray(part, np.int32).reshape(-1, part.shape[-1])
+            for part in (log2_weights, means, e)
+        )
+        self._maps = _native().CutMixtures(_native_tables(), *parts, bits, cells_log2)
+
+    def ends(self, m: Integers) -> Integers:
+        """See `CutMixture`."""
+        found: Integers = self._maps.ends(np.ascontiguousarray(m, np.int64).reshape(-1))
+        return found.reshape(self._shape)
+
+    def find(self, y: Integers) -> Integers:
+        """See `CutMixture`."""
+        found: Integers = self._maps.find(np.ascontiguousarray(y, np.int64).reshape(-1))
+        return found.reshape(self._shape)
+
+
+def implementation(backend: str | None = None) -> type[CutMixture] | type[NativeCutMixture]:
+    """The class that computes for a backend; the numbers do not depend on it."""
+    from bbcodec.backends import backend_name  # late: the engine lies above, and chooses for all
+
+    return NativeCutMixture if backend_name(backend) == "native" else CutMixture
+
+
+def _check(components: int, bits: int, cells_log2: int) -> None:
+    if not 6 <= cells_log2 <= RANGE_LOG2 or not cells_log2 <= bits <= 20:
+        raise ValueError(f"{cells_log2} and {bits} bits, expected 6 <= cells <= 14, cells <= bits <= 20")
+    if not 1 <= components <= MAX_COMPONENTS:
+        raise ValueError(f"{components} logistics, expected 1 to {MAX_COMPONENTS}")
+
+
+def _native() -> Any:
+    import bbcodec._native as module
+
+    return module
+
+
+@lru_cache(maxsize=1)
+def _native_tables() -> Any:
+    return _native().CutMixtureTables(sigmoid_table(), inverse_scale_table(), weight_table())

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``.bb`` container: header, sections, limits and the reader that checks every byte.
+
+`container` reads and writes files of sections; `inflate` expands deflate streams within a limit.
+What the sections mean is decided elsewhere (`bbcodec.bbfile`).
+"""
+
+from __future__ import annotations
+
+from bbcodec.container.container import (
+    CHAINS,
+    CLASSIC,
+    CRITICAL,
+    END,
+    FITTED,
+    MAGIC,
+    MAX_PIXELS,
+    MODEL,
+    MODEL_ID_SIZE,
+    PALETTE,
+    SUMS,
+    VERSION,
+    VERSION_SUMS,
+    Buffer,
+    Container,
+    Header,
+    Limits,
+    Reader,
+    Section,
+    model_id_of,
+    parse_header,
+    read,
+    read_header,
+    varint,
+    write,
+)
+
+__all__ = [
+    "CHAINS",
+    "CLASSIC",
+    "CRITICAL",
+    "END",
+    "FITTED",
+    "MAGIC",
+    "MAX_PIXELS",
+    "MODEL",
+    "MODEL_ID_SIZE",
+    "PALETTE",
+    "SUMS",
+    "VERSION",
+    "VERSION_SUMS",
+    "Buffer",
+    "Container",
+    "Header",
+    "Limits",
+    "Reader",
+    "Section",
+    "model_id_of",
+    "parse_header",
+    "read",
+    "read_header",
+    "varint",
+    "write",
+]

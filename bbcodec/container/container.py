@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``.bb`` container: header, typed sections with lengths and checksums, end marker.
+
+Here live the bytes around the payloads, as ``docs/format.md`` specifies them, and the bounded reader that
+every parser of untrusted bytes in this package uses. What the payloads mean (pixels, models, metadata) must
+not be known here: `bbcodec.api` puts them together.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bbcodec.errors import FormatError, LimitError
+
+MODEL_ID_SIZE = 32  # SHA-256 of the model file
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+MAGIC = b"\x89BBC\r\n\x1a\n"
+"""First bytes of every file: a non-ASCII byte, a name, and line ends that text-mode transfers would break."""
+
+_ARCHIVE = b"\x89BBA\r\n\x1a\n"  # magic of `bbcodec.archive`, which others easily take for a picture's file
+
+VERSION = (1, 0)
+"""Format version written: readers refuse another major and read every minor (it only adds ancillaries)."""
+
+VERSION_SUMS = (1, 1)
+"""Format version of files with the section `SUMS`, which readers of version 1.0 skip."""
+
+MAX_PIXELS = 2**30
+"""Pixels (width * height) that a reader accepts unless told otherwise."""
+
+_CRC = struct.Struct("<I")
+_DIGEST = 8  # bytes
+_SIDE_MAX = 2**32 - 1  # pixels
+_VARINT_MAX = 9  # bytes: 63 bits, enough for any length and still a signed 64-bit number
+_FLAGS = 0x01
+
+PALETTE = "PLTE"
+MODEL = "MODL"
+FITTED = "FITT"
+CHAINS = "CHNS"
+CLASSIC = "CLSC"
+SUMS = "sums"
+CRITICAL = frozenset({PALETTE, MODEL, FITTED, CHAINS, CLASSIC})
+END = b"\0"
+"""The end marker, where the type of another section would begin. It is no letter, so that a damaged one is
+not taken for a section; nothing stands behind it, so that a damaged type is not taken for the end."""
+_REPEATABLE = frozenset({CLASSIC})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader is willing to allocate.
+
+    Parameters
+    ----------
+    max_pixels : int
+        Largest width * height, in pixels.
+    max_metadata : int
+        Largest size of all decompressed metadata sections together, in bytes.
+    max_memory : int, optional
+        Bytes that decoding may take by the estimate of `bbcodec.bbfile.memory`, the interpreter not counted.
+    """
+
+    max_pixels: int = MAX_PIXELS
+    max_metadata: int = 64 * 2**20
+    max_memory: int | None = None
+
+    @classmethod
+    def of(cls, limits: Limits | int | None) -> Limits:
+        """Return limits from limits, a number of pixels, or None for the default."""
+        return cls(max_pixels=limits) if isinstance(limits, int) else limits or cls()
+
+
+@dataclass(frozen=True)
+class Header:
+    """The header: what the picture is.
+
+    Parameters
+    ----------
+    mode : int
+        Mode code (`bbcodec.picture.picture.MODES`).
+    flags : int
+        Bit 0: a gray array had an explicit last axis of length 1. All other bits are 0.
+    width, height : int
+        Pixels, 1 to 2**32 - 1.
+    digest : bytes
+        8 bytes: BLAKE2b of the decoded picture (`bbcodec.picture.picture.digest`).
+    version : tuple of int
+        Format version (major, minor).
+    """
+
+    mode: int
+    flags: int
+    width: int
+    height: int
+    digest: bytes
+    version: tuple[int, int] = VERSION
+
+
+@dataclass(frozen=True)
+class Section:
+    """One typed section.
+
+    Parameters
+    ----------
+    kind : str
+        Four ASCII letters; the first one is upper case when a reader must understand the section.
+    payload : bytes-like
+    offset : int
+        Where the payload starts in the file, for error messages (0 when not read from a file).
+    size : int
+        Bytes the whole section takes in the file, with type, length and checksum (0 when not read).
+    """
+
+    kind: str
+    payload: Buffer
+    offset: int = 0
+    size: int = 0
+
+    @property
+    def critical(self) -> bool:
+        """Whether a reader that does not know this type must refuse the file."""
+        return self.kind[0].isupper()
+
+    def reader(self) -> Reader:
+        """Return a bounded reader over the payload."""
+        return Reader(self.payload, f"section {self.kind}", self.offset)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A parsed file: header and sections (end marker left out), in file order."""
+
+    header: Header
+    sections: tuple[Section, ...]
+
+    def all(self, kind: str) -> list[Section]:
+        """Return every section of one type."""
+        return [section for section in self.sections if section.kind == kind]
+
+    def one(self, kind: str) -> Section | None:
+        """Return the section of a type that occurs at most once, or None."""
+        found = self.all(kind)
+        return found[0] if found else None
+
+
+class Reader:
+    """Reads fields from untrusted bytes; anything that does not fit is a `FormatError` with field and offset.
+
+    Parameters
+    ----------
+    data : bytes-like
+    name : str
+        What is being read, for messages.
+    base : int
+        Offset of `data` in the file, for messages.
+    """
+
+    def __init__(self, data: Buffer, name: str, base: int = 0) -> None:
+        self._data = memoryview(data).cast("B")
+        self._at = 0
+        self._name = name
+        self._base = base
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._at
+
+    @property
+    def offset(self) -> int:
+        """Offset in the file of the next byte."""
+        return self._base + self._at
+
+    def error(self, text: str) -> FormatError:
+        """Return (not raise) a `FormatError` that says where the reader stands."""
+        return FormatError(f"{self._name}: {text} (at byte {self.offset})")
+
+    def take(self, count: int, what: str) -> memoryview:
+        """Return the next `count` bytes, without copying them."""
+        if count > self.left:
+            raise self.error(f"{what} needs {count} bytes, found {self.left}: file cut off or corrupt")
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def u8(self, what: str) -> int:
+        """Return the next byte."""
+        return self.take(1, what)[0]
+
+    def u32(self, what: str) -> int:
+        """Return the next four bytes as a little-endian number."""
+        return int(_CRC.unpack(self.take(4, what))[0])
+
+    def varint(self, what: str) -> int:
+        """Return a LEB128 number of at most 9 bytes, in its shortest form."""
+        value = 0
+        for i in range(_VARINT_MAX):
+            byte = self.u8(what)
+            value |= (byte & 0x7F) << (7 * i)
+            if byte < 0x80:
+                if i and not byte:
+                    raise self.error(f"{what} is not written in its shortest form")
+                return value
+        raise self.error(f"{what} is longer than {_VARINT_MAX} bytes")
+
+    def rest(self) -> memoryview:
+        """Return all bytes that are left."""
+        return self.take(self.left, "rest")
+
+    def finish(self) -> None:
+        """Raise unless everything was read."""
+        if self.left:
+            raise self.error(f"{self.left} bytes too many")
+
+
+def varint(value: int) -> bytes:
+    """Return a number as little-endian base 128 (LEB128).
+
+    Examples
+    --------
+    >>> varint(5), varint(300)
+    (b'\\x05', b'\\xac\\x02')
+    """
+    if not 0 <= value < 1 << (7 * _VARINT_MAX):
+        raise ValueError(f"varint out of range: {value}")
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def write(header: Header, sections: Iterable[Section]) -> bytes:
+    """Return the file: header, sections in the given order, end marker."""
+    kind = bytes([*header.version, header.mode, header.flags])
+    head = MAGIC + kind + varint(header.width) + varint(header.height) + header.digest
+    out: list[Buffer] = [head, _CRC.pack(zlib.crc32(head))]
+    for section in sections:
+        lead = section.kind.encode("ascii") + varint(len(section.payload))
+        out += [lead, section.payload, _CRC.pack(zlib.crc32(section.payload, zlib.crc32(lead)))]
+    return b"".join([*out, END])
+
+
+def read_header(data: Buffer, *, limits: Limits | None = None) -> Header:
+    """Return the header alone; only the bytes of the header are looked at.
+
+    Raises
+    ------
+    FormatError
+        Not a ``.bb`` file, cut off, checksum wrong, or a format version this reader does not know.
+    LimitError
+        More pixels than `limits` allows.
+    """
+    return parse_header(memoryview(data).cast("B"), limits or Limits())[0]
+
+
+def parse_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
+    """Return the header and its size in bytes; errors as of `read_header`."""
+    found = bytes(view[: len(MAGIC)])
+    if found == _ARCHIVE:
+        raise FormatError("an archive of pictures, not one picture: see bbcodec.Archive, `bbcodec unpack`")
+    if found != MAGIC[: len(found)]:
+        raise FormatError(f"not a .bb file: magic at byte 0 is {found!r}, expected {MAGIC!r}")
+    reader = Reader(view, "header")
+    reader.take(len(MAGIC), "magic")
+    major, minor = reader.u8("major version"), reader.u8("minor version")
+    if major != VERSION[0]:  # another major version may have another header: nothing more can be said of it
+        raise FormatError(f"header: format version is {major}.{minor}, this reader knows {VERSION[0]}.x")
+    mode, flags = reader.u8("mode"), reader.u8("flags")
+    width, height = reader.varint("width"), reader.varint("height")
+    digest = bytes(reader.take(_DIGEST, "digest"))
+    computed = zlib.crc32(view[: reader.offset])
+    stored = reader.u32("header checksum")
+    if stored != computed:
+        raise reader.error(f"checksum is {stored:08x}, the bytes have {computed:08x}")
+    if flags & ~_FLAGS:
+        raise FormatError(f"header: unknown flags {flags:#04x}, expected none beyond {_FLAGS:#04x}")
+    if not (0 < width <= _SIDE_MAX and 0 < height <= _SIDE_MAX):
+        raise FormatError(f"header: size is {width} x {height}, expected sides of 1 to {_SIDE_MAX}")
+    if width * height > limits.max_pixels:
+        raise LimitError(
+            f"header: {width} x {height} is {width * height} pixels, the limit is {limits.max_pixels}"
+        )
+    return Header(mode, flags, width, height, digest, (major, minor)), reader.offset
+
+
+def read(data: Buffer, *, limits: Limits | None = None) -> Container:
+    """Parse and check a whole file: every length and checksum; payloads are views, nothing is copied.
+
+    Raises
+    ------
+    FormatError
+        Bytes missing or too many, a wrong checksum, a critical section that is unknown or comes twice.
+    LimitError
+        More pixels than `limits` allows.
+    """
+    view = memoryview(data).cast("B")
+    header, size = parse_header(view, limits or Limits())
+    reader = Reader(view[size:], "file", size)
+    sections: list[Section] = []
+    seen: set[str] = set()
+    while True:
+        start = reader.offset
+        raw = bytes(reader.take(1, "section type or end marker"))
+        if raw == END:
+            reader.finish()
+            return Container(header, tuple(sections))
+        raw += reader.take(3, "section type")
+        if not (raw.isascii() and raw.isalpha()):
+            raise reader.error(f"section type is {raw!r}, expected four ASCII letters")
+        kind = raw.decode("ascii")
+        length = reader.varint(f"length of section {kind}")
+        at = reader.offset
+        payload = reader.take(length, f"section {kind}")
+        computed = zlib.crc32(view[start : reader.offset])
+        stored = reader.u32(f"checksum of section {kind}")
+        if stored != computed:
+            raise reader.error(f"checksum of section {kind} is {stored:08x}, the bytes have {computed:08x}")
+        section = Section(kind, payload, at, reader.offset - start)
+        if section.critical and kind not in CRITICAL:
+            raise FormatError(
+                f"file: unknown critical section {kind!r} at byte {start}: written by a newer version"
+            )
+        if kind in seen and kind not in _REPEATABLE:
+            raise FormatError(f"file: second section {kind!r} at byte {start}, expected at most one")
+        seen.add(kind)
+        sections.append(section)
+
+
+def model_id_of(section: Section) -> str:
+    if len(section.payload) < MODEL_ID_SIZE:
+        raise FormatError(
+            f"section {section.kind}: {len(section.payload)} bytes, expected at least {MODEL_ID_SIZE}"
+        )
+    return bytes(section.payload[:MODEL_ID_SIZE]).hex()

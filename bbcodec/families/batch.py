@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many small pictures in one message, so that initial bits, first words and the folding are paid once.
+
+Archives (`bbcodec.archive`) hold such messages in sections of their own. `encode` gives one that stands
+alone, as docs/format.md ("Batches") lays it out.
+
+A part is a group of the family `local` (`bbcodec.families.local.groups`), or a picture of a family with
+tiles, as one tile (`bbcodec.families.latent.chains`). Parts are pushed in reverse, so that pictures are
+decoded in order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+
+from bbcodec.backends import backend_name
+from bbcodec.coding.ans import Words
+from bbcodec.container import Buffer, Limits, Reader, varint
+from bbcodec.errors import FormatError, LimitError, ModelError
+from bbcodec.families.latent.chains import TileCodecs, decode_chain, encode_chain
+from bbcodec.jobs import Pixels
+from bbcodec.modelfile import Model
+
+MAGIC: Final = b"\x89BBG\r\n\x1a\n"
+VERSION: Final = 1
+MAX_PICTURES: Final = 1 << 20
+MAX_SIDE: Final = 1024  # pixels of a picture's side: larger ones are coded alone
+MAX_TILE_SIDE: Final = 128  # the same where a picture is a tile
+
+Shape = tuple[int, int]
+
+
+def max_side(model: Model) -> int:
+    """Pixels that a picture's side may have in a batch of this model."""
+    return MAX_SIDE if model.family == "local" else MAX_TILE_SIDE
+
+
+def encode(images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None) -> bytes:
+    """Encode pictures as one batch.
+
+    Parameters
+    ----------
+    images : uint8 [H, W, C] each, C of 1 (gray) or 3 (RGB) and the same for all, sides of at most
+        `max_side`.
+    model : of any family.
+    threads : that share the work where the family can; the bytes do not depend on it.
+    backend : see `bbcodec.backends`; the bytes do not depend on it.
+
+    Raises
+    ------
+    ValueError
+        The pictures are none, or not such as said above.
+    """
+    channels = images[0].shape[2] if images and images[0].ndim == 3 else 0
+    for image in images:
+        sides = image.shape[:2]
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or channels not in (1, 3):
+            raise ValueError(f"expected uint8 [H, W, 1 or 3], alike for all, got {image.dtype} {image.shape}")
+        if min(sides) < 1 or max(sides) > max_side(model):
+            raise ValueError(f"expected sides of 1 to {max_side(model)}, got {sides}")
+    if not images:
+        raise ValueError("a batch needs at least one picture")
+    runs = [(shape, len(list(same))) for shape, same in groupby(image.shape[:2] for image in images)]
+    sizes = b"".join(varint(count) + varint(h) + varint(w) for (h, w), count in runs)
+    head = MAGIC + bytes([VERSION]) + bytes.fromhex(model.id) + bytes([channels])
+    plain, words = encode_message(images, model, threads=threads, backend=backend)
+    body = head + varint(len(runs)) + sizes + varint(plain) + words.astype("<u4").tobytes()
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def prepare(model: Model, backend: str | None = None) -> None:
+    """Do what has to be done once for a model, so that the first batch takes no longer than others.
+
+    Not with the numba backend, which may have to compile.
+    """
+    if backend_name(backend) == "numba":
+        return
+    if model.family == "local":
+        encode_message([np.zeros((1, 1, 3), np.uint8)], model, backend=backend)
+    else:
+        TileCodecs(model, 3, backend)
+
+
+def encode_message(
+    images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None
+) -> tuple[int, Words]:
+    """Push pictures such as `encode` takes onto one message: parts without latents, and its words."""
+    if model.family == "local":
+        from bbcodec.families.local import groups
+
+        return groups.encode(images, model, threads=threads, backend=backend)
+    plain, words, _ = encode_chain(images[::-1], TileCodecs(model, images[0].shape[2], backend))
+    return plain, words
+
+
+def decode_message(
+    plain: int,
+    message: Buffer,
+    shapes: Sequence[Shape],
+    channels: int,
+    model: Model,
+    *,
+    threads: int = 1,
+    backend: str | None = None,
+) -> list[Pixels]:
+    """Pop pictures of the given (height, width) off the message that `encode_message` made, as bytes.
+
+    Raises
+    ------
+    FormatError
+        The message is damaged, or the number of parts without latents is not possible.
+    """
+    if not shapes or len(message) < 8 or len(message) % 4:
+        raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(message)} bytes")
+    words = np.frombuffer(message, "<u4").astype(np.uint32)
+    if model.family == "local":
+        from bbcodec.families.local import groups
+
+        return groups.decode(plain, words, shapes, channels, model, threads=threads, backend=backend)
+    if not 1 <= plain <= len(shapes):
+        raise FormatError(f"batch: {plain} pictures without latents, expected 1 to {len(shapes)}")
+    return list(decode_chain(plain, words, shapes[::-1], TileCodecs(model, channels, backend)))
+
+
+def decode(
+    data: bytes,
+    model: Model,
+    *,
+    threads: int = 1,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+) -> list[Pixels]:
+    """Decode what `encode` made: the pictures in their order.
+
+    Raises
+    ------
+    FormatError
+        The bytes are no sound batch.
+    ModelError
+        The batch was made with another model.
+    LimitError
+        It holds more pixels than `limits` allow.
+    """
+    if len(data) < 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
+        raise FormatError("batch: the checksum does not match")
+    reader = Reader(data[:-4], "batch", 0)
+    if bytes(reader.take(len(MAGIC), "magic")) != MAGIC or reader.u8("version") != VERSION:
+        raise FormatError("batch: magic or version is not that of a batch of this release")
+    wanted = bytes(reader.take(32, "model id")).hex()
+    channels = reader.u8("channels")
+    if wanted != model.id:
+        raise ModelError(f"batch: made with model {wanted}, given {model.id}")
+    if channels not in (1, 3):
+        raise FormatError(f"batch: {channels} channels, expected 1 or 3")
+    shapes = _read_shapes(reader, max_side(model), Limits.of(limits).max_pixels)
+    plain = reader.varint("parts without latents")
+    message = reader.rest()
+    return decode_message(plain, message, shapes, channels, model, threads=threads, backend=backend)
+
+
+def _read_shapes(reader: Reader, side: int, allowed: int) -> list[Shape]:
+    """(height, width) of every picture, from the runs."""
+    shapes: list[Shape] = []
+    pixels = 0
+    for _ in range(reader.varint("number of runs")):
+        count, height, width = (reader.varint(what) for what in ("pictures", "height", "width"))
+        fits = 1 <= height <= side and 1 <= width <= side
+        if not fits or not 1 <= count <= MAX_PICTURES - len(shapes):
+            raise FormatError(f"batch: a run of {count} pictures of {height} x {width}")
+        pixels += count * height * width
+        if pixels > allowed:
+            raise LimitError(f"batch: more than {allowed} pixels")
+        shapes += [(height, width)] * count
+    return shapes

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of a model without coding with it, and a proof that it codes: for `bbcodec models`.
+
+Nothing here prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bbcodec import backends, modelfile
+from bbcodec.engine.bits import words
+from bbcodec.engine.bounds import check_graph
+from bbcodec.engine.graph import Bconv, Wconv
+from bbcodec.errors import ModelError
+from bbcodec.families import family
+from bbcodec.modelfile import Model, delta
+
+__all__ = ["describe", "listing", "verify"]
+
+PURPOSES: Final = {
+    "photo": "photographs; the default",
+    "fast": "photographs, four times as fast, 5 to 8 % larger",
+    "thumb": "small pictures in batches",
+    "flowpp": "a flow with local bits back (Flow++), for 32 x 32",
+    "rvae": "latent variables with bits back (ResNet VAE, BB-ANS)",
+    "markov": "latent variables with bits back (Markov chain, Bit-Swap)",
+}
+
+IDS: Final = {
+    "fast": "948960f9b59fd827ca9547067ec2b303469c95de26aacafa1f5ddec805a72e95",
+    "flowpp": "e6b54321ef8246d0c95a33ecaaaaef1be64b216c998ef9ab27107599ed4250df",
+    "markov": "dac3ecc049973fe71290553df20e91502be113e16549fc03cc97564557b994b6",
+    "photo": "19ec88a03fd660a3dc0ace6add7887957c9984ef63ecc79a02022da8c41fd0b0",
+    "rvae": "7f99e80bd6a9109d293b16e24bf28f5b2f89f4fabce8c3f6e7c927f55d52a289",
+    "thumb": "5f1c6eb406b621b121e9bf64adcb27482aa3e913f8f5b43810ccf3aaa366f8a8",
+}
+"""SHA-256 of every released model file: what a damaged or exchanged file is told from."""
+
+_SIDES: Final = (12, 19)  # of the picture that a model is tried on
+
+
+def listing() -> list[dict[str, Any]]:
+    """Name, family, bytes, id and purpose of every released model, in JSON values."""
+    found = []
+    for name, path in modelfile.released().items():
+        data = path.read_bytes()
+        family = modelfile.split(data)[1]["family"]
+        entry = {"name": name, "family": family, "bytes": len(data), "id": hashlib.sha256(data).hexdigest()}
+        found.append({**entry, "purpose": PURPOSES.get(name, "")})
+    return found
+
+
+def file_of(name: str | os.PathLike[str]) -> bytes:
+    """Return the file of a model: of a released name, an id of at least 8 digits, or a path.
+
+    Raises
+    ------
+    OSError
+        There is no such file.
+    ModelMissingError
+        It is neither a released model nor a path to a file.
+    """
+    shipped = modelfile.released()
+    if os.fspath(name) in shipped:
+        return shipped[os.fspath(name)].read_bytes()
+    if os.path.isfile(name):
+        return Path(name).read_bytes()
+    wanted = modelfile.load_named(name).id
+    for path in shipped.values():
+        if hashlib.sha256(data := path.read_bytes()).hexdigest() == wanted:
+            return data
+    raise ModelError(f"model {os.fspath(name)!r}: its file cannot be read")
+
+
+def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a model is, in JSON values.
+
+    Returns
+    -------
+    dict
+        ``name`` of the released model that it is, or None; ``family``, ``bytes`` of the whole file, ``id``,
+        ``purpose``; ``embedded_bytes`` that it takes inside of a file, and ``parent``, the released model
+        that it is then stored as changes of; ``parameters``, all integers of the file (a weight of more
+        than 8 bits may be two of them), ``binary`` ones among them, of 1 bit, and ``binary_share``;
+        ``config`` and ``notes``.
+
+    Raises
+    ------
+    ModelError, ModelMissingError, OSError
+        There is no such model, or it is not sound.
+    """
+    data = file_of(name)
+    model = modelfile.load(data)
+    whole = delta.restore(data) if delta.is_delta(data) else data
+    names = {entry["id"]: entry["name"] for entry in listing()}
+    mine = names.get(model.id)
+    short = whole if mine else delta.smallest(whole)
+    parent = delta.parent_of(short) if delta.is_delta(short) else None
+    binary, others = parameters(model)
+    return {
+        "name": mine,
+        "family": model.family,
+        "bytes": model.nbytes,
+        "id": model.id,
+        "purpose": PURPOSES.get(mine or "", ""),
+        "embedded_bytes": len(short),
+        "parent": names.get(parent or ""),
+        "parameters": binary + others,
+        "binary": binary,
+        "binary_share": binary / max(1, binary + others),
+        "config": dict(model.config),
+        "notes": dict(model.notes),
+    }
+
+
+def parameters(model: Model) -> tuple[int, int]:
+    """1-bit weights of a model, and all its other integers."""
+    others = sum(tensor.size for tensor in model.tensors.values() if tensor.dtype != np.uint64)
+    if model.family == "local":
+        hidden = model.tensors.get("hidden_w")
+        return (0 if hidden is None else 64 * hidden.size), others
+    binary: dict[str, int] = {}
+    for name, analysis in check_graph(model.graph).items():
+        for op in model.graph.functions[name].ops:
+            if isinstance(op, Bconv | Wconv):
+                channels = analysis.values[op.x].channels  # the last word of a row may be filled in part
+                binary[op.weight] = model.tensors[op.weight].size // words(channels) * channels
+    return sum(binary.values()), others
+
+
+def verify(name: str | os.PathLike[str], using: Sequence[str] = ()) -> dict[str, Any]:
+    """Check a model: its id, its bounds, and that every backend codes a picture to the same bytes and back.
+
+    Parameters
+    ----------
+    name : as of `describe`.
+    using : backends; by default all that are available here (numba compiles for half a minute when it is
+        first used).
+
+    Returns
+    -------
+    dict
+        ``name``, ``id``, ``backends`` and the ``bits_per_dim`` of the picture, a made-up one.
+
+    Raises
+    ------
+    ModelError
+        A released file is not what was released, the model is not sound, or it fails to code.
+    """
+    data = file_of(name)
+    text = os.fspath(name)
+    found = delta.id_of(data)
+    if text in modelfile.released() and IDS.get(text, found) != found:
+        raise ModelError(f"the file of {text} has id {found}, released was {IDS[text]}")
+    model = modelfile.load(data)
+    height, width = _SIDES
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(0).integers(-6, 7, (height, width, 3))
+    image = np.clip(np.stack([4 * x + 40, 5 * y + 60, 3 * (x + y) + 20], 2) + noise, 0, 255).astype(np.uint8)
+    coded: list[bytes] | None = None
+    used = list(using) or backends.available()
+    for backend in used:
+        chains = list(family.encode(image, model, threads=1, backend=backend).chains)
+        if coded is not None and chains != coded:
+            raise ModelError(f"backend {backend} codes other bytes than {used[0]}")
+        back = family.decode(chains, height, width, 3, model, threads=1, backend=backend)
+        if not np.array_equal(back, image):
+            raise ModelError(f"backend {backend} decodes another picture than was encoded")
+        coded = chains
+    bits = 8 * sum(map(len, coded or []))
+    return {"name": text, "id": found, "backends": used, "bits_per_dim": bits / image.size}

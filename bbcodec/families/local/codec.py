@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The codec of a group of blocks, and the one place that chooses which implementation computes it.
+
+An implementation plans (intervals of all samples, given the pixels) and decodes. Pushing is the same for all:
+samples of a time and channel take the lanes of the message in turn from lane 0 on, and everything is pushed
+in reverse. The words are those of `bbcodec.coding.distributions.LogisticMixture` over each time and channel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.backends import backend_name
+from bbcodec.coding import logistic_tables
+from bbcodec.coding.ans import Head, Message, Words, tail_gather
+from bbcodec.coding.codecs import Codec
+from bbcodec.coding.kernels import kernels
+from bbcodec.families.local.model import LocalModel
+from bbcodec.families.local.order import LANES, Order
+
+_MODULES: Final = {"native": "native", "numba": "jit"}  # any other backend: the reference
+
+Pixels = NDArray[np.uint8]
+Shapes = Sequence[tuple[int, int]]
+Side = Sequence[NDArray[Any]] | None
+Statistics = NDArray[np.int64]
+
+
+class Implementation(Protocol):
+    """What every implementation offers; see `bbcodec.families.local.reference`."""
+
+    def plan(
+        self, blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Start and frequency (of 2^20) of every sample in decoding order."""
+        ...
+
+    def decode(
+        self,
+        head: Head,
+        words: Words,
+        shapes: Shapes,
+        channels: int,
+        model: LocalModel,
+        side: Side = None,
+        threads: int = 1,
+    ) -> tuple[list[Pixels], Head, int, Statistics | None]:
+        """Blocks, head, how many words were taken from the front, statistics of a model with latents."""
+        ...
+
+    def survey(self, blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+        """Statistics of every block, int64 [blocks, 441]."""
+        ...
+
+
+def implementation(backend: str | None = None) -> Implementation:
+    """The implementation that serves a backend (see `bbcodec.backends.backend_name`)."""
+    module = _MODULES.get(backend_name(backend), "reference")
+    return cast(Implementation, importlib.import_module(f"bbcodec.families.local.{module}"))
+
+
+def group_codec(
+    shapes: Shapes,
+    channels: int,
+    model: LocalModel,
+    backend: str | None = None,
+    side: Side = None,
+    threads: int = 1,
+    found: Callable[[Statistics | None], None] | None = None,
+) -> Codec:
+    """Codec of a group of blocks over a message head of 8 lanes.
+
+    Parameters
+    ----------
+    shapes : (height, width) of every block, in pixels.
+    channels : 1 (gray) or 3 (RGB).
+    model : LocalModel
+    backend : see `bbcodec.backends`; the words do not depend on it.
+    side : side information of every block, integers [H], or None.
+    found : told the statistics of the blocks that were popped.
+    threads : that share the lanes of a time; the words do not depend on it.
+
+    Returns
+    -------
+    Codec
+        Symbols are lists of uint8 [height, width, channels].
+
+    Raises
+    ------
+    ValueError
+        The shapes are no group; on pushing, blocks or a head of another shape.
+    """
+    order = Order(shapes)
+    compute = implementation(backend)
+    expected = [(*shape, channels) for shape in order.shapes]
+
+    def check(head: Head) -> None:
+        if head.shape != (LANES,):
+            raise ValueError(f"expected a head of {LANES} lanes, got shape {head.shape}")
+
+    def push(message: Message, blocks: Sequence[Pixels], *context: Any) -> tuple[Any, ...]:
+        head, tail = message
+        check(head)
+        if [block.shape for block in blocks] != expected:
+            raise ValueError(f"expected blocks of shapes {expected!r:.120}")
+        start, freq = compute.plan(blocks, model, side, threads)
+        sections = np.repeat(order.counts(), channels)  # every time and channel begins at lane 0
+        lanes, words = kernels(backend).push_sections(head, start, freq, sections, logistic_tables.PRECISION)
+        return (lanes, (words, tail) if len(words) else tail), *context
+
+    def pop(message: Message, *context: Any) -> tuple[Any, ...]:
+        head, tail = message
+        check(head)
+        # At most one word a sample.
+        tail = tail_gather(tail, sum(h * w for h, w in order.shapes) * channels)
+        words, rest = tail if tail else (np.empty(0, np.uint32), ())
+        blocks, lanes, used, statistics = compute.decode(
+            head, words, order.shapes, channels, model, side, threads
+        )
+        if found:
+            found(statistics)
+        return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
+
+    return Codec(push, pop)
+
+
+def block_bits(
+    block: Pixels, model: LocalModel, backend: str | None = None, threads: int = 1
+) -> NDArray[np.float64]:
+    """What every pixel of a block costs: ``20 - log2(freq)`` over its channels.
+
+    Parameters
+    ----------
+    block : uint8 [H, W, C]
+    model : LocalModel
+    backend, threads : see `group_codec`.
+
+    Returns
+    -------
+    float64 [H, W], bits
+    """
+    height, width, channels = block.shape
+    _, freq = implementation(backend).plan([block], model, None, threads)
+    bits = logistic_tables.PRECISION - np.log2(freq)
+    # Samples come time by time, channel by channel, lane by lane.
+    pixels = [np.tile(lanes.pixel, channels) for lanes in Order([(height, width)]).times()]
+    total = np.zeros(height * width)
+    np.add.at(total, np.concatenate(pixels), bits)
+    return total.reshape(height, width)

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file changes in its model and its picture: the section ``FITT`` (docs/format.md), numpy only.
+
+An encoder may fit the model to the picture. Here is how such a fit is written, read and applied; how it is
+found does not belong here. A fit is untrusted input: what it makes of a model passes the same checks as a
+model file does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.container import Buffer, Reader, varint
+from bbcodec.engine.graph import Graph
+from bbcodec.errors import FormatError
+from bbcodec.families.local.model import FAMILY, LocalModel
+from bbcodec.modelfile import Model
+from bbcodec.picture.region import Place, Window
+
+MIRROR_COLUMNS: Final = 1
+MIRROR_ROWS: Final = 2
+TRANSPOSE: Final = 4
+SWAP_CHANNELS: Final = 8
+VIEWS: Final = 16
+
+SIGNS: Final = "hidden_w"
+SHARED: Final = "first_w of all channels"
+TENSORS: Final = (SIGNS, SHARED, "first_w", "first_b", "hidden_m", "hidden_b", "out_w", "out_b")
+"""Tensors that a fit may change, by their numbers in the file; `SHARED` is added to ``first_w`` of each."""
+
+_KNOBS: Final = ("rate_q", "along", "down", "ridge")
+_LISTS: Final = ("along", "down")
+_MAX_SHIFT: Final = 24
+_MAX_RICE: Final = 15
+_MAX_VALUE: Final = 1 << 24
+_MAX_SIZE: Final = 1 << 20  # bytes; all signs and weights changed take less
+
+Integers = NDArray[np.int64]
+
+
+class Delta(NamedTuple):
+    """The change of one tensor: at the flat positions, which ascend, the values (not 0) times 2^shift.
+
+    Signs are either flipped or not: their values are 1, and their shift is 0.
+    """
+
+    shift: int
+    positions: Integers
+    values: Integers
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit.
+
+    Parameters
+    ----------
+    view : how the picture is turned before it is coded, of `MIRROR_COLUMNS`, `MIRROR_ROWS`, `TRANSPOSE` and
+        `SWAP_CHANNELS`.
+    config : new values of the model's ``rate_q`` (int), ``along`` and ``down`` (lists), ``ridge`` (int).
+    deltas : changes of tensors, by name.
+    """
+
+    view: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    deltas: Mapping[str, Delta] = field(default_factory=dict)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.view or self.config or any(len(d.positions) for d in self.deltas.values()))
+
+    def pack(self) -> bytes:
+        """Return the payload of the section.
+
+        >>> Fitted(view=3, config={"ridge": 300}).pack().hex()
+        '0308ac02'
+        """
+        out = [bytes([self.view, sum(1 << i for i, key in enumerate(_KNOBS) if key in self.config)])]
+        for key in _KNOBS:
+            if key in self.config:
+                value = self.config[key]
+                out.append(bytes([len(value), *value]) if isinstance(value, list) else varint(value))
+        for number, name in enumerate(TENSORS):
+            delta = self.deltas.get(name)
+            if delta is not None and len(delta.positions):
+                out.append(_pack(number, delta))
+        return b"".join(out)
+
+    def apply(self, model: Model) -> Model:
+        """Return the changed model. Its id is no file's: it tells changed models apart.
+
+        Raises
+        ------
+        FormatError
+            The model is of another family, a position is not in its tensor, or the result is no sound model
+            (ModelError).
+        """
+        if model.family != FAMILY:
+            raise FormatError(f"section FITT: changes a model of family {model.family!r:.60}")
+        tensors = dict(model.tensors)
+        for name, delta in self.deltas.items():
+            target = "first_w" if name == SHARED else name
+            if target not in tensors:
+                raise FormatError(f"section FITT: changes tensor {target!r}, which the model lacks")
+            tensors[target] = _changed(tensors[target], delta, name)
+        mark = hashlib.sha256(bytes.fromhex(model.id) + self.pack()).hexdigest()
+        graph = Graph(model.graph.functions, tensors)
+        changed = replace(model, id=mark, config={**model.config, **self.config}, graph=graph)
+        LocalModel.from_model(changed)
+        return changed
+
+    def summary(self) -> dict[str, Any]:
+        """What it changes, in JSON values: for people."""
+        counts = {name: len(delta.positions) for name, delta in self.deltas.items()}
+        return {"view": self.view, **self.config, **{f"{name} changes": n for name, n in counts.items()}}
+
+
+def unpack(payload: Buffer, offset: int = 0) -> Fitted:
+    """Read what `Fitted.pack` made.
+
+    Parameters
+    ----------
+    payload : bytes-like
+    offset : of the payload in the file, for messages.
+
+    Raises
+    ------
+    FormatError
+        It is not sound.
+    """
+    reader = Reader(payload, "section FITT", offset)
+    if reader.left > _MAX_SIZE:
+        raise reader.error(f"{reader.left} bytes, expected at most {_MAX_SIZE}")
+    view, flags = reader.u8("view"), reader.u8("flags")
+    if view >= VIEWS or flags >> len(_KNOBS):
+        raise reader.error(f"view {view} and flags {flags}, expected below {VIEWS} and {1 << len(_KNOBS)}")
+    config: dict[str, Any] = {}
+    for i, key in enumerate(_KNOBS):
+        if flags >> i & 1:
+            config[key] = list(reader.take(reader.u8(key), key)) if key in _LISTS else reader.varint(key)
+    deltas: dict[str, Delta] = {}
+    last = -1
+    while reader.left:
+        number = reader.u8("tensor")
+        if not last < number < len(TENSORS):
+            raise reader.error(f"tensor {number}, expected {last + 1} to {len(TENSORS) - 1}")
+        deltas[TENSORS[number]] = _unpack(reader, number)
+        last = number
+    return Fitted(view, config, deltas)
+
+
+def turn(image: NDArray[Any], view: int) -> NDArray[Any]:
+    """The picture [H, W, C] as it is coded: transposed, rows and columns mirrored, first and last channel
+    exchanged, as the view says."""
+    if view & TRANSPOSE:
+        image = image.swapaxes(0, 1)
+    return np.ascontiguousarray(_mirrored(image, view))
+
+
+def turn_back(image: NDArray[Any], view: int) -> NDArray[Any]:
+    """Undo `turn`."""
+    image = _mirrored(image, view)
+    return np.ascontiguousarray(image.swapaxes(0, 1) if view & TRANSPOSE else image)
+
+
+def turned_size(height: int, width: int, view: int) -> tuple[int, int]:
+    """Height and width of a picture that is turned."""
+    return (width, height) if view & TRANSPOSE else (height, width)
+
+
+def turned_window(window: Window, height: int, width: int, view: int) -> Window:
+    """Where a window of a picture lies once the picture is turned, to height x width."""
+    top, left, down, across = window.top, window.left, window.height, window.width
+    if view & TRANSPOSE:
+        top, left, down, across = left, top, across, down
+    if view & MIRROR_ROWS:
+        top = height - top - down
+    if view & MIRROR_COLUMNS:
+        left = width - left - across
+    return Window(top, left, down, across)
+
+
+def place_back(place: Place, height: int, width: int, view: int) -> Place:
+    """Rows and columns in the picture of a place in the turned one, which is height x width."""
+    rows, columns = place
+    if view & MIRROR_ROWS:
+        rows = slice(height - rows.stop, height - rows.start)
+    if view & MIRROR_COLUMNS:
+        columns = slice(width - columns.stop, width - columns.start)
+    return (columns, rows) if view & TRANSPOSE else (rows, columns)
+
+
+def _mirrored(image: NDArray[Any], view: int) -> NDArray[Any]:
+    down, across = (-1 if view & bit else 1 for bit in (MIRROR_ROWS, MIRROR_COLUMNS))
+    return image[::down, ::across, :: -1 if view & SWAP_CHANNELS else 1]
+
+
+def _changed(tensor: NDArray[Any], delta: Delta, name: str) -> NDArray[Any]:
+    """The tensor with a delta; sums are clamped to the range of its type."""
+    size = {SIGNS: 64 * tensor.size, SHARED: tensor.size // len(tensor)}.get(name, tensor.size)
+    if len(delta.positions) and int(delta.positions[-1]) >= size:
+        raise FormatError(f"section FITT: position {delta.positions[-1]} in tensor {name!r} of {size}")
+    if name == SIGNS:
+        words = tensor.reshape(-1).copy()
+        bits = np.uint64(1) << (delta.positions & 63).astype(np.uint64)
+        np.bitwise_xor.at(words, delta.positions >> 6, bits)
+        return _frozen(words.reshape(tensor.shape))
+    wide = tensor.astype(np.int64).reshape(-1, size)
+    wide[:, delta.positions] += delta.values << delta.shift
+    info = np.iinfo(tensor.dtype)
+    return _frozen(wide.clip(info.min, info.max).astype(tensor.dtype).reshape(tensor.shape))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def _pack(number: int, delta: Delta) -> bytes:
+    """One tensor: number, shift, Rice parameters, count, then the bits, filled up to whole bytes."""
+    gaps = np.diff(delta.positions, prepend=-1) - 1
+    sizes = np.abs(delta.values) - 1
+    gap_rice, size_rice = _best_rice(gaps), _best_rice(sizes)
+    bits: list[str] = []
+    for gap, size, value in zip(gaps.tolist(), sizes.tolist(), delta.values.tolist(), strict=True):
+        bits.append(_rice(gap, gap_rice))
+        if number:
+            bits += ["1" if value < 0 else "0", _rice(size, size_rice)]
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    body = int(text, 2).to_bytes(len(text) // 8, "big")
+    head = bytes([number, delta.shift, gap_rice << 4 | size_rice])
+    return head + varint(len(gaps)) + body
+
+
+def _unpack(reader: Reader, number: int) -> Delta:
+    shift, rice = reader.u8("shift"), reader.u8("Rice parameters")
+    count = reader.varint("number of changes")
+    if shift > _MAX_SHIFT or not 1 <= count <= 8 * reader.left:
+        raise reader.error(f"{count} changes of shift {shift} in {reader.left} bytes")
+    if number == 0 and (shift or rice & 15):
+        raise reader.error("flips of signs have a size")
+    bits = _Bits(reader)
+    position, positions, values = -1, [], []
+    for _ in range(count):
+        position += 1 + bits.rice(rice >> 4)
+        value = 1
+        if number:
+            negative = bits.take(1)
+            value = (bits.rice(rice & 15) + 1) * (-1 if negative else 1)
+        positions.append(position)
+        values.append(value)
+    bits.finish()
+    if position >= _MAX_VALUE or max(map(abs, values)) >= _MAX_VALUE:
+        raise reader.error(f"a change of {max(map(abs, values))} at position {position}")
+    return Delta(shift, np.array(positions, np.int64), np.array(values, np.int64))
+
+
+class _Bits:
+    """Bits from the top of each byte on, taken from a reader a byte at a time."""
+
+    def __init__(self, reader: Reader):
+        self._reader, self._byte, self._left = reader, 0, 0
+
+    def take(self, count: int) -> int:
+        value = 0
+        for _ in range(count):
+            if not self._left:
+                self._byte, self._left = self._reader.u8("changes"), 8
+            self._left -= 1
+            value = value << 1 | (self._byte >> self._left & 1)
+        return value
+
+    def rice(self, parameter: int) -> int:
+        """A number of 0 or more; its unary part is as long as the bytes are at the most."""
+        high = 0
+        while self.take(1):
+            high += 1
+        return high << parameter | self.take(parameter)
+
+    def finish(self) -> None:
+        """Raise unless the spare bits of the last byte are 0."""
+        if self._byte & ((1 << self._left) - 1):
+            raise self._reader.error("spare bits are not 0")
+
+
+def _rice(value: int, parameter: int) -> str:
+    low = format(value, f"0{parameter}b")[-parameter:] if parameter else ""
+    return "1" * (value >> parameter) + "0" + low
+
+
+def _best_rice(values: Integers) -> int:
+    """The parameter of fewest bits."""
+    costs = [int((values >> k).sum()) + k * len(values) for k in range(_MAX_RICE + 1)]
+    return costs.index(min(costs))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many small pictures of the family `local` in one message.
+
+Pictures are coded in groups (docs/local.md): as many neighbours together as have at most `GROUP_LANES` lanes,
+at least one. Groups are pushed in reverse, so that they are decoded in order. With a model that has latents,
+the last groups (the first to be pushed) do without: their bits are what the others' latents are popped from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from bbcodec.coding import ans
+from bbcodec.coding.ans import Words
+from bbcodec.coding.codecs import Codec, flatten, unflatten
+from bbcodec.errors import FormatError, MessageUnderflow
+from bbcodec.families.local.codec import group_codec
+from bbcodec.families.local.latents import latent_codec
+from bbcodec.families.local.model import LocalModel, local_model
+from bbcodec.families.local.order import LANES
+from bbcodec.jobs import Pixels
+from bbcodec.modelfile import Model
+
+GROUP_LANES: Final = 512
+
+Shape = tuple[int, int]
+
+
+def groups(shapes: Sequence[Shape]) -> list[slice]:
+    """Neighbouring pictures that are coded together.
+
+    >>> groups([(32, 32)] * 50)
+    [slice(0, 46, None), slice(46, 50, None)]
+    """
+    parts, first, lanes = [], 0, 0
+    for i, (height, width) in enumerate(shapes):
+        more = min(height, -(-width // 3))
+        if i > first and lanes + more > GROUP_LANES:
+            parts.append(slice(first, i))
+            first, lanes = i, 0
+        lanes += more
+    return [*parts, slice(first, len(shapes))]
+
+
+def encode(
+    images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None
+) -> tuple[int, Words]:
+    """Encode pictures uint8 [H, W, C], C the same for all.
+
+    Returns
+    -------
+    Groups at the end that are coded without latents (0 if the model has none), and the folded message.
+    """
+    local = local_model(model)
+    channels = images[0].shape[2]
+    shapes = [(image.shape[0], image.shape[1]) for image in images]
+    parts = groups(shapes)
+    plain = 1 if _with_latents(local, channels) else 0
+    while True:
+        message = ans.base_message(LANES)
+        try:
+            for index, part in reversed(list(enumerate(parts))):
+                blocks = [np.ascontiguousarray(image) for image in images[part]]
+                codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
+                (message,) = codec.push(message, blocks)
+            return plain, flatten(message)
+        except MessageUnderflow:  # too few bits yet for the latents
+            plain += 1
+
+
+def decode(
+    plain: int,
+    words: Words,
+    shapes: Sequence[Shape],
+    channels: int,
+    model: Model,
+    *,
+    threads: int = 1,
+    backend: str | None = None,
+) -> list[Pixels]:
+    """Decode what `encode` made.
+
+    Raises
+    ------
+    FormatError
+        The message is damaged, or the number of groups without latents is not possible.
+    """
+    local = local_model(model)
+    parts = groups(shapes)
+    least, most = (1, len(parts)) if _with_latents(local, channels) else (0, 0)
+    if not least <= plain <= most:
+        raise FormatError(f"batch: {plain} groups without latents, expected {least} to {most}")
+    message = unflatten(words, LANES)
+    images: list[Pixels] = []
+    for index, part in enumerate(parts):
+        codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
+        message, blocks = codec.pop(message)
+        images += blocks
+    if not ans.message_equal(message, ans.base_message(LANES)):
+        raise FormatError("batch: the message does not end where it began, it is damaged")
+    return images
+
+
+def _with_latents(model: LocalModel, channels: int) -> bool:
+    return model.latents is not None and channels == 3
+
+
+def _codec(
+    model: LocalModel,
+    shapes: Sequence[Shape],
+    channels: int,
+    latents: bool,
+    backend: str | None,
+    threads: int,
+) -> Codec:
+    """Codec of a group."""
+    if latents and _with_latents(model, channels):
+        return latent_codec(shapes, model, backend, threads)
+    return group_codec(shapes, channels, model, backend, threads=threads)

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ implementation: arrays to `bbcodec._native` and back.
+
+`bbcodec.families.local.reference` has the meaning.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec import _native
+from bbcodec.backends import native_target
+from bbcodec.coding import logistic_tables as logistic
+from bbcodec.coding.ans import Head, Words
+from bbcodec.errors import MessageUnderflow
+from bbcodec.families.local import tables
+from bbcodec.families.local.model import FEATURES, LocalModel
+from bbcodec.families.local.reference import SIDE_LIMIT
+
+Pixels = NDArray[np.uint8]
+Shapes = Sequence[tuple[int, int]]
+Side = Sequence[NDArray[Any]] | None
+Statistics = NDArray[np.int64]
+
+
+def plan(
+    blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Start and frequency of every sample in decoding order; as in `bbcodec.families.local.reference`."""
+    sizes = [(block.shape[0], block.shape[1]) for block in blocks]
+    channels = blocks[0].shape[2]
+    cut = [np.ascontiguousarray(block) for block in blocks]
+    start, freq = _native.local_plan(_model(model), cut, sizes, channels, _side(side), threads, _target())
+    return start, freq
+
+
+def decode(
+    head: Head,
+    words: Words,
+    shapes: Shapes,
+    channels: int,
+    model: LocalModel,
+    side: Side = None,
+    threads: int = 1,
+) -> tuple[list[Pixels], Head, int, Statistics | None]:
+    """Blocks, head, how many words were taken, statistics; as in `bbcodec.families.local.reference`."""
+    samples, lanes, used, sums = _native.local_decode(
+        _model(model),
+        np.ascontiguousarray(head),
+        np.ascontiguousarray(words),
+        [(int(h), int(w)) for h, w in shapes],
+        channels,
+        _side(side),
+        threads,
+        _target(),
+    )
+    if used < 0:
+        raise MessageUnderflow("the message ends before the last sample")
+    blocks, at = [], 0
+    for height, width in shapes:
+        size = height * width * channels
+        blocks.append(samples[at : at + size].reshape(height, width, channels))
+        at += size
+    return blocks, lanes, int(used), sums.reshape(len(shapes), -1) if model.latents else None
+
+
+def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+    """Statistics of every block; as in `bbcodec.families.local.reference`."""
+    sizes = [(block.shape[0], block.shape[1]) for block in blocks]
+    cut = [np.ascontiguousarray(block) for block in blocks]
+    sums: Statistics = _native.local_survey(_model(model), cut, sizes, blocks[0].shape[2], threads, _target())
+    return sums.reshape(len(blocks), -1)
+
+
+def observe(block: Pixels, model: LocalModel) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """What the network sees at every sample of a block, for training.
+
+    Parameters
+    ----------
+    block : uint8 [h, w, C]
+    model : its predictors count; its network does not.
+
+    Returns
+    -------
+    features : int8 [h w, C, 48], channels in coding order.
+    facts : int32 [h w, C, 3]: prediction ``p`` in 1/64 of a level, ``ks``, and the sample.
+    """
+    height, width, channels = block.shape
+    features, facts = _native.local_observe(
+        _model(model), np.ascontiguousarray(block), height, width, channels, _target()
+    )
+    return features.reshape(-1, channels, FEATURES), facts.reshape(-1, channels, 3)
+
+
+def _side(side: Side) -> list[NDArray[np.int32]]:
+    if side is None:
+        return []
+    return [np.ascontiguousarray(np.clip(s, -SIDE_LIMIT, SIDE_LIMIT), np.int32) for s in side]
+
+
+def _target() -> str:
+    """Instruction set: the engine's."""
+    return native_target() or "portable"
+
+
+@lru_cache(maxsize=8)
+def _model(model: LocalModel) -> Any:
+    table = {
+        "r1": tables.r1_table(),
+        "r2": tables.r2_table(),
+        "sig": tables.sigma_table(),
+        "le": tables.log_table(),
+        "exp": tables.exp_table(),
+    }
+    return _native.LocalModel(
+        model.hidden,
+        model.layers,
+        model.components,
+        list(model.own),
+        list(model.earlier),
+        list(model.along),
+        list(model.down),
+        model.ridge,
+        model.rate_q,
+        model.every,
+        model.first_w,
+        model.first_m,
+        model.first_b,
+        model.signs,
+        model.hidden_m,
+        model.hidden_b,
+        model.out_w,
+        model.out_b,
+        np.concatenate([prior for row in model.priors for prior in row]),
+        model.positions if model.positions is not None else np.empty(0, np.int32),
+        model.latents is not None,
+        {name: np.asarray(values, np.int32) for name, values in table.items()}
+        | {
+            "sigmoid": np.asarray(logistic.sigmoid_table()),
+            "inverse": np.asarray(logistic.inverse_scale_table()),
+        },
+    )
+
+
+# PyTorch keeps modules alive beyond the end, and C++ would call what they hold a leak.
+atexit.register(_model.cache_clear)

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``.bbm`` model file: graph, packed 1-bit weights, integer tables, and an id that names them for ever.
+
+Layout, little-endian, in this order and with nothing behind it:
+
+====== ======================================================================
+bytes  field
+====== ======================================================================
+8      magic ``89 42 42 4D 0D 0A 1A 0A``
+2      version, must be 1
+2      flags, must be 0
+4      length of the header
+4      length of the blob
+4      CRC-32 of the header (as stored, compressed)
+4      CRC-32 of the blob
+...    header: zlib stream of canonical JSON (``family``, ``config``, ``functions``, ``tensors``, ``notes``)
+...    blob: the tensors in the order of the directory, each at the next multiple of 8, gaps 0
+====== ======================================================================
+
+The id of a model is the SHA-256 of the whole file.  A model is untrusted input: sizes are checked before
+anything is allocated, and every graph passes `bbcodec.engine.check_graph` before anyone sees it.  What a
+family does with its functions is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.engine.bounds import check_graph
+from bbcodec.engine.graph import Graph, functions_from_json, functions_to_json
+from bbcodec.errors import ModelError, ModelMissingError
+
+__all__ = ["Model", "dump", "load", "load_named", "released"]
+
+MAGIC: Final = b"\x89BBM\r\n\x1a\n"
+DELTA_MAGIC: Final = b"\x89BBD\r\n\x1a\n"  # `bbcodec.modelfile.delta`
+VERSION: Final = 1
+SUFFIX: Final = ".bbm"
+RELEASED_PACKAGE: Final = "bbcodec.models.released"
+
+_FIXED: Final = struct.Struct("<8sHHIIII")
+_ALIGN: Final = 8
+_DTYPES: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+# A large model has some thousands of operations of about a hundred characters each.
+_MAX_HEADER: Final = 4 << 20
+_MAX_BLOB: Final = 1 << 30
+_MAX_TENSORS: Final = 1 << 16
+_MAX_RANK: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model; equal files give equal ids.
+
+    Attributes
+    ----------
+    id : SHA-256 of the file, 64 hexadecimal digits
+    family : which code reads it (such as ``rvae``)
+    config : JSON values of the family
+    graph : checked functions and all tensors
+    nbytes : size of the file in bytes
+    notes : JSON values about the making (training data, dates); they decide nothing
+    """
+
+    id: str
+    family: str
+    config: Mapping[str, Any]
+    graph: Graph = field(repr=False)
+    nbytes: int
+    notes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def tensors(self) -> Mapping[str, NDArray[Any]]:
+        """All tensors of the file, those outside of the graph included; read-only arrays."""
+        return self.graph.tensors
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and self.id == other.id
+
+
+def dump(
+    family: str,
+    config: Mapping[str, Any],
+    graph: Graph,
+    tensors: Mapping[str, NDArray[Any]] | None = None,
+    *,
+    notes: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Serialise a model.
+
+    Parameters
+    ----------
+    family : str
+    config, notes : JSON values
+    graph : its functions, and the tensors they use
+    tensors : further integer tensors of the family, which no function uses
+
+    Raises
+    ------
+    ModelError
+        The graph fails its check, a tensor is not of an integer dtype, a name stands for two tensors, or the
+        model is beyond the limits of the format.
+    """
+    merged = dict(graph.tensors)
+    for name, tensor in (tensors or {}).items():
+        if name in merged and merged[name] is not tensor and not np.array_equal(merged[name], tensor):
+            raise ModelError(f"tensor {name!r} is given twice, with different content")
+        merged[name] = tensor
+    check_graph(Graph(graph.functions, merged))
+    directory: list[dict[str, Any]] = []
+    blob = bytearray()
+    for name in sorted(merged):
+        tensor = np.asarray(merged[name])
+        if tensor.dtype.name not in _DTYPES:
+            raise ModelError(f"tensor {name!r} is {tensor.dtype}, expected one of {', '.join(_DTYPES)}")
+        blob += bytes(-len(blob) % _ALIGN)
+        entry = {"name": name, "dtype": tensor.dtype.name, "shape": list(tensor.shape), "offset": len(blob)}
+        directory.append(entry)
+        blob += np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes()
+    content = {
+        "family": family,
+        "config": dict(config),
+        "functions": functions_to_json(graph.functions),
+        "tensors": directory,
+        "notes": dict(notes or {}),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    if len(text) > _MAX_HEADER or len(blob) > _MAX_BLOB:
+        raise ModelError(
+            f"model of {len(text)} + {len(blob)} bytes, expected at most {_MAX_HEADER} + {_MAX_BLOB}"
+        )
+    header = zlib.compress(text.encode("ascii"), 9)
+    return assemble(header, bytes(blob))
+
+
+def load(data: bytes | bytearray | memoryview) -> Model:
+    """Parse and check a model file, or what `bbcodec.modelfile.delta` made of one.
+
+    Raises
+    ------
+    ModelError
+        The bytes are not a sound model.
+    ModelMissingError
+        They are changes of a model that is not installed.
+    """
+    view = memoryview(data).cast("B")
+    if bytes(view[:8]) == DELTA_MAGIC:
+        from bbcodec.modelfile import delta
+
+        view = memoryview(delta.restore(view))
+    _, content, blob = split(view)
+    tensors = _read_tensors(content["tensors"], blob)
+    graph = Graph(functions_from_json(content["functions"]), tensors)
+    check_graph(graph)
+    return Model(
+        id=hashlib.sha256(view).hexdigest(),
+        family=content["family"],
+        config=content["config"],
+        graph=graph,
+        nbytes=len(view),
+        notes=content["notes"],
+    )
+
+
+def assemble(header: bytes, blob: bytes) -> bytes:
+    """Return the model file of a header, compressed, and a blob."""
+    fixed = _FIXED.pack(MAGIC, VERSION, 0, len(header), len(blob), zlib.crc32(header), zlib.crc32(blob))
+    return fixed + header + blob
+
+
+def split(data: bytes | bytearray | memoryview) -> tuple[memoryview, dict[str, Any], memoryview]:
+    """Return the header of a model file as it is stored, what it says, and the blob; checksums checked.
+
+    Raises
+    ------
+    ModelError
+        The bytes are no model file.
+    """
+    view = memoryview(data).cast("B")
+    if len(view) < _FIXED.size or bytes(view[:8]) != MAGIC:
+        raise ModelError("model: the magic is missing, this is not a .bbm file")
+    _, version, flags, header_size, blob_size, header_crc, blob_crc = _FIXED.unpack(view[: _FIXED.size])
+    if version != VERSION or flags != 0:
+        raise ModelError(
+            f"model: version {version}, flags {flags}; this release reads version {VERSION}, flags 0"
+        )
+    expected = _FIXED.size + header_size + blob_size
+    if len(view) != expected:
+        raise ModelError(f"model: {len(view)} bytes, expected {expected}")
+    if header_size > _MAX_HEADER or blob_size > _MAX_BLOB:
+        raise ModelError(f"model: parts of {header_size} and {blob_size} bytes are beyond the limits")
+    header = view[_FIXED.size : _FIXED.size + header_size]
+    blob = view[_FIXED.size + header_size :]
+    for what, part, crc in (("header", header, header_crc), ("blob", blob, blob_crc)):
+        if zlib.crc32(part) != crc:
+            raise ModelError(f"model: the checksum of the {what} does not match")
+    return header, parse_header(header), blob
+
+
+def released() -> dict[str, Path]:
+    """Names and paths of the models that come with the package."""
+    try:
+        folder = resources.files(RELEASED_PACKAGE)
+    except ModuleNotFoundError:
+        return {}
+    found = [Path(str(item)) for item in folder.iterdir() if item.name.endswith(SUFFIX)]
+    return {path.stem: path for path in sorted(found)}
+
+
+def load_named(name: str | os.PathLike[str]) -> Model:
+    """Load a model by released name, by id (or at least 8 digits of it), or by path.
+
+    Models are kept for the life of the process.
+
+    Raises
+    ------
+    ModelMissingError
+        There is no such model here.
+    ModelError
+        The file is not a sound model.
+    """
+    shipped = released()
+    text = os.fspath(name)
+    if text in shipped:
+        return _load_path(shipped[text])
+    if re.fullmatch(r"[0-9a-f]{8,64}", text):
+        for path in shipped.values():
+            if hashlib.sha256(path.read_bytes()).hexdigest().startswith(text):
+                return _load_path(path)
+    if text.endswith(SUFFIX) or os.path.isfile(text):
+        return _load_path(Path(text))
+    names = ", ".join(shipped) or "none"
+    raise ModelMissingError(
+        f"model {text!r} is not installed (installed: {names}) and is no path to a {SUFFIX} file"
+    )
+
+
+def _load_path(path: Path) -> Model:
+    try:
+        status = path.stat()
+        if status.st_size > _FIXED.size + _MAX_HEADER + _MAX_BLOB:
+            raise ModelError(f"{path}: {status.st_size} bytes are too many for a model")
+        return _load_cached(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise ModelMissingError(f"model {str(path)!r}: {error.strerror}") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _load_cached(path: Path, mtime: int, size: int) -> Model:
+    return load(path.read_bytes())
+
+
+def parse_header(header: memoryview) -> dict[str, Any]:
+    """Return what the header of a model file says; the directory of tensors is not checked yet.
+
+    Raises
+    ------
+    ModelError
+        It is not JSON in a zlib stream, or fields are missing or too many.
+    """
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(header, _MAX_HEADER)
+        if not unpacker.eof or unpacker.unused_data:
+            raise ModelError(f"model: the header is cut, has a tail, or is larger than {_MAX_HEADER} bytes")
+        content = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ModelError(f"model: the header is not JSON in a zlib stream ({error})") from error
+    expected = {"family": str, "config": dict, "functions": dict, "tensors": list, "notes": dict}
+    if not isinstance(content, dict) or set(content) != set(expected):
+        raise ModelError(f"model: the header does not have exactly the fields {sorted(expected)}")
+    for key, kind in expected.items():
+        if not isinstance(content[key], kind):
+            raise ModelError(f"model: {key} is {type(content[key]).__name__}, expected {kind.__name__}")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry = dict(pairs)
+    if len(entry) != len(pairs):
+        raise ValueError("a key stands twice")
+    return entry
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.40} is not a finite number")
+    return value
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a number")
+
+
+def _read_tensors(directory: list[Any], blob: memoryview) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {}
+    end = 0
+    for entry, size in zip(directory, layout(directory), strict=True):
+        start = entry["offset"]
+        if start + size > len(blob) or any(blob[end:start]):
+            raise ModelError(
+                f"model: tensor {entry['name']!r}: {size} bytes at offset {start} do not fit the blob"
+            )
+        end = start + size
+        little = np.frombuffer(blob[start:end], np.dtype(entry["dtype"]).newbyteorder("<"))
+        tensor = little.astype(entry["dtype"]).reshape(entry["shape"])
+        tensor.setflags(write=False)
+        tensors[entry["name"]] = tensor
+    if end != len(blob):
+        raise ModelError(f"model: {len(blob) - end} bytes behind the last tensor")
+    return tensors
+
+
+def layout(directory: list[Any]) -> list[int]:
+    """Return the bytes of every tensor of a directory, checked.
+
+    Raises
+    ------
+    ModelError
+        An entry is not sound, does not begin where the one before ends, or the blob would be too large.
+    """
+    if len(directory) > _MAX_TENSORS:
+        raise ModelError(f"model: {len(directory)} tensors, expected at most {_MAX_TENSORS}")
+    names: set[str] = set()
+    sizes: list[int] = []
+    end = 0
+    for index, entry in enumerate(directory):
+        where = f"model: tensor {index}"
+        if not isinstance(entry, dict) or set(entry) != {"name", "dtype", "shape", "offset"}:
+            raise ModelError(f"{where}: expected the fields dtype, name, offset and shape")
+        name, dtype, shape, offset = (entry[key] for key in ("name", "dtype", "shape", "offset"))
+        if not isinstance(name, str) or name in names or dtype not in _DTYPES:
+            raise ModelError(f"{where}: name {name!r:.40} or dtype {dtype!r:.40} is not valid")
+        if (
+            not isinstance(shape, list)
+            or len(shape) > _MAX_RANK
+            or not all(type(size) is int and 0 < size <= _MAX_BLOB for size in shape)
+        ):
+            raise ModelError(f"{where} ({name!r}): shape {shape!r:.80} is not valid")
+        start = end + -end % _ALIGN
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if type(offset) is not int or offset != start or start + size > _MAX_BLOB:
+            raise ModelError(f"{where} ({name!r}): {size} bytes at offset {offset!r:.40} do not fit the blob")
+        end = start + size
+        names.add(name)
+        sizes.append(size)
+    return sizes

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures: samples, modes, palettes and metadata, and files of other formats."""
