@@ -199,7 +199,7 @@ def trained_row(trained: Trained) -> Row:
 def trained_tables(course: Course, images: Sequence[Pixels], options: argparse.Namespace) -> list[Table]:
     """Heads trained alike: at random pixels, and coding the crops where they can."""
     from ablation_heads import train_all, variants
-    from bbcodec.models.local_export import export
+    from bbcodec.models.local.export import export
 
     static = Table("Heads trained alike, not learning, on random pixels of other pictures")
     coding = Table("The same heads where they have an integer form, learning while they code")
@@ -306,7 +306,9 @@ def parser() -> argparse.ArgumentParser:
         "--minutes", type=float, help="train the first head so long, the others as many steps"
     )
     budget.add_argument("--steps", type=int, help="train every head so many steps")
-    p.add_argument("--train", nargs="+", default=["photos/train"], help="as in local_train [%(default)s]")
+    p.add_argument(
+        "--train", nargs="+", default=["photos/train"], help="as in models/local/train.py [%(default)s]"
+    )
     p.add_argument("--valid", nargs="+", default=["photos/valid"], help="likewise [%(default)s]")
     p.add_argument("--limit", type=int, metavar="N", help="the first N pictures of either alone: a trial")
     p.add_argument("--pixels", type=int, default=4096, help="kept of each training picture [%(default)s]")

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bbcodec.models.local import Head, HeadConfig
-from bbcodec.models.local_export import load_checkpoint
-from bbcodec.models.local_train import Samples, cached, fit, pictures, samples
+from bbcodec.models.local.export import load_checkpoint
+from bbcodec.models.local.head import Head, HeadConfig
+from bbcodec.models.local.train import Samples, cached, fit, pictures, samples
 from torch import Tensor
 
 from bbcodec.families.local.model import MAX_RIDGE

@@ -67,8 +67,8 @@ def without_latents(model: Model, *more: str) -> Model:
 
 def control() -> Model:
     """The candidate that was trained as `thumb` was, with z = 0; ImportError without PyTorch."""
-    from bbcodec.models.local_export import export, load_checkpoint
-    from bbcodec.models.local_latents import load
+    from bbcodec.models.local.export import export, load_checkpoint
+    from bbcodec.models.local.latents import load
 
     head, state = load_checkpoint(CONTROL)
     released = modelfile.load_named("thumb").config["rate_q"] / 2**20

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from bbcodec.models.local_own import Plan, train
+from bbcodec.models.local.own import Plan, train
 from numpy.typing import NDArray
 from own_model_sets import cifar, wood
 

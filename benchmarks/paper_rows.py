@@ -31,7 +31,7 @@ class Row:
     ----------
     name : of its folder.
     system, label : columns of the table.
-    options : of ``bbcodec.models.train``.
+    options : of ``bbcodec.models.latent.train``.
     published : CIFAR-10, bits per dim, of the paper's row (Bird, Kingma and Barber 2021, table 1).
     seed : of the training.
     """
@@ -87,7 +87,17 @@ def train(row: Row, data: str, valid: str, folder: Path, steps: int, minutes: fl
     out = folder / row.name
     if (out / "done").exists():
         return
-    command = [sys.executable, "-m", "bbcodec.models.train", "--data", data, "--valid", valid, "--crop", "32"]
+    command = [
+        sys.executable,
+        "-m",
+        "bbcodec.models.latent.train",
+        "--data",
+        data,
+        "--valid",
+        valid,
+        "--crop",
+        "32",
+    ]
     command += ["--batch", "32", "--lr", "0.002", "--steps", str(steps), "--minutes", str(minutes)]
     command += ["--seed", str(row.seed), "--threads", str(threads), "--validate-every", "1"]
     command += ["--out", str(out)]

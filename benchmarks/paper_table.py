@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 import torch
 from bbcodec.models import data as sources
-from bbcodec.models.export import export, residual_sizes
-from bbcodec.models.train import build, load_checkpoint
+from bbcodec.models.latent.export import export, residual_sizes
+from bbcodec.models.latent.train import build, load_checkpoint
 from paper_plot import curves
 from paper_report import page
 from paper_rows import ABLATION, AVERAGE, PAPER, SIZES, train

@@ -75,7 +75,7 @@ class Fitting:
 
         if "native" not in backends.available():
             raise OptionError("fitting needs the C++ module, which is not built here")
-        return importlib.import_module("bbcodec.models.local_fit")
+        return importlib.import_module("bbcodec.models.local.fit")
 
     def section(self, image: NDArray[np.uint8], model: Model, progress: Progress | None) -> Section | None:
         """Fit the model to samples [H, W, C]; None if nothing was found that pays."""

@@ -72,14 +72,14 @@ def train(
     def one(name: str) -> dict[str, Any]:
         from bbcodec import jobs, modelfile
         from bbcodec.families import gain
-        from bbcodec.models import local_own
+        from bbcodec.models.local import own
         from bbcodec.storage.atomic import atomic_write
 
         begun = time.perf_counter()
         if os.path.lexists(output) and not force:
             raise FileExistsError(17, "exists already; --force overwrites it", output)
         parent = modelfile.load_named(start)
-        local_own.check(parent)
+        own.check(parent)
         pictures = _pictures(name)
         pixels = sum(p.shape[0] * p.shape[1] for p in pictures)
         reporter.note(f"{shown(name)}: {len(pictures)} pictures, {pixels / 1e6:.2f} megapixels")
@@ -87,9 +87,9 @@ def train(
         if minutes is not None or steps is None:
             budget["minutes"] = _MINUTES if minutes is None else minutes
         cores = threads or jobs.cpus()
-        plan = local_own.Plan(**budget, seed=seed, what=what, fresh=fresh, threads=cores)
+        plan = own.Plan(**budget, seed=seed, what=what, fresh=fresh, threads=cores)
         with _stopping(reporter) as stopped:
-            data = local_own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)
+            data = own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)
         with atomic_write(output, overwrite=force) as file:
             file.write(data)
         model = modelfile.load(data)

@@ -54,8 +54,8 @@ def tiny_model(seed: int, **changes: Any) -> Any:
     """A model file of an untrained network of width 16."""
     import torch
     from bbcodec.models.config import Config, FlowConfig
-    from bbcodec.models.export import export
-    from bbcodec.models.train import build
+    from bbcodec.models.latent.export import export
+    from bbcodec.models.latent.train import build
 
     from bbcodec import modelfile
 

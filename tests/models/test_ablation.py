@@ -15,8 +15,8 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models.local import Head, HeadConfig  # noqa: E402
-from bbcodec.models.local_export import export  # noqa: E402
+from bbcodec.models.local.export import export  # noqa: E402
+from bbcodec.models.local.head import Head, HeadConfig  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402

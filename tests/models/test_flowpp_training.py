@@ -14,10 +14,11 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 import torch.nn.functional as F  # noqa: E402
-from bbcodec.models import data, flowpp, layers, train  # noqa: E402
+from bbcodec.models import data  # noqa: E402
 from bbcodec.models.config import FAMILIES, Config, FlowConfig, config_from_dict  # noqa: E402
-from bbcodec.models.export import export  # noqa: E402
-from bbcodec.models.export import main as export_main  # noqa: E402
+from bbcodec.models.latent import flowpp, layers, train  # noqa: E402
+from bbcodec.models.latent.export import export  # noqa: E402
+from bbcodec.models.latent.export import main as export_main  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.coding.codecs import message_bits  # noqa: E402

@@ -13,11 +13,11 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models import local_latents_train as training  # noqa: E402
-from bbcodec.models import local_train  # noqa: E402
-from bbcodec.models.local_export import export, load_checkpoint  # noqa: E402
-from bbcodec.models.local_export import main as export_main  # noqa: E402
-from bbcodec.models.local_latents import inputs, load, statistics  # noqa: E402
+from bbcodec.models.local import train  # noqa: E402
+from bbcodec.models.local import train_latents as training  # noqa: E402
+from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
+from bbcodec.models.local.export import main as export_main  # noqa: E402
+from bbcodec.models.local.latents import inputs, load, statistics  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.families import batch  # noqa: E402
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run")
     small = ["--hidden", "64", "--layers", "1", "--minutes", "0.01", "--batch", "64", "--pixels", "64"]
-    local_train.main(["--data", str(folder), "--valid", str(folder), "--out", str(out / "head"), *small])
+    train.main(["--data", str(folder), "--valid", str(folder), "--out", str(out / "head"), *small])
     sources = ["--data", str(folder), "--valid", str(folder), "--init", str(out / "head" / "checkpoint.pt")]
     sizes = ["--latents", "4", "--encoder", "8", "--keep", "12", "--steps", "4", "--pixels", "32"]
     training.main([*sources, *sizes, "--samples", "256", "--out", str(out / "thumb")])

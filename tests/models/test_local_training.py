@@ -13,10 +13,10 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models import local_train  # noqa: E402
-from bbcodec.models.local import Head, HeadConfig, bits, spreads  # noqa: E402
-from bbcodec.models.local_export import export, load_checkpoint  # noqa: E402
-from bbcodec.models.local_export import main as export_main  # noqa: E402
+from bbcodec.models.local import train  # noqa: E402
+from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
+from bbcodec.models.local.export import main as export_main  # noqa: E402
+from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.families import family  # noqa: E402
@@ -52,7 +52,7 @@ def read(head: Head) -> LocalModel:
     return LocalModel.from_model(modelfile.load(export(head, {"purpose": "test"})))
 
 
-def seen(image: np.ndarray, head: Head) -> local_train.Samples:
+def seen(image: np.ndarray, head: Head) -> train.Samples:
     """Features and facts of every pixel, channels first."""
     features, facts = native.observe(image, read(head))
     return features.swapaxes(0, 1), facts.swapaxes(0, 1)
@@ -75,25 +75,25 @@ def test_training_improves_resumes_and_exports(
     common = ["--data", str(folder), "--valid", str(folder), "--out", str(tmp_path / "run")]
     common += ["--cache", str(tmp_path / "cache"), "--batch", "64", "--pixels", "500"]
     common += ["--hidden", "64", "--layers", "1"]
-    local_train.main([*common, "--minutes", "0.05", "--validate-every", "0.02"])
+    train.main([*common, "--minutes", "0.05", "--validate-every", "0.02"])
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     head, state = load_checkpoint(checkpoint)
     assert state["steps"] > 3
     assert state["seconds"] >= 3
     assert len(state["curve"]) > 1
 
-    def kept(name: str) -> local_train.Samples:
+    def kept(name: str) -> train.Samples:
         with np.load(tmp_path / "cache" / f"{name}.npz") as stored:
             return stored["features"], stored["facts"]
 
     # On the few pixels that it was trained with: fast machines go on until it knows these by heart.
     torch.manual_seed(0)  # as the training did
-    untrained = np.mean(local_train.evaluate(Head(replace(SMALL, layers=1)), kept("train"), spreads()))
-    assert np.mean(local_train.evaluate(head, kept("train"), spreads())) < untrained - 0.02
-    valid = np.mean(local_train.evaluate(head, kept("valid"), spreads()))
+    untrained = np.mean(train.evaluate(Head(replace(SMALL, layers=1)), kept("train"), spreads()))
+    assert np.mean(train.evaluate(head, kept("train"), spreads())) < untrained - 0.02
+    valid = np.mean(train.evaluate(head, kept("valid"), spreads()))
     assert valid == pytest.approx(state["curve"][-1][2], abs=1e-3)
 
-    local_train.main([*common, "--minutes", "0.07", "--resume", str(checkpoint)])
+    train.main([*common, "--minutes", "0.07", "--resume", str(checkpoint)])
     _, later = load_checkpoint(checkpoint)
     assert later["steps"] > state["steps"]
     assert later["seconds"] > state["seconds"]
@@ -111,13 +111,13 @@ def test_training_improves_resumes_and_exports(
 
 def test_samples_are_pixels_of_their_pictures() -> None:
     pictures = [photo(11, 13, seed=i) for i in range(2)]
-    features, facts = local_train.samples(pictures, SMALL, 50, 0, 1)
+    features, facts = train.samples(pictures, SMALL, 50, 0, 1)
     assert features.shape == (3, 100, 48)
     assert facts.shape == (3, 100, 3)
     for i, picture in enumerate(pictures):
         whole = picture.reshape(-1, 3)[:, [1, 0, 2]].tolist()  # G, R, B
         assert all(pixel in whole for pixel in facts[:, 50 * i : 50 * (i + 1), 2].T.tolist())
-    again = local_train.samples(pictures, SMALL, 50, 0, 2)
+    again = train.samples(pictures, SMALL, 50, 0, 2)
     assert np.array_equal(features, again[0])
     assert np.array_equal(facts, again[1])
 
@@ -137,10 +137,10 @@ def test_the_trunk_is_its_layers_and_old_checkpoints_have_one_basis() -> None:
 def test_two_bases_learn() -> None:
     torch.manual_seed(0)
     head = Head(HeadConfig(hidden=64, layers=1, bases=2))
-    part = local_train.samples([photo(24, 26)], SMALL, 400, 0, 1)
-    before = np.mean(local_train.evaluate(head, part, spreads()))
+    part = train.samples([photo(24, 26)], SMALL, 400, 0, 1)
+    before = np.mean(train.evaluate(head, part, spreads()))
     signs = head.v.detach() >= 0
-    state = local_train.fit(head, part, part, steps=60, batch=64)
+    state = train.fit(head, part, part, steps=60, batch=64)
     assert state["steps"] == state["curve"][-1][1] == 60
     assert state["curve"][-1][2] < before - 0.05
     changed = (head.v.detach() >= 0) != signs
@@ -154,7 +154,7 @@ def test_two_bases_learn() -> None:
 def test_every_precision_takes_a_step(precision: str, bases: int) -> None:
     torch.manual_seed(0)
     head = Head(HeadConfig(hidden=64, layers=2, precision=precision, bases=bases))
-    f, m = local_train.tensors(local_train.samples([photo(12, 14)], SMALL, 100, 0, 1))
+    f, m = train.tensors(train.samples([photo(12, 14)], SMALL, 100, 0, 1))
     before = head.v.detach().clone()
     optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
     loss = bits(head(f), m, spreads()).mean()
@@ -200,7 +200,7 @@ def test_the_exported_network_costs_what_the_head_tells(config: HeadConfig, chan
     assert (start + freq <= 1 << 20).all()
     coded = float((20 - np.log2(freq)).sum())
     features, facts = seen(image, head)
-    f, m = local_train.tensors((features, facts))
+    f, m = train.tensors((features, facts))
     with torch.no_grad():
         if channels == 1:  # the first network is that of gray, too
             f, m = (torch.cat([part] * 3) for part in (f, m))

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from bbcodec.models import layers, logistic  # noqa: E402
 from bbcodec.models.config import Config, config_from_dict  # noqa: E402
-from bbcodec.models.export import GraphBuilder, export, residual_sizes  # noqa: E402
-from bbcodec.models.train import build  # noqa: E402
+from bbcodec.models.latent import layers, logistic  # noqa: E402
+from bbcodec.models.latent.export import GraphBuilder, export, residual_sizes  # noqa: E402
+from bbcodec.models.latent.train import build  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.engine import Graph, Program, bits  # noqa: E402

@@ -11,9 +11,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models import local_own, local_own_head  # noqa: E402
-from bbcodec.models.local_own import Draft, Plan, Trial  # noqa: E402
-from bbcodec.models.local_own_head import OwnHead, join, look  # noqa: E402
+from bbcodec.models.local import own, own_head  # noqa: E402
+from bbcodec.models.local.own import Draft, Plan, Trial  # noqa: E402
+from bbcodec.models.local.own_head import OwnHead, join, look  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
@@ -42,7 +42,7 @@ def fast() -> modelfile.Model:
 @pytest.fixture(scope="module")
 def trained(fast: modelfile.Model) -> tuple[list[np.ndarray], bytes, list[str]]:
     pictures, lines = stripes(40), []
-    return pictures, local_own.train(pictures, fast, Plan(steps=100), say=lines.append), lines
+    return pictures, own.train(pictures, fast, Plan(steps=100), say=lines.append), lines
 
 
 def test_it_pays_on_alike_pictures(
@@ -63,7 +63,7 @@ def test_it_pays_on_alike_pictures(
 def test_steps_decide_alone(fast: modelfile.Model) -> None:
     pictures = stripes(8, 16)
     first, second, longer = (
-        local_own.train(pictures, fast, Plan(steps=steps), say=lambda line: None) for steps in (40, 40, 60)
+        own.train(pictures, fast, Plan(steps=steps), say=lambda line: None) for steps in (40, 40, 60)
     )
     assert first == second != longer
 
@@ -84,23 +84,21 @@ def test_a_model_goes_on_from_ones_own(
     trained: tuple[list[np.ndarray], bytes, list[str]],
 ) -> None:
     pictures, data, _ = trained
-    again = local_own.train(pictures, modelfile.load(data), Plan(steps=20), say=lambda line: None)
+    again = own.train(pictures, modelfile.load(data), Plan(steps=20), say=lambda line: None)
     assert delta.parent_of(delta.smallest(again)) == modelfile.load_named("fast").id
     before, after = (len(batch.encode(pictures, modelfile.load(d))) for d in (data, again))
     assert after <= before + 200
 
 
 def test_head_leaves_the_other_layers_alone(fast: modelfile.Model) -> None:
-    model = modelfile.load(
-        local_own.train(stripes(8, 16), fast, Plan(steps=40, what="head"), say=lambda _: None)
-    )
+    model = modelfile.load(own.train(stripes(8, 16), fast, Plan(steps=40, what="head"), say=lambda _: None))
     assert np.array_equal(model.tensors["first_w"], fast.tensors["first_w"])
     assert "positions" not in model.tensors
 
 
 def test_a_fresh_network_is_a_model(fast: modelfile.Model) -> None:
     pictures = stripes(8, 16)
-    data = local_own.train(pictures, fast, Plan(steps=60, fresh=True), say=lambda _: None)
+    data = own.train(pictures, fast, Plan(steps=60, fresh=True), say=lambda _: None)
     model = modelfile.load(data)
     coded = batch.encode(pictures, model)
     assert all(np.array_equal(a, b) for a, b in zip(batch.decode(coded, model), pictures, strict=True))
@@ -109,14 +107,14 @@ def test_a_fresh_network_is_a_model(fast: modelfile.Model) -> None:
 
 def test_stopping_at_once_gives_a_model_that_is_no_worse(fast: modelfile.Model) -> None:
     pictures = stripes(9)
-    data = local_own.train(pictures, fast, Plan(steps=10**6), say=lambda _: None, stopped=lambda: True)
+    data = own.train(pictures, fast, Plan(steps=10**6), say=lambda _: None, stopped=lambda: True)
     assert len(batch.encode(pictures, modelfile.load(data))) <= len(batch.encode(pictures, fast))
 
 
 def test_learning_ends_when_validation_does_not_improve(
     fast: modelfile.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_own_head, "APART", 1)
+    monkeypatch.setattr(own_head, "APART", 1)
     local = LocalModel.from_model(fast)
     seen = join([look(p, local, 500, [0, i]) for i, p in enumerate(stripes(4))])
     head = OwnHead(local)
@@ -139,7 +137,7 @@ def test_what_does_not_pay_is_not_taken(fast: modelfile.Model) -> None:
 
 
 def test_few_pictures_hold_out_pixels(fast: modelfile.Model) -> None:
-    seen, held = local_own._split(stripes(2), LocalModel.from_model(fast), 0)
+    seen, held = own._split(stripes(2), LocalModel.from_model(fast), 0)
     assert len(seen) + len(held) == 2 * 24 * 24
     assert len(held) == 2 * 72
 
@@ -147,9 +145,9 @@ def test_few_pictures_hold_out_pixels(fast: modelfile.Model) -> None:
 @pytest.mark.parametrize(("name", "what"), [("thumb", "latents"), ("rvae", "family")])
 def test_other_models_are_refused(name: str, what: str) -> None:
     with pytest.raises(OptionError, match=what):
-        local_own.check(modelfile.load_named(name))
+        own.check(modelfile.load_named(name))
 
 
 def test_no_pictures_are_refused(fast: modelfile.Model) -> None:
     with pytest.raises(OptionError, match="no pictures"):
-        local_own.train([], fast, Plan(steps=1))
+        own.train([], fast, Plan(steps=1))

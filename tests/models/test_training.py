@@ -12,8 +12,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from bbcodec.models import data, train  # noqa: E402
-from bbcodec.models.export import main as export_main  # noqa: E402
+from bbcodec.models import data  # noqa: E402
+from bbcodec.models.latent import train  # noqa: E402
+from bbcodec.models.latent.export import main as export_main  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 
@@ -62,7 +63,7 @@ def test_training_improves_resumes_and_exports(
 
 
 def test_free_bits_put_a_floor_under_the_kl_of_each_channel() -> None:
-    from bbcodec.models.outputs import Terms
+    from bbcodec.models.latent.outputs import Terms
 
     log_likelihood = torch.zeros(1, 3, 4, 4)
     kl = torch.zeros(1, 2, 2, 2)

@@ -3,7 +3,7 @@
 
 Functions of the model file: ``noise_i`` (picture and noise -> the maps that shape the noise) and
 ``coupling_s_i`` (the channels that a coupling reads -> the maps of those that it maps), s the scale, from the
-finest. Which channels those are, and in which order, is written here, as in `bbcodec.models.flowpp`.
+finest. Which channels those are, and in which order, is written here, as in `bbcodec.models.latent.flowpp`.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from bbcodec.families.local.model import NEAR, STATISTICS
 from bbcodec.families.local.tables import r1_table
 
-from .layers import clamp
-from .logistic import LATENT_LIMIT, POSTERIOR_LOG2, PRIOR_LOG2, logistic_log_density, sample_logistic
+from ..latent.layers import clamp
+from ..latent.logistic import LATENT_LIMIT, POSTERIOR_LOG2, PRIOR_LOG2, logistic_log_density, sample_logistic
 
 LOGISTIC_LOG2 = math.log2(math.sqrt(3) / math.pi)  # log2 scale of a logistic of variance 1
 _KEEP = 1e-5  # least variance of a whitened direction, of the greatest

@@ -2,7 +2,7 @@
 """The network of a model of one's own while it learns: integers of a released model, and changes of them.
 
 What it sees of pictures is the codec's own (`bbcodec.families.local.native.observe`); which pictures, and
-what becomes of the changes, is `local_own`'s business.
+what becomes of the changes, is the business of `own`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bbcodec.families.local.fitted import SHARED, SIGNS
 from bbcodec.families.local.model import NEAR, LocalModel
 from bbcodec.families.local.native import observe
 
-from .data import Picture
-from .local import FEATURE_UNIT, bits, spreads
-from .local_fit import SHIFTS as FIT_SHIFTS
-from .local_fit import FitHead, Proximal
+from ..data import Picture
+from .fit import SHIFTS as FIT_SHIFTS
+from .fit import FitHead, Proximal
+from .head import FEATURE_UNIT, bits, spreads
 
 BATCH = 1536  # pixels a step
 RATE = 0.05  # units a step, at most
@@ -144,7 +144,7 @@ class OwnHead(FitHead):
         seen, held : what is learned from, and what is validated on.
         count : samples that are to be coded: the more, the less a change costs each.
         minutes, steps : the budget, over which the rate falls.
-        seed, say, stopped : as of `local_own.train`.
+        seed, say, stopped : as of `own.train`.
         validations, patience : how many there are, and after how many that were no better it ends.
 
         Returns

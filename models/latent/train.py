@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a model for a given time; resume, validate, checkpoint.
 
-    python -m bbcodec.models.train --family rvae --data photos/train --valid photos/valid --minutes 100 --out
-    run/rvae
-    python -m bbcodec.models.train --resume run/rvae/checkpoint.pt --minutes 160 --data ... --valid ... --out
-    run/rvae
-    python -m bbcodec.models.export run/rvae/checkpoint.pt models/released/rvae.bbm
+    python -m bbcodec.models.latent.train --family rvae --data photos/train --valid photos/valid \\
+        --minutes 100 --out run/rvae
+    python -m bbcodec.models.latent.train --resume run/rvae/checkpoint.pt --minutes 160 \\
+        --data photos/train --valid photos/valid --out run/rvae
+    python -m bbcodec.models.latent.export run/rvae/checkpoint.pt models/released/rvae.bbm
 
 The learning rate follows a cosine over the time budget (`--minutes` counts all runs of a checkpoint) or, if
 that ends first, over `--steps`, so a run that is stopped early is a checkpoint of a longer one. The log shows
@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import data
-from .config import FAMILIES, NORMS, PRECISIONS, Config, FlowConfig, Recipe, config_from_dict
+from .. import data
+from ..config import FAMILIES, NORMS, PRECISIONS, Config, FlowConfig, Recipe, config_from_dict
 from .flowpp import FlowPP, FlowTerms
 from .layers import BinaryConv
 from .markov import Markov
@@ -67,7 +67,9 @@ def evaluate(model: nn.Module, images: torch.Tensor, batch: int = 8) -> tuple[fl
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line; every switch of the recipe is one option."""
-    p = argparse.ArgumentParser(prog="python -m bbcodec.models.train", description=__doc__.split("\n\n")[0])
+    p = argparse.ArgumentParser(
+        prog="python -m bbcodec.models.latent.train", description=__doc__.split("\n\n")[0]
+    )
     p.add_argument("--family", choices=FAMILIES, default="rvae")
     p.add_argument("--width", type=int, default=64)
     p.add_argument("--layers", default="2,1,1,1", help="latent layers at 1/2, 1/4, 1/8 ... resolution")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a head of the family `local` together with latents of whole pictures, for small pictures.
 
-    python -m bbcodec.models.local_latents_train --init photo/checkpoint.pt --minutes 30 --out thumb \\
+    python -m bbcodec.models.local.train_latents --init photo/checkpoint.pt --minutes 30 --out thumb \\
         --data cifar.npz[0:3200] photos/train@64 --valid cifar.npz[3200:3500] photos/held_out@64
 
 Pictures of a source are of one size. ``--control`` trains the same with z = 0: what is left is the head and
@@ -24,12 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import data
-from .local import FEATURE_UNIT, Head, HeadConfig, bits, spreads
-from .local_export import load_checkpoint
-from .local_latents import PictureLatents, inputs, statistics, whitening
-from .local_train import Prior, make_prior, observed, recorded
-from .train import Stop
+from .. import data
+from ..latent.train import Stop
+from .export import load_checkpoint
+from .head import FEATURE_UNIT, Head, HeadConfig, bits, spreads
+from .latents import PictureLatents, inputs, statistics, whitening
+from .train import Prior, make_prior, observed, recorded
 
 
 @dataclass
@@ -136,10 +136,10 @@ def begin(
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     p = argparse.ArgumentParser(
-        prog="python -m bbcodec.models.local_latents_train", description=__doc__.split("\n\n")[0]
+        prog="python -m bbcodec.models.local.train_latents", description=__doc__.split("\n\n")[0]
     )
     p.add_argument("--init", required=True, help="checkpoint.pt of a head to start from")
-    p.add_argument("--data", required=True, nargs="+", help="as of local_train, each of one size")
+    p.add_argument("--data", required=True, nargs="+", help="as of `local.train`, each of one size")
     p.add_argument("--valid", required=True, nargs="+")
     p.add_argument("--limit", type=int, default=3500, help="pictures of a source")
     p.add_argument("--latents", type=int, default=16)

@@ -33,7 +33,7 @@ from bbcodec.families.local.native import observe, plan
 from bbcodec.jobs import Pixels, Progress
 from bbcodec.modelfile import Model
 
-from .local import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign, bits, spreads
+from .head import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign, bits, spreads
 
 # Nominal speeds of one core of 2.5 GHz with AVX-512: pixels of three channels a second.
 CODED = 450_000.0
@@ -353,7 +353,7 @@ class FitHead:
         }
 
     def forward(self, features: Tensor, side: Tensor | None = None) -> Tensor:
-        """Mixture parameters as of `bbcodec.models.local.Head.forward`."""
+        """Mixture parameters as of `bbcodec.models.local.head.Head.forward`."""
         c, shifts, channels = self.changes, self.shifts, len(features)
         first = self.first + (c[SHARED] + c["first_w"]) * (self.unit * 2.0 ** shifts["first_w"])
         b = self.first_b + c["first_b"] * 2.0 ** (shifts["first_b"] - 22)

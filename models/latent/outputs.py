@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..config import Config
 from . import haar
-from .config import Config
 from .export import COEF_UNIT, LOG2_UNIT, PIXEL_UNIT, GraphBuilder
 from .layers import PlainConv, Units, depth_to_space
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .config import FlowConfig
+from ..config import FlowConfig
 from .export import LOG2_UNIT, PIXEL_UNIT, GraphBuilder
 from .layers import GatedUnit, PlainConv, Units, clamp, saturate, space_to_depth
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained head to a model file of the family `local`.
 
-python -m bbcodec.models.local_export run/photo/checkpoint.pt models/released/photo.bbm
+python -m bbcodec.models.local.export run/photo/checkpoint.pt models/released/photo.bbm
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 
-from .local import FEATURES, SCALE_OFFSET, Head, HeadConfig
-from .local_latents import PictureLatents
-from .local_latents import integers as latents_integers
-from .local_latents import load as load_latents
+from .head import FEATURES, SCALE_OFFSET, Head, HeadConfig
+from .latents import PictureLatents
+from .latents import integers as latents_integers
+from .latents import load as load_latents
 
 RATE = 0.0008  # of the last layer's learning while coding
 
@@ -103,7 +103,7 @@ def export(
 
 def main(argv: list[str] | None = None) -> None:
     """Export as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m bbcodec.models.local_export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bbcodec.models.local.export", description=__doc__)
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path)
     parser.add_argument("--rate", type=float, default=RATE, help="of the last layer's learning while coding")

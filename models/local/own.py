@@ -4,7 +4,7 @@
 Three things are changed, in this order: the state that every fit starts from (``prior``) and the ridge, which
 small pictures gain most by; the network, and a map of positions beside it; the rate of learning while coding.
 All changes are counted in units coarse enough that they take few bytes as a difference to the released model
-(`bbcodec.modelfile.delta`), and what is learned pays for its bytes by proximal Adam (`local_fit.Proximal`):
+(`bbcodec.modelfile.delta`), and what is learned pays for its bytes by proximal Adam (`fit.Proximal`):
 the more pictures, the more it may change. What the pictures are coded with is not decided here, but measured
 by coding: `bytes_of` counts message and model alike.
 """
@@ -31,13 +31,13 @@ from bbcodec.families.local.model import MAX_BIAS, MAX_OUT, MAX_POSITION, LocalM
 from bbcodec.families.local.native import observe, plan
 from bbcodec.modelfile import Model, delta
 
-from .data import Picture
-from .local import Head, HeadConfig
-from .local_export import export
-from .local_fit import STEPS
-from .local_own_head import SHIFTS, OwnHead, Seen, join, look
-from .local_prior import prior
-from .local_train import fit
+from ..data import Picture
+from .export import export
+from .fit import STEPS
+from .head import Head, HeadConfig
+from .own_head import SHIFTS, OwnHead, Seen, join, look
+from .prior import prior
+from .train import fit
 
 TRIAL = 160_000  # pixels of the pictures that a choice is tried on
 SIDE = 1024  # of a picture, of which more than the middle is not looked at

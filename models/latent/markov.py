@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..config import Config
 from . import haar
-from .config import Config
 from .export import LATENT_UNIT, LOG2_UNIT, GraphBuilder
 from .layers import Down, PlainConv, Units, Up, clamp, saturate
 from .logistic import (

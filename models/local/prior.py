@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bbcodec.families.local.model import entries
 from bbcodec.families.local.order import CHANNELS, EARLIER, OWN, neighbours
 
-from .data import Picture
-from .local import HeadConfig
+from ..data import Picture
+from .head import HeadConfig
 
 Integers = NDArray[np.int64]
 

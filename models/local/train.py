@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the head of the family `local` for a given time; resume, validate, checkpoint.
 
-    python -m bbcodec.models.local_train --data photos/train --valid photos/valid --minutes 100 --out run
-    python -m bbcodec.models.local_train --resume run/checkpoint.pt --minutes 160 --data ... --out run
+    python -m bbcodec.models.local.train --data photos/train --valid photos/valid --minutes 100 --out run
+    python -m bbcodec.models.local.train --resume run/checkpoint.pt --minutes 160 --data ... --out run
 
 The codec itself computes what the head sees; of each picture some pixels are kept (``--pixels``). That takes
 minutes, so it can be stored (``--cache``). The learning rate follows a cosine over the time budget, that of
@@ -30,11 +30,11 @@ from bbcodec import modelfile
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe
 
-from . import data
-from .local import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads
-from .local_export import export, load_checkpoint
-from .local_prior import prior
-from .train import Stop
+from .. import data
+from ..latent.train import Stop
+from .export import export, load_checkpoint
+from .head import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads
+from .prior import prior
 
 Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
@@ -209,7 +209,7 @@ def recorded(args: argparse.Namespace) -> dict[str, Any]:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Command line."""
     p = argparse.ArgumentParser(
-        prog="python -m bbcodec.models.local_train", description=__doc__.split("\n\n")[0]
+        prog="python -m bbcodec.models.local.train", description=__doc__.split("\n\n")[0]
     )
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--layers", type=int, default=1)

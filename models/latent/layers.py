@@ -2,7 +2,7 @@
 """Layers of the recipe: sign functions with straight-through gradients, binary weight norm, residual units.
 
 Each layer knows two things: its float computation for training, and how to `emit` itself as exact integer
-operations into a graph (`models.export.GraphBuilder`). Tensors are [N, C, H, W] here.
+operations into a graph (`models.latent.export.GraphBuilder`). Tensors are [N, C, H, W] here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .config import Recipe
+from ..config import Recipe
 
 if TYPE_CHECKING:
     from .export import GraphBuilder

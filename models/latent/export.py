@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn a trained network into a model file: an exact integer graph with packed 1-bit weights.
 
-    python -m bbcodec.models.export run/rvae/checkpoint.pt models/released/rvae.bbm --data photos/train
+    python -m bbcodec.models.latent.export run/rvae/checkpoint.pt models/released/rvae.bbm --data photos/train
 
 Streams become int16 in steps of 1/256; plain convolutions get two int8 planes of weights;
 binary ones keep one bit a weight and basis. Gains, scales and biases fold into one integer multiply, add and
@@ -27,7 +27,7 @@ from bbcodec import modelfile
 from bbcodec.engine import bits, graph
 from bbcodec.families.latent import causal
 
-from . import data
+from .. import data
 
 if TYPE_CHECKING:
     from torch import nn
@@ -231,7 +231,7 @@ def main(argv: list[str] | None = None) -> None:
     from .train import load_checkpoint
 
     parser = argparse.ArgumentParser(
-        prog="python -m bbcodec.models.export", description=__doc__.split("\n\n")[0]
+        prog="python -m bbcodec.models.latent.export", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)

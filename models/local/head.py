@@ -2,7 +2,7 @@
 """The head of the family `local` in PyTorch: features to a mixture of logistics, hidden weights of 1 bit.
 
 It trains on features that the codec itself computes (`bbcodec.families.local.native.observe`), so that
-training and coding see the same numbers. docs/local.md has the integer network that `models/local_export.py`
+training and coding see the same numbers. docs/local.md has the integer network that `models/local/export.py`
 makes of it.
 """
 
