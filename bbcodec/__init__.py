@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bbcodec.api import compress, decompress, decompress_image, decompress_picture
     from bbcodec.archive import Archive
     from bbcodec.bbfile.cost_map import bit_map
-    from bbcodec.bbfile.parts import Info, info
+    from bbcodec.bbfile.info import Info, info
     from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
     from bbcodec.container import Limits
     from bbcodec.errors import (
@@ -68,7 +68,7 @@ __all__ = [
 # so that the command line can show its help at once.
 _HOME = {
     "Archive": "archive",
-    "Info": "bbfile.parts",
+    "Info": "bbfile.info",
     "Limits": "container",
     "Loss": "bbfile.salvage",
     "Metadata": "picture.metadata",
@@ -79,7 +79,7 @@ _HOME = {
     "decompress": "api",
     "decompress_image": "api",
     "decompress_picture": "api",
-    "info": "bbfile.parts",
+    "info": "bbfile.info",
     "read_image": "picture.files",
     "salvage": "bbfile.salvage",
     "write_image": "picture.files",

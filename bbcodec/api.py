@@ -7,7 +7,6 @@ and the models are imported when they are first needed, so that ``import bbcodec
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,20 +17,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bbcodec import classic, container
-from bbcodec.bbfile import memory, pieces
+from bbcodec.bbfile import memory, metadata_sections, pieces
 from bbcodec.bbfile.encoder import Encoder, Fitting, Progress, Stop
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
 from bbcodec.container import Buffer, Header, Limits
 from bbcodec.errors import BBCodecError, FormatError, OptionError
+from bbcodec.jobs import thread_count
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_for
-from bbcodec.picture import metadata as meta
 from bbcodec.picture import planes
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
 from bbcodec.picture.region import Region, Window
 
-__all__ = ["compress", "decompress", "decompress_image", "decompress_picture", "thread_count"]
+__all__ = ["compress", "decompress", "decompress_image", "decompress_picture"]
 
 Method: TypeAlias = Literal["auto", "learned", "classic"]
 
@@ -124,7 +123,7 @@ def compress(
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
     if wrong := picture.metadata.problem(picture.mode):
         raise OptionError(f"metadata: {wrong}")
-    meta.check_size(picture.metadata)
+    metadata_sections.check_size(picture.metadata)
     mode = MODES[picture.mode]
     if method == "learned" and picture.mode in _NOT_LEARNED:
         raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
@@ -262,7 +261,7 @@ def decompress_picture(
     assert pixels is not None  # parts_of has checked that something is there
     if stored is not None and palette is None:
         palette = unpack_palette(stored)
-    kept = meta.unpack(parsed.sections, mode.name, bounds)
+    kept = metadata_sections.unpack(parsed.sections, mode.name, bounds)
     picture = Picture(pixels, mode.name, palette, kept, axis=bool(parsed.header.flags & 1))
     if decoded is not None:
         return picture
@@ -297,7 +296,7 @@ def _encode(encoder: Encoder, method: Method) -> bytes:
         digest(picture),
         container.VERSION_SUMS if sums else container.VERSION,
     )
-    return container.write(header, [*sections, *sums, *meta.pack(picture.metadata)])
+    return container.write(header, [*sections, *sums, *metadata_sections.pack(picture.metadata)])
 
 
 def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:
@@ -309,12 +308,3 @@ def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:
         raise BBCodecError(
             "the compressed picture does not decode to its source; nothing was written; please report it"
         )
-
-
-def thread_count(wanted: int) -> int:
-    """Return a number of threads from what was asked for: 0 is one for each core."""
-    if wanted < 0:
-        raise OptionError(f"threads is {wanted}, expected 0 (all cores) or more")
-    if wanted:
-        return wanted
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,18 +13,12 @@ import importlib
 import importlib.util
 import os
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from bbcodec.engine.program import Backend
 from bbcodec.errors import OptionError
 
 BACKENDS: Final = ("native", "numba", "numpy")
 TARGETS: Final = ("portable", "avx2", "avx512", "avx512vnni")
-_MODULES: Final = {
-    "native": "bbcodec.engine.native",
-    "numba": "bbcodec.engine.jit",
-    "numpy": "bbcodec.engine.reference",
-}
 
 
 def backend_name(name: str | None = None) -> str:
@@ -47,11 +41,6 @@ def backend_name(name: str | None = None) -> str:
     if not _available(wanted):
         raise OptionError(f"backend {wanted!r} is not installed")
     return wanted
-
-
-def backend(name: str | None = None) -> Backend:
-    """Module that implements the chosen backend (see `backend_name`)."""
-    return cast(Backend, importlib.import_module(_MODULES[backend_name(name)]))
 
 
 def available() -> list[str]:

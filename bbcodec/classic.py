@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
 from bbcodec.container import Buffer, Reader, varint
+from bbcodec.container.inflate import inflate
 from bbcodec.errors import FormatError
-from bbcodec.jobs import GRAY, Lost, parallel
-from bbcodec.picture.bands import bands
-from bbcodec.picture.metadata import inflate
+from bbcodec.families.stats import GRAY, Lost
+from bbcodec.jobs import parallel
 from bbcodec.picture.pillow_limit import limited
-from bbcodec.picture.raster import steps
+from bbcodec.picture.raster import bands, steps
 from bbcodec.picture.region import Place, Window
 
 __all__ = [

@@ -1,67 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the learned coders share: results and their statistics, progress, and threads."""
+"""How work is carried out: threads, pools and progress. Nothing here changes a result."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bbcodec.errors import OptionError
 
-from bbcodec.coding.ans import Message
-
-Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
-Lost = dict[int, str]
-"""Chains that cannot be decoded, and why. A decoder that is given one leaves out those that are in it, and
-adds those that turn out to be damaged, where it would raise otherwise; their pixels are `GRAY`."""
-
-GRAY = 128
-"""What a sample that is lost becomes."""
 
 _PATIENCE = 0.2  # seconds until a signal is answered
-
-
-@dataclass(frozen=True, slots=True)
-class ChainStats:
-    """How a picture was coded, all chains together; bits are of the message, tiles are counts.
-
-    Attributes
-    ----------
-    tiles, causal_tiles : all, and those coded without latents.
-    causal_bits, latent_bits : net bits of either kind of tile. The causal tiles lend the latents their
-        initial bits and get them back.
-    lost_bits : what is not got back: the base state of the first lanes, and the folding into words.
-    """
-
-    tiles: int
-    causal_tiles: int
-    causal_bits: float
-    latent_bits: float
-    lost_bits: float
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedPixels:
-    """Payload of every chain, in order, and how they came about."""
-
-    chains: list[bytes]
-    stats: ChainStats
-
-
-def size_bits(message: Message) -> int:
-    """Bits of a message to within one a lane, in integers: decisions made with it are the same everywhere."""
-    head, tail = message
-    bits = sum(int(lane).bit_length() for lane in head)
-    while tail:
-        words, tail = tail
-        bits += 32 * len(words)
-    return bits
 
 
 class Report:
@@ -101,3 +53,12 @@ def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], threads: int) 
         raise
     pool.shutdown()
     return results
+
+
+def thread_count(wanted: int) -> int:
+    """Return a number of threads from what was asked for: 0 is one for each core."""
+    if wanted < 0:
+        raise OptionError(f"threads is {wanted}, expected 0 (all cores) or more")
+    if wanted:
+        return wanted
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -43,7 +43,7 @@ from bbcodec import modelfile
 from bbcodec.coding.bits_back import initial_bits
 from bbcodec.families import batch
 from bbcodec.families.latent import chains
-from bbcodec.jobs import Pixels
+from bbcodec.families.stats import Pixels
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:

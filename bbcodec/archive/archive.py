@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from numpy.typing import NDArray
 
-from bbcodec.api import Method, thread_count
+from bbcodec.api import Method
 from bbcodec.archive.output import Elsewhere, Output, Stream, Unfinished
 from bbcodec.archive.plan import Coder
 from bbcodec.archive.reader import Reader
@@ -19,6 +19,7 @@ from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
 from bbcodec.container import Limits
 from bbcodec.errors import OptionError
+from bbcodec.jobs import thread_count
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.picture.region import Region

@@ -19,11 +19,12 @@ from bbcodec import api, classic, container
 from bbcodec.api import Method
 from bbcodec.archive.reader import batch_digest
 from bbcodec.archive.tables import Batch, Entry, blob
+from bbcodec.bbfile import metadata_sections
 from bbcodec.bbfile.choose import flat_share
 from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.families import batch, family
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, load, model_bytes
-from bbcodec.picture import metadata
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
+from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
 
@@ -63,7 +64,7 @@ class Item:
             picture = replace(picture, metadata=Metadata())
         if wrong := picture.metadata.problem(picture.mode):
             raise OptionError(f"metadata: {wrong}")
-        metadata.check_size(picture.metadata)
+        metadata_sections.check_size(picture.metadata)
         return cls(name, picture, digest(picture))
 
     @property
@@ -153,7 +154,7 @@ class Coder:
             raise OptionError(f"method is {method!r}, expected 'auto', 'learned' or 'classic'")
         self.method, self.backend, self.verify = method, backend, verify
         self.source = model
-        self.model: Model | None = None if method == "classic" else load(model)
+        self.model: Model | None = None if method == "classic" else find_model(model)
 
     @property
     def side(self) -> int:
@@ -221,7 +222,7 @@ class Coder:
             number,
             batch_digest([item.digest for item in group]),
             tuple(item.entry for item in group),
-            tuple(blob(metadata.pack(item.picture.metadata)) for item in group),
+            tuple(blob(metadata_sections.pack(item.picture.metadata)) for item in group),
             plain,
             message,
         )

@@ -18,11 +18,11 @@ from bbcodec import container
 from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import FILE, INDEX, MODEL, Mark, Source
 from bbcodec.archive.tables import Entry, Index, Stored
-from bbcodec.bbfile import memory
+from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
-from bbcodec.modelfile.registry import ModelLike, installed, load
-from bbcodec.picture import metadata
+from bbcodec.modelfile.registry import ModelLike, installed
+from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture.picture import MODES, Picture, digest
 from bbcodec.picture.region import Region, Window
 
@@ -298,7 +298,7 @@ class Reader:
         )
         pictures = []
         for entry, blob, image in zip(table.entries, table.blobs, images, strict=True):
-            kept = metadata.unpack(tables.split_blob(blob, stored.at), entry.mode, self._limits)
+            kept = metadata_sections.unpack(tables.split_blob(blob, stored.at), entry.mode, self._limits)
             pixels = image[:, :, 0] if entry.mode == "L" else image
             pictures.append(Picture(pixels, entry.mode, None, kept, axis=entry.axis))
         if batch_digest([digest(picture) for picture in pictures]) != table.digest:
@@ -328,7 +328,7 @@ class Reader:
             from bbcodec.modelfile import delta
 
             wanted, embedded = self.model_facts(number)
-            if self._given is not None and (given := load(self._given)).id == wanted:
+            if self._given is not None and (given := find_model(self._given)).id == wanted:
                 self._models[number] = given
             elif embedded:
                 if delta.id_of(embedded) != wanted:

@@ -19,9 +19,9 @@ from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
 from bbcodec.archive.reader import Reader, batch_digest
 from bbcodec.archive.sections import AROUND, BATCH, FILE, INDEX, MODEL
 from bbcodec.archive.tables import Batch, Index, Stored
+from bbcodec.bbfile import metadata_sections
 from bbcodec.container import MODEL_ID_SIZE, Buffer
 from bbcodec.errors import BBCodecError
-from bbcodec.picture import metadata
 from bbcodec.picture.picture import PictureLike
 
 __all__ = ["Writer"]
@@ -213,13 +213,13 @@ class Writer:
                 items = [missing[entry.name] for entry in found.entries]
                 same = found.entries == tuple(item.entry for item in items) and found.model == number
                 same = same and found.digest == batch_digest([item.digest for item in items])
-                kept = [tables.blob(metadata.pack(item.picture.metadata)) for item in items]
+                kept = [tables.blob(metadata_sections.pack(item.picture.metadata)) for item in items]
                 return items if same and list(found.blobs) == kept else []
             if kind == FILE:
                 name, data = tables.unpack_file(payload, at)
                 item = missing[name]
                 parsed = container.read(data, limits=container.Limits(max_pixels=2**62))
-                kept_metadata = metadata.unpack(parsed.sections, item.picture.mode)
+                kept_metadata = metadata_sections.unpack(parsed.sections, item.picture.mode)
                 if parsed.header.digest == item.digest and kept_metadata == item.picture.metadata:
                     return [item]
         except (BBCodecError, KeyError):

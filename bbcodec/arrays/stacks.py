@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, classic
+from bbcodec import api, classic, jobs
 from bbcodec.bbfile import choose
 from bbcodec.container import MODEL_ID_SIZE, Limits
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, load
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
+from bbcodec.modelfile.registry import find as find_model
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
@@ -88,7 +89,7 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
         return STACK, _file(stack, options, "classic", threads)
     if count < 2 or channels not in (1, 3) or images.dtype != np.uint8:
         return STACK, _file(stack, options, options.method, threads)
-    model = load(options.model)
+    model = find_model(options.model)
     from bbcodec.families import batch
 
     if max(height, width) > batch.max_side(model):
@@ -96,7 +97,7 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
     automatic = options.method == "auto"
     if automatic and choose.flat_share(stack) > _GRAPHICS_SHARE:
         return STACK, _file(stack, options, "classic", threads)
-    found = batch.encode(list(images), model, threads=api.thread_count(threads))
+    found = batch.encode(list(images), model, threads=jobs.thread_count(threads))
     if automatic and len(found) > _POOR * classic.webp_size(stack, quick=True, threads=1):
         other = _file(stack, options, "classic", threads)
         if len(other) < len(found):
@@ -143,7 +144,7 @@ def decode(
 def _at_hand(model: ModelLike | None) -> Model | None:
     """Return a model, or None if it is not there: the chunk may need another one, or none."""
     try:
-        return None if model is None else load(model)
+        return None if model is None else find_model(model)
     except ModelMissingError:
         return None
 
@@ -160,8 +161,8 @@ def _decode_batch(
     if len(body) < _MODEL_AT + MODEL_ID_SIZE:
         raise FormatError(f"chunk: a batch of {len(body)} bytes is cut off")
     wanted = bytes(body[_MODEL_AT : _MODEL_AT + MODEL_ID_SIZE]).hex()
-    found = given if given is not None and given.id == wanted else load(wanted)
-    pictures = batch.decode(bytes(body), found, threads=api.thread_count(threads), limits=limits)
+    found = given if given is not None and given.id == wanted else find_model(wanted)
+    pictures = batch.decode(bytes(body), found, threads=jobs.thread_count(threads), limits=limits)
     count, *shape = sizes
     if len(pictures) != count or any(list(picture.shape) != shape for picture in pictures):
         raise FormatError(f"chunk: the batch does not hold {count} pictures of {shape}")

@@ -19,7 +19,7 @@ from bbcodec.container import Buffer, Limits
 from bbcodec.errors import OptionError
 from bbcodec.modelfile.registry import ModelLike, model_for
 from bbcodec.picture import planes
-from bbcodec.picture.bands import bands
+from bbcodec.picture.raster import bands
 
 __all__ = ["ANCHORS", "CHAIN_OVERHEAD", "bit_map", "colours"]
 

@@ -22,7 +22,8 @@ from bbcodec.bbfile.choose import choose
 from bbcodec.bbfile.palette_section import pack_palette, paint
 from bbcodec.container import Section, varint
 from bbcodec.errors import OptionError
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, load, model_bytes
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
+from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
 from bbcodec.picture.picture import Mode, Palette, Picture
 
@@ -161,7 +162,7 @@ class Encoder:
 
     def model_at_hand(self) -> Model:
         """Return the model, loaded when it is first needed."""
-        self.loaded = self.loaded or load(self.model)
+        self.loaded = self.loaded or find_model(self.model)
         return self.loaded
 
     def auto(self) -> list[Section]:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.container import Reader, Section, varint
+from bbcodec.container.inflate import inflate
 from bbcodec.errors import FormatError
-from bbcodec.picture.metadata import inflate
 from bbcodec.picture.picture import Palette
 
 __all__ = ["channels", "pack_palette", "paint", "unpack_palette", "unpaint"]

@@ -16,17 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.api import thread_count
-from bbcodec.bbfile import memory, pieces, salvage_scan
+from bbcodec.bbfile import memory, metadata_sections, pieces, salvage_scan
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
-from bbcodec.jobs import GRAY, Lost, Progress
-from bbcodec.modelfile.registry import ModelLike, installed, load, model_for
-from bbcodec.picture import metadata, planes
+from bbcodec.families.stats import GRAY, Lost
+from bbcodec.jobs import Progress, thread_count
+from bbcodec.modelfile.registry import ModelLike, installed, model_for
+from bbcodec.modelfile.registry import find as find_model
+from bbcodec.picture import planes
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture, digest
 from bbcodec.picture.region import Place
@@ -286,7 +287,7 @@ class _Salvage:
         if section is not None and not isinstance(section, Damaged):
             return model_for(Container(self.header, (section,)), self.given)
         if self.given is not None:
-            return load(self.given)
+            return find_model(self.given)
         stored = bytes(section.payload) if section is not None else b""
         found = _model_like(stored)
         if found is None:
@@ -311,15 +312,15 @@ class _Salvage:
         """Metadata of the sections that are sound."""
         kept: list[Section] = []
         for section in self.sections:
-            if section.kind not in metadata.KINDS or isinstance(section, Damaged):
+            if section.kind not in metadata_sections.KINDS or isinstance(section, Damaged):
                 continue
             try:
-                metadata.unpack([*kept, section], self.mode.name, self.limits)
+                metadata_sections.unpack([*kept, section], self.mode.name, self.limits)
             except BBCodecError as error:
                 self.lost.append(Loss(section.kind, str(error)))
             else:
                 kept.append(section)
-        return metadata.unpack(kept, self.mode.name, self.limits)
+        return metadata_sections.unpack(kept, self.mode.name, self.limits)
 
     def _account(self, picture: Picture) -> Iterable[Loss]:
         """What is lost, given the picture: nothing of its samples where its checksum is right."""

@@ -217,7 +217,7 @@ def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
         "decode_seconds": end - middle,
     }
     if codec.ours:
-        from bbcodec.bbfile.parts import info
+        from bbcodec.bbfile.info import info
 
         learned = info(data).learned
         if learned is not None and "initial_bits_lost" in learned:

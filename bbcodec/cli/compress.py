@@ -26,7 +26,7 @@ from bbcodec.cli.files import (
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
 
 if TYPE_CHECKING:
-    from bbcodec.bbfile.parts import Info
+    from bbcodec.bbfile.info import Info
 
 __all__ = ["compress"]
 
@@ -138,7 +138,7 @@ def compress(
 
     def one(job: Job) -> dict[str, Any]:
         from bbcodec import api
-        from bbcodec.bbfile import parts
+        from bbcodec.bbfile.info import info as file_info
         from bbcodec.picture.files import read_image
 
         started = time.perf_counter()
@@ -176,7 +176,7 @@ def compress(
             remove_source(job, data)
         seconds = time.perf_counter() - started
         bits = 8 * len(data) / picture.pixels.size
-        report = parts.info(data)
+        report = file_info(data)
         how = report.method
         record = {
             "input": job.source,
@@ -212,12 +212,13 @@ def _check_fit(seconds: float, method: str, model: str | None) -> None:
     """Refuse what cannot be fitted; what is wrong with the model file itself is each image's error."""
     from bbcodec.bbfile.encoder import Fitting
     from bbcodec.errors import BBCodecError, OptionError
-    from bbcodec.modelfile.registry import DEFAULT_MODEL, load
+    from bbcodec.modelfile.registry import DEFAULT_MODEL
+    from bbcodec.modelfile.registry import find as find_model
 
     if method == "classic":
         refuse("--method classic has no model to fit")
     try:
-        Fitting(seconds).fitter(load(model or DEFAULT_MODEL))
+        Fitting(seconds).fitter(find_model(model or DEFAULT_MODEL))
     except OptionError as error:
         refuse(f"--fit: {error}")
     except (BBCodecError, OSError):

@@ -123,7 +123,7 @@ def _absolute(name: str) -> str:
 
 
 def _cores() -> int:
-    from bbcodec.api import thread_count
+    from bbcodec.jobs import thread_count
 
     return thread_count(0)
 

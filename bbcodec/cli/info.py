@@ -16,7 +16,7 @@ from bbcodec.cli.report import Reporter, shown, write_text
 from bbcodec.errors import OptionError
 
 if TYPE_CHECKING:
-    from bbcodec.bbfile.parts import Info
+    from bbcodec.bbfile.info import Info
 
 __all__ = ["info"]
 
@@ -59,7 +59,7 @@ def info(
     storage = options.storage_of(storage_options)
 
     def one(name: str) -> dict[str, Any]:
-        from bbcodec.bbfile import parts
+        from bbcodec.bbfile.info import info as file_info
 
         archive, data = archives.as_archive(name, storage)
         if archive is not None:
@@ -67,7 +67,7 @@ def info(
                 raise OptionError("an archive has no map; get one of its pictures")
             return archives.info(archive, name, storage, as_json)
         data = data or read_input(name, storage)
-        report = parts.info(data, limits=limits)
+        report = file_info(data, limits=limits)
         model_name = _model_name(report.model_id)
         if not as_json:
             write_text("\n".join([shown(name), *_lines(report, model_name)]))

@@ -18,7 +18,7 @@ from bbcodec.cli import options
 from bbcodec.cli.report import Reporter, refuse, shown
 
 if TYPE_CHECKING:
-    from bbcodec.jobs import Pixels
+    from bbcodec.families.stats import Pixels
 
 __all__ = ["train"]
 

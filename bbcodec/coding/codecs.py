@@ -415,3 +415,13 @@ def message_bits(message: Message) -> float:
         front, tail = tail
         words += len(front)
     return 32.0 * words + float(np.sum(np.log2(head.astype(np.float64)) - 31.0))
+
+
+def size_bits(message: Message) -> int:
+    """Bits of a message to within one a lane, in integers: decisions made with it are the same everywhere."""
+    head, tail = message
+    bits = sum(int(lane).bit_length() for lane in head)
+    while tail:
+        words, tail = tail
+        bits += 32 * len(words)
+    return bits

@@ -7,15 +7,17 @@ arithmetic: that belongs to the backends, which are chosen in `select` alone.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcodec.backends import backend_name
 from bbcodec.engine import bits
 from bbcodec.engine.bounds import Analysis, Value, check_graph
 from bbcodec.engine.graph import Function, Graph, Input, Op, Tensors, reads
@@ -66,6 +68,18 @@ def plain_steps(
     return steps
 
 
+_MODULES: Final = {
+    "native": "bbcodec.engine.native",
+    "numba": "bbcodec.engine.jit",
+    "numpy": "bbcodec.engine.reference",
+}
+
+
+def engine_backend(name: str | None = None) -> Backend:
+    """Module that implements the chosen backend (see `bbcodec.backends.backend_name`)."""
+    return cast(Backend, importlib.import_module(_MODULES[backend_name(name)]))
+
+
 class Program:
     """A graph, checked and bound to a backend.
 
@@ -86,12 +100,10 @@ class Program:
     """
 
     def __init__(self, graph: Graph, backend: str | None = None, threads: int = 1) -> None:
-        from bbcodec import backends
-
         self.graph = graph
         self.threads = max(1, threads)
         self.analysis: dict[str, Analysis] = check_graph(graph)
-        self._backend = backends.backend(backend)
+        self._backend = engine_backend(backend)
         self._plans: dict[str, _Plan] = {}
 
     @property

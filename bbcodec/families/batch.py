@@ -23,7 +23,7 @@ from bbcodec.coding.ans import Words
 from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import FormatError, LimitError, ModelError
 from bbcodec.families.latent.chains import TileCodecs, decode_chain, encode_chain
-from bbcodec.jobs import Pixels
+from bbcodec.families.stats import Pixels
 from bbcodec.modelfile import Model
 
 MAGIC: Final = b"\x89BBG\r\n\x1a\n"

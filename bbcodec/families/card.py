@@ -20,7 +20,7 @@ from bbcodec.engine.bounds import check_graph
 from bbcodec.engine.graph import Bconv, Wconv
 from bbcodec.errors import ModelError
 from bbcodec.families import family
-from bbcodec.modelfile import Model, delta
+from bbcodec.modelfile import Model, delta, registry
 
 __all__ = ["describe", "listing", "verify"]
 
@@ -98,10 +98,10 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
     """
     data = file_of(name)
     model = modelfile.load(data)
-    whole = delta.restore(data) if delta.is_delta(data) else data
+    whole = registry.restore(data) if delta.is_delta(data) else data
     names = {entry["id"]: entry["name"] for entry in listing()}
     mine = names.get(model.id)
-    short = whole if mine else delta.smallest(whole)
+    short = whole if mine else registry.smallest(whole)
     parent = delta.parent_of(short) if delta.is_delta(short) else None
     binary, others = parameters(model)
     return {

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.container import Section
-from bbcodec.jobs import ChainStats, EncodedPixels, Lost, Pixels, Progress
+from bbcodec.families.stats import ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.jobs import Progress
 from bbcodec.modelfile import Model
 from bbcodec.picture.region import Place, Window
 

@@ -15,8 +15,8 @@ import numpy as np
 from bbcodec import modelfile
 from bbcodec.families import batch
 from bbcodec.families.local import blocks
-from bbcodec.jobs import Pixels
-from bbcodec.modelfile import Model, delta
+from bbcodec.families.stats import Pixels
+from bbcodec.modelfile import Model, delta, registry
 
 __all__ = ["Gain", "coded_bytes", "gain"]
 
@@ -108,7 +108,7 @@ def gain(pictures: Sequence[Pixels], data: bytes, *, threads: int = 1) -> Gain:
     released = {name: modelfile.load_named(name) for name in modelfile.released()}
     alike = {name: model for name, model in released.items() if model.family == own.family}
     sizes = {name: round(factor * coded_bytes(some, model, threads)) for name, model in alike.items()}
-    short = delta.smallest(data)
+    short = registry.smallest(data)
     parent = delta.parent_of(short) if delta.is_delta(short) else None
     return Gain(
         pictures=len(pictures),

@@ -16,6 +16,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile, PngImagePlugin
 
 from bbcodec import api, container
+from bbcodec.bbfile import metadata_sections
 from bbcodec.bbfile.parts import mode_of, palette_of, parts_of
 from bbcodec.container import Header, Limits, Reader, Section, varint
 from bbcodec.errors import BBCodecError, FormatError
@@ -76,7 +77,7 @@ class BBImageFile(ImageFile.ImageFile):
         self._mode, self._size = mode.name, (header.width, header.height)
         found = Metadata()
         with contextlib.suppress(BBCodecError):  # load() and verify() tell of damage behind the header
-            found = meta.unpack(_metadata_sections(self.fp, header), mode.name)
+            found = metadata_sections.unpack(_metadata_sections(self.fp, header), mode.name)
         self.text = dict(found.text)
         self.info.update(found.as_info())
 
@@ -109,7 +110,7 @@ class BBImageFile(ImageFile.ImageFile):
                 mode = mode_of(parsed.header)
                 parts_of(parsed, mode)
                 palette_of(parsed, mode)
-                meta.unpack(parsed.sections, mode.name)
+                metadata_sections.unpack(parsed.sections, mode.name)
         finally:
             super().verify()
 
@@ -132,7 +133,7 @@ def _metadata_sections(file: IO[bytes], header: Header) -> Iterator[Section]:
         kind = bytes(reader.take(4, "section type")).decode("ascii", "replace")
         size = reader.varint("length of section")
         start, offset = reader.offset, reader.offset + size + 4
-        if kind in meta.KINDS:
+        if kind in metadata_sections.KINDS:
             if size > _NO_LIMIT.max_metadata:
                 raise FormatError(f"section {kind}: {size} bytes")
             file.seek(start)

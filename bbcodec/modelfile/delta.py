@@ -21,26 +21,26 @@ at the element's size; of unsigned tensors, it is the bits ``z`` themselves that
 parent has no tensor of this name, dtype and shape, its elements count as 0.
 
 What is restored has the id that the file names, or is refused: whoever made it wrong, no pixel comes out
-wrong. How a model file is read is `bbcodec.modelfile`'s business.
+wrong. Which models are installed is not known here (`bbcodec.modelfile.registry`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import lzma
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import modelfile
 from bbcodec.container import Buffer, Reader, varint
-from bbcodec.errors import FormatError, ModelError, ModelMissingError
+from bbcodec.errors import FormatError, ModelError
+from bbcodec.modelfile import modelfile
 
 __all__ = ["MAGIC", "id_of", "is_delta", "make", "parent_of", "restore", "smallest"]
 
-MAGIC: Final = modelfile.DELTA_MAGIC
+MAGIC: Final = b"\x89BBD\r\n\x1a\n"
 VERSION: Final = 1
 NO_PARENT: Final = bytes(32)
 
@@ -111,33 +111,34 @@ def make(data: bytes, parent: modelfile.Model | None = None) -> bytes:
     return head + varint(len(header)) + header + packed
 
 
-def smallest(data: bytes, parents: Iterable[modelfile.Model] | None = None) -> bytes:
+def smallest(data: bytes, parents: Iterable[modelfile.Model]) -> bytes:
     """Return the shortest form of a model file: itself, or a delta of nothing or of one of the parents.
 
     Parameters
     ----------
     data : a sound model file.
-    parents : that every reader has; by default the released models that are like it.
+    parents : models that every reader has.
     """
     if len(modelfile.split(data)[2]) > _MAX_BLOB:
         return data
-    if parents is None:
-        parents = _alike(modelfile.load(data))
     return min([data, make(data), *(make(data, parent) for parent in parents)], key=len)
 
 
-def restore(data: Buffer) -> bytes:
+def restore(data: Buffer, find: Callable[[str], modelfile.Model]) -> bytes:
     """Return the model file that a delta stands for.
+
+    Parameters
+    ----------
+    data : a delta.
+    find : returns the model of an id; called with the id of the parent, if there is one.
 
     Raises
     ------
     ModelError
         The bytes are no sound delta.
-    ModelMissingError
-        The parent is not installed.
     """
     parent_id, wanted, header, reader = _head(data)
-    parent = _parent(parent_id.hex()) if parent_id != NO_PARENT else None
+    parent = find(parent_id.hex()) if parent_id != NO_PARENT else None
     content = modelfile.parse_header(header)
     sizes = modelfile.layout(content["tensors"])
     if sum(sizes) > _MAX_BLOB:
@@ -174,31 +175,8 @@ def _head(data: Buffer) -> tuple[bytes, bytes, memoryview, Reader]:
     return parent, wanted, header, reader
 
 
-def _parent(wanted: str) -> modelfile.Model:
-    try:
-        return modelfile.load_named(wanted)
-    except ModelMissingError:
-        raise ModelMissingError(
-            f"the model is stored as changes of model {wanted}, which is not installed"
-        ) from None
-
-
-def _alike(model: modelfile.Model) -> list[modelfile.Model]:
-    """Released models of the family with which the model shares most of its bytes' shapes."""
-    found = []
-    for name in modelfile.released():
-        parent = modelfile.load_named(name)
-        shared = [
-            tensor.nbytes
-            for key, tensor in model.tensors.items()
-            if key in parent.tensors and _same_form(parent.tensors[key], tensor)
-        ]
-        if parent.family == model.family and 2 * sum(shared) > sum(t.nbytes for t in model.tensors.values()):
-            found.append(parent)
-    return found
-
-
-def _same_form(a: Tensor, b: Tensor) -> bool:
+def same_form(a: Tensor, b: Tensor) -> bool:
+    """Return whether two tensors have the same dtype and shape."""
     return a.dtype == b.dtype and a.shape == b.shape
 
 
@@ -206,7 +184,7 @@ def _base(tensors: Mapping[str, Tensor], entry: Mapping[str, Any]) -> Tensor:
     """The parent's tensor of an entry of the directory, or zeros."""
     zeros: Tensor = np.broadcast_to(np.zeros((), entry["dtype"]), entry["shape"])
     tensor = tensors.get(entry["name"], zeros)
-    return tensor if _same_form(tensor, zeros) else zeros
+    return tensor if same_form(tensor, zeros) else zeros
 
 
 def _pack(new: Tensor, base: Tensor) -> bytes:

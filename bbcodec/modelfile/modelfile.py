@@ -27,15 +27,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import re
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -43,15 +38,12 @@ from numpy.typing import NDArray
 
 from bbcodec.engine.bounds import check_graph
 from bbcodec.engine.graph import Graph, functions_from_json, functions_to_json
-from bbcodec.errors import ModelError, ModelMissingError
+from bbcodec.errors import ModelError
 
-__all__ = ["Model", "dump", "load", "load_named", "released"]
+__all__ = ["Model", "assemble", "dump", "layout", "load", "parse_header", "split"]
 
 MAGIC: Final = b"\x89BBM\r\n\x1a\n"
-DELTA_MAGIC: Final = b"\x89BBD\r\n\x1a\n"  # `bbcodec.modelfile.delta`
 VERSION: Final = 1
-SUFFIX: Final = ".bbm"
-RELEASED_PACKAGE: Final = "bbcodec.models.released"
 
 _FIXED: Final = struct.Struct("<8sHHIIII")
 _ALIGN: Final = 8
@@ -61,6 +53,7 @@ _MAX_HEADER: Final = 4 << 20
 _MAX_BLOB: Final = 1 << 30
 _MAX_TENSORS: Final = 1 << 16
 _MAX_RANK: Final = 8
+MAX_FILE_BYTES: Final = _FIXED.size + _MAX_HEADER + _MAX_BLOB
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +145,14 @@ def dump(
 
 
 def load(data: bytes | bytearray | memoryview) -> Model:
-    """Parse and check a model file, or what `bbcodec.modelfile.delta` made of one.
+    """Parse and check a whole model file; `bbcodec.modelfile.registry.load` also reads changes of a model.
 
     Raises
     ------
     ModelError
         The bytes are not a sound model.
-    ModelMissingError
-        They are changes of a model that is not installed.
     """
     view = memoryview(data).cast("B")
-    if bytes(view[:8]) == DELTA_MAGIC:
-        from bbcodec.modelfile import delta
-
-        view = memoryview(delta.restore(view))
     _, content, blob = split(view)
     tensors = _read_tensors(content["tensors"], blob)
     graph = Graph(functions_from_json(content["functions"]), tensors)
@@ -213,61 +200,6 @@ def split(data: bytes | bytearray | memoryview) -> tuple[memoryview, dict[str, A
         if zlib.crc32(part) != crc:
             raise ModelError(f"model: the checksum of the {what} does not match")
     return header, parse_header(header), blob
-
-
-def released() -> dict[str, Path]:
-    """Names and paths of the models that come with the package."""
-    try:
-        folder = resources.files(RELEASED_PACKAGE)
-    except ModuleNotFoundError:
-        return {}
-    found = [Path(str(item)) for item in folder.iterdir() if item.name.endswith(SUFFIX)]
-    return {path.stem: path for path in sorted(found)}
-
-
-def load_named(name: str | os.PathLike[str]) -> Model:
-    """Load a model by released name, by id (or at least 8 digits of it), or by path.
-
-    Models are kept for the life of the process.
-
-    Raises
-    ------
-    ModelMissingError
-        There is no such model here.
-    ModelError
-        The file is not a sound model.
-    """
-    shipped = released()
-    text = os.fspath(name)
-    if text in shipped:
-        return _load_path(shipped[text])
-    if re.fullmatch(r"[0-9a-f]{8,64}", text):
-        for path in shipped.values():
-            if hashlib.sha256(path.read_bytes()).hexdigest().startswith(text):
-                return _load_path(path)
-    if text.endswith(SUFFIX) or os.path.isfile(text):
-        return _load_path(Path(text))
-    names = ", ".join(shipped) or "none"
-    raise ModelMissingError(
-        f"model {text!r} is not installed (installed: {names}) and is no path to a {SUFFIX} file"
-    )
-
-
-def _load_path(path: Path) -> Model:
-    try:
-        status = path.stat()
-        if status.st_size > _FIXED.size + _MAX_HEADER + _MAX_BLOB:
-            raise ModelError(f"{path}: {status.st_size} bytes are too many for a model")
-        return _load_cached(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise ModelMissingError(f"model {str(path)!r}: {error.strerror}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-
-
-@lru_cache(maxsize=8)
-def _load_cached(path: Path, mtime: int, size: int) -> Model:
-    return load(path.read_bytes())
 
 
 def parse_header(header: memoryview) -> dict[str, Any]:

@@ -1,29 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metadata that travels with the pixels: ICC, EXIF (with orientation), XMP, DPI, PNG text, colour key.
 
-Here live the dataclass, its extraction from Pillow images, and its ancillary sections (``docs/format.md``,
-"Metadata"). Pixels and palettes must not be handled here; nothing here may change what a pixel is.
+Here are the dataclass and its extraction from Pillow images. `bbcodec.bbfile.metadata_sections` writes it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import operator
-import struct
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 from PIL import ExifTags, Image
 
-from bbcodec.container import Buffer, Limits, Reader, Section, varint
-from bbcodec.errors import FormatError, LimitError, OptionError, UnsupportedImageError
-
-ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY = "iccp", "exif", "xmpd", "dens", "text", "trns"
-KINDS = (ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY)
+from bbcodec.errors import OptionError
 
 TIFF_XMP = 700
 """Adobe's TIFF tag for XMP packets."""
@@ -37,13 +27,8 @@ _DESCRIPTIVE = (
     ExifTags.Base.Artist,
     ExifTags.Base.Copyright,
 )
-_RAW, _DEFLATE, _CURVES = 0, 1, 2
-_DPI = struct.Struct("<dd")
-_TEXT_SIZE = 2**20  # bytes, and pairs: a parsed list takes many times the memory of its JSON
-_TEXT_PAIRS = 10_000
 _GRAY_KEY = ("1", "L", "I;16", "I;16B")
 _RGB_KEY = ("RGB", "RGB;16")
-_DEFLATE_RATIO = 1032  # the most that one byte of deflate can become (RFC 1951: 258 bytes from 2 bits)
 
 
 @dataclass(frozen=True)
@@ -241,192 +226,3 @@ def descriptive(source: Image.Exif) -> Image.Exif:
         if entries := source.get_ifd(ifd):
             kept[ifd] = dict(entries)
     return kept
-
-
-def pack(metadata: Metadata) -> list[Section]:
-    """Return the ancillary sections that hold `metadata`, compressed where that is smaller."""
-    out = []
-    for kind, raw in (
-        (ICC, metadata.icc),
-        (EXIF, metadata.exif),
-        (XMP, metadata.xmp),
-        (DENSITY, _DPI.pack(*metadata.dpi) if metadata.dpi else None),
-        (TEXT, _dump_text(metadata.text) if metadata.text else None),
-        (COLOUR_KEY, _dump_key(metadata.colour_key)),
-    ):
-        if raw is None:
-            continue
-        forms = [bytes([_RAW]) + raw, bytes([_DEFLATE]) + _deflate(raw)]
-        if kind == ICC:
-            forms.append(bytes([_CURVES]) + _deflate(_curves(raw, forward=True)))
-        out.append(Section(kind, min(forms, key=len)))
-    return out
-
-
-def check_size(metadata: Metadata) -> None:
-    """Raise `UnsupportedImageError` for metadata that no reader with the usual limits takes."""
-    text = _dump_text(metadata.text)
-    if len(text) > _TEXT_SIZE or len(metadata.text) > _TEXT_PAIRS:
-        raise UnsupportedImageError(
-            f"{len(metadata.text)} texts of {len(text)} bytes, at most {_TEXT_PAIRS} of {_TEXT_SIZE} can be "
-            f"kept; leave the metadata out"
-        )
-    size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
-    limit = Limits().max_metadata
-    if size > limit - 2**10:  # the others take less than 1 KiB
-        raise UnsupportedImageError(
-            f"metadata of {size} bytes, at most {limit} can be kept; leave the metadata out"
-        )
-
-
-def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None) -> Metadata:
-    """Return the metadata of the known ancillary sections; unknown ones are passed over.
-
-    Parameters
-    ----------
-    sections : iterable of Section
-    mode : str
-        Of the picture: a colour key must fit it.
-    limits : Limits, optional
-
-    Raises
-    ------
-    FormatError
-        A payload that does not parse, or breaks the rules of `Metadata.problem`.
-    LimitError
-        More than ``limits.max_metadata`` bytes when decompressed, all sections together.
-    """
-    left = (limits or Limits()).max_metadata
-    values: dict[str, Any] = {}
-    for section in sections:
-        if section.kind not in KINDS:
-            continue
-        reader = section.reader()
-        form = reader.u8("form")
-        if form == _RAW:
-            raw = bytes(reader.take(_size(reader.left, section.kind, left), "value"))
-        elif form == _DEFLATE or (form == _CURVES and section.kind == ICC):
-            raw = inflate(reader, _size(reader.varint("raw size"), section.kind, left))
-        else:
-            raise reader.error(f"form is {form}, expected 0 or 1{', or 2' if section.kind == ICC else ''}")
-        left -= len(raw)
-        if form == _CURVES:
-            raw = _curves(raw, forward=False)
-        if section.kind == DENSITY:
-            if len(raw) != _DPI.size:
-                raise reader.error(f"density has {len(raw)} bytes, expected {_DPI.size}")
-            values["dpi"] = _DPI.unpack(raw)
-        elif section.kind == TEXT:
-            values["text"] = _load_text(raw, reader)
-        elif section.kind == COLOUR_KEY:
-            values["colour_key"] = _load_key(raw, section.offset)
-        else:
-            values[{ICC: "icc", EXIF: "exif", XMP: "xmp"}[section.kind]] = raw
-    found = Metadata(**values)
-    if wrong := found.problem(mode):
-        raise FormatError(f"metadata: {wrong}")
-    return found
-
-
-def _deflate(raw: bytes) -> bytes:
-    squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return varint(len(raw)) + squeeze.compress(raw) + squeeze.flush()
-
-
-def _size(size: int, kind: str, left: int) -> int:
-    """Return the raw size of a section, if there is room for it."""
-    if size > left:
-        raise LimitError(f"section {kind}: metadata of {size} bytes, {left} bytes are left of the limit")
-    if kind == TEXT and size > _TEXT_SIZE:
-        raise LimitError(f"section {kind}: {size} bytes, the limit is {_TEXT_SIZE}")
-    return size
-
-
-def inflate(reader: Reader, size: int) -> bytes:
-    """Return exactly `size` bytes from the raw deflate stream that fills the rest of `reader`.
-
-    Raises
-    ------
-    FormatError
-        The stream is damaged, has another size, or could not hold that many bytes (checked first).
-    """
-    packed = reader.rest()
-    if size > _DEFLATE_RATIO * len(packed):
-        raise reader.error(f"{len(packed)} bytes of deflate cannot hold {size} bytes")
-    expand = zlib.decompressobj(-15)
-    try:
-        raw = expand.decompress(packed, size + 1)
-    except zlib.error as error:
-        raise reader.error(f"deflate stream is damaged: {error}") from error
-    if len(raw) != size or not expand.eof or expand.unused_data:
-        raise reader.error(f"deflate stream does not end after {size} bytes")
-    return raw
-
-
-def _curves(profile: bytes, *, forward: bool) -> bytes:
-    """Replace the tone curves of an ICC profile by their second differences, or undo that.
-
-    A ``curv`` table is smooth, so its second differences are almost all -1, 0, 1: the common 3,144-byte sRGB
-    profile shrinks to a third of what deflate alone makes of it. The tag table is left as it is, so that the
-    inverse finds the same curves. Anything that does not parse is returned unchanged, in both directions.
-    """
-    data = bytearray(profile)
-    if len(data) < 132:
-        return profile
-    count = int.from_bytes(data[128:132], "big")
-    table_end = 132 + 12 * count
-    if count > 1000 or table_end > len(data):
-        return profile
-    done_to = table_end
-    spans = {struct.unpack_from(">II", data, 132 + 12 * i + 4) for i in range(count)}
-    for offset, size in sorted(spans):
-        if offset < done_to or offset + size > len(data) or size < 12 or data[offset : offset + 4] != b"curv":
-            continue
-        points = int.from_bytes(data[offset + 8 : offset + 12], "big")
-        if points < 3 or 12 + 2 * points > size:
-            continue
-        done_to = offset + size
-        where = slice(offset + 12, offset + 12 + 2 * points)
-        curve = np.frombuffer(bytes(data[where]), dtype=">u2").astype(np.uint16)
-        for _ in range(2):
-            if forward:
-                curve = np.diff(curve, prepend=np.uint16(0))
-            else:
-                curve = np.cumsum(curve, dtype=np.uint16)
-        data[where] = curve.astype(">u2").tobytes()
-    return bytes(data)
-
-
-def _dump_text(text: tuple[tuple[str, str], ...]) -> bytes:
-    return json.dumps(text, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-
-
-def _load_text(raw: bytes, reader: Reader) -> tuple[tuple[str, str], ...]:
-    try:
-        pairs = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise reader.error(f"text is not JSON: {error}") from error
-    if isinstance(pairs, list) and len(pairs) > _TEXT_PAIRS:
-        raise LimitError(f"section {TEXT}: {len(pairs)} pairs, the limit is {_TEXT_PAIRS}")
-    if not isinstance(pairs, list) or not all(
-        isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) and isinstance(p[1], str) for p in pairs
-    ):
-        raise reader.error("text is not a list of pairs of strings")
-    return tuple((key, value) for key, value in pairs)
-
-
-def _dump_key(key: int | tuple[int, ...] | None) -> bytes | None:
-    if key is None:
-        return None
-    values = (key,) if isinstance(key, int) else key
-    return bytes([0 if isinstance(key, int) else len(values)]) + b"".join(varint(v) for v in values)
-
-
-def _load_key(raw: Buffer, offset: int) -> int | tuple[int, ...]:
-    reader = Reader(raw, f"section {COLOUR_KEY}", offset)
-    count = reader.u8("count")
-    if count > 4:
-        raise FormatError(f"section {COLOUR_KEY}: {count} values, expected at most 4")
-    values = tuple(reader.varint("value") for _ in range(max(count, 1)))
-    reader.finish()
-    return values if count else values[0]

@@ -21,8 +21,8 @@ from PIL import Image
 from bbcodec.errors import FormatError, UnsupportedImageError
 from bbcodec.picture import metadata as meta
 from bbcodec.picture import png16
-from bbcodec.picture.bands import bands
 from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.raster import bands
 
 __all__ = ["BY_CODE", "MODES", "Mode", "Palette", "Picture", "PictureLike", "digest"]
 

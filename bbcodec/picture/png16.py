@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import FormatError
-from bbcodec.picture.bands import bands
 from bbcodec.picture.metadata import Metadata
-from bbcodec.picture.raster import steps
+from bbcodec.picture.raster import bands, steps
 
 __all__ = ["SNIFF", "decode", "encode", "sniff"]
 

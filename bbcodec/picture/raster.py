@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Visiting a raster so that left, upper and upper-left neighbours come first, many pixels at a time.
+"""Ways to walk over a raster: bands of rows, and antidiagonals.
 
-All pixels (row, t - row) of one antidiagonal t depend on earlier antidiagonals only, so NumPy can undo a
+Work that goes from band to band needs little memory beside the raster; no result may depend on the cuts. All
+pixels (row, t - row) of one antidiagonal t depend on earlier antidiagonals only, so NumPy can undo a
 predictor in H + W - 1 vector steps. Only the index arithmetic lives here; predictors belong to their formats.
 """
 
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Step", "steps"]
+__all__ = ["Step", "bands", "steps"]
+
+_PIXELS = 2**20
+_DEEP_ROWS = 256
 
 
 class Step(NamedTuple):
@@ -43,3 +47,23 @@ def steps(height: int, width: int) -> Iterator[Step]:
         stop = start + (last - first - 1) * (stride - 1) + 1
         places = (slice(start - by, stop - by, stride - 1) for by in (0, 1, stride, stride + 1))
         yield Step(first, last, *places)
+
+
+def bands(height: int, width: int, *, deep: bool = False) -> Iterator[slice]:
+    """Yield slices of rows, about 2^20 pixels each.
+
+    Parameters
+    ----------
+    height, width : int
+        Pixels.
+    deep : bool
+        At least 256 rows, for work that goes along antidiagonals (`steps`).
+
+    Examples
+    --------
+    >>> list(bands(5, 2**19))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(_DEEP_ROWS if deep else 1, _PIXELS // max(width, 1))
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))

@@ -30,7 +30,8 @@ from bbcodec.families.local import blocks
 from bbcodec.families.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, Delta, Fitted, turn
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe, plan
-from bbcodec.jobs import Pixels, Progress
+from bbcodec.families.stats import Pixels
+from bbcodec.jobs import Progress
 from bbcodec.modelfile import Model
 
 from .head import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign, bits, spreads

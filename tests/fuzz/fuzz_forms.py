@@ -17,8 +17,8 @@ from fuzz_mutations import change, change_json
 from bbcodec import container, modelfile
 from bbcodec.archive import sections
 from bbcodec.archive.tables import split_blob
+from bbcodec.bbfile import metadata_sections
 from bbcodec.container import Reader, varint
-from bbcodec.picture import metadata
 
 Parts = list[bytes]
 _LONGEST = 1 << 16  # bytes of what is inflated here
@@ -80,7 +80,7 @@ _DEFLATED = (1, 2)
 
 
 def _part(kind: str, payload: bytes) -> bytes:
-    if kind in metadata.KINDS and payload[:1] and payload[0] in _DEFLATED:
+    if kind in metadata_sections.KINDS and payload[:1] and payload[0] in _DEFLATED:
         reader = Reader(payload[1:], kind)
         reader.varint("size")
         return kind.encode() + bytes([payload[0] + 0x80]) + _inflate(bytes(reader.rest()), -15)

@@ -26,6 +26,7 @@ from bbcodec import classic, container, modelfile
 from bbcodec.archive import check as archive_check
 from bbcodec.archive.tables import split_blob
 from bbcodec.arrays import chunks
+from bbcodec.bbfile import metadata_sections
 from bbcodec.coding import ans, codecs
 from bbcodec.coding.distributions.categorical import Categorical
 from bbcodec.coding.distributions.logistic import Logistic
@@ -36,8 +37,8 @@ from bbcodec.engine import Program
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families import batch, family
 from bbcodec.families.local import fitted
-from bbcodec.modelfile import delta
-from bbcodec.picture import metadata, png16
+from bbcodec.modelfile import delta, registry
+from bbcodec.picture import png16
 
 LIMITS = Limits(max_pixels=1 << 14, max_metadata=1 << 17)
 _MODES = sorted(bbcodec.picture.picture.MODES)
@@ -63,8 +64,8 @@ def run_region(data: bytes) -> None:
 def run_metadata(data: bytes) -> None:
     """Sections of metadata as a batch of an archive has them, behind a byte for the mode."""
     mode = _MODES[data[0] % len(_MODES)] if data else "RGB"
-    found = metadata.unpack(split_blob(data[1:], 0), mode, LIMITS)
-    assert metadata.unpack(metadata.pack(found), mode, Limits()) == found
+    found = metadata_sections.unpack(split_blob(data[1:], 0), mode, LIMITS)
+    assert metadata_sections.unpack(metadata_sections.pack(found), mode, Limits()) == found
 
 
 def run_model(data: bytes) -> None:
@@ -98,7 +99,7 @@ def run_delta(data: bytes) -> None:
     """Changes of a model."""
     with contextlib.suppress(ValueError):
         assert len(delta.id_of(data)) == 64
-    modelfile.load(delta.restore(data))
+    modelfile.load(registry.restore(data))
 
 
 @cache

@@ -24,11 +24,12 @@ import bbcodec
 from bbcodec import classic, container, modelfile
 from bbcodec.archive.tables import blob
 from bbcodec.arrays import chunks
+from bbcodec.bbfile import metadata_sections
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
 from bbcodec.families import batch, family
 from bbcodec.families.local import fitted
 from bbcodec.modelfile import delta
-from bbcodec.picture import metadata, png16
+from bbcodec.picture import png16
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Palette, Picture
 
@@ -300,8 +301,8 @@ def command_lines() -> Seeds:
 def main() -> None:
     """Write what is missing."""
     files = containers()
-    sections = metadata.pack(METADATA)
-    keys = metadata.pack(Metadata(colour_key=(1, 2, 3)))
+    sections = metadata_sections.pack(METADATA)
+    keys = metadata_sections.pack(Metadata(colour_key=(1, 2, 3)))
     everything = {
         "container": files,
         "region": {name: files[name] for name in ("webp", "fast", "fitted", "RGBA_16", "P", "painted", "1")},

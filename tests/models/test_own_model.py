@@ -19,7 +19,7 @@ from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
 from bbcodec.families import batch, gain  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
-from bbcodec.modelfile import delta  # noqa: E402
+from bbcodec.modelfile import delta, registry  # noqa: E402
 
 
 def stripes(count: int, side: int = 24) -> list[np.ndarray]:
@@ -52,7 +52,7 @@ def test_it_pays_on_alike_pictures(
     model = modelfile.load(data)
     coded = batch.encode(pictures, model)
     assert all(np.array_equal(a, b) for a, b in zip(batch.decode(coded, model), pictures, strict=True))
-    short = delta.smallest(data)
+    short = registry.smallest(data)
     assert len(short) < len(data) / 3
     assert len(coded) + len(short) < len(batch.encode(pictures, fast))
     assert model.notes["parent"] == fast.id
@@ -73,7 +73,7 @@ def test_the_report_counts_every_byte(trained: tuple[list[np.ndarray], bytes, li
     found = gain.gain(pictures, data)
     assert found.released["fast"] == len(batch.encode(pictures, modelfile.load_named("fast")))
     assert found.own == len(batch.encode(pictures, modelfile.load(data)))
-    assert (found.embedded, found.parent) == (len(delta.smallest(data)), "fast")
+    assert (found.embedded, found.parent) == (len(registry.smallest(data)), "fast")
     assert found.saved == min(found.released.values()) - found.own - found.embedded
     verdict = found.lines()[-1]
     assert verdict.startswith("it pays" if found.saved > 0 else "it does not pay")
@@ -85,7 +85,7 @@ def test_a_model_goes_on_from_ones_own(
 ) -> None:
     pictures, data, _ = trained
     again = own.train(pictures, modelfile.load(data), Plan(steps=20), say=lambda line: None)
-    assert delta.parent_of(delta.smallest(again)) == modelfile.load_named("fast").id
+    assert delta.parent_of(registry.smallest(again)) == modelfile.load_named("fast").id
     before, after = (len(batch.encode(pictures, modelfile.load(d))) for d in (data, again))
     assert after <= before + 200
 

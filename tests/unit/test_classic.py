@@ -16,7 +16,7 @@ from PIL import Image
 from bbcodec import classic
 from bbcodec.container import varint
 from bbcodec.errors import FormatError
-from bbcodec.picture import bands
+from bbcodec.picture import raster
 
 SHAPES = [(1, 1), (1, 17), (17, 1), (3, 5), (3, 5, 1), (3, 5, 2), (40, 31, 3), (40, 31, 4)]
 
@@ -77,8 +77,8 @@ def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
 def test_bands_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(shape, "uint16") // 7 + ramp(shape, "uint16")
     whole = assert_round_trip(samples)
-    monkeypatch.setattr(bands, "_PIXELS", 200)
-    monkeypatch.setattr(bands, "_DEEP_ROWS", 3)
+    monkeypatch.setattr(raster, "_PIXELS", 200)
+    monkeypatch.setattr(raster, "_DEEP_ROWS", 3)
     assert assert_round_trip(samples) == whole
 
 

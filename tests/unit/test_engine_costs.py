@@ -25,6 +25,7 @@ from bbcodec.engine import (
     bits,
     check_graph,
 )
+from bbcodec.engine.program import engine_backend
 from bbcodec.errors import ModelError
 
 
@@ -71,7 +72,7 @@ def test_a_tensor_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("backend", backends.available())
 def test_a_tensor_is_bound_once(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, module, count = conv_chain(20, 70), backends.backend(backend), 0
+    graph, module, count = conv_chain(20, 70), engine_backend(backend), 0
     unpack = bits.unpack_signs
 
     def counted(packed: Array, channels: int) -> Array:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from bbcodec import backends
+from bbcodec.engine.program import engine_backend
 from bbcodec.errors import OptionError
 
 
@@ -14,7 +15,7 @@ def test_backend_is_chosen_by_name_and_environment(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("BBCODEC_TARGET", raising=False)
     assert backends.backend_name() == backends.available()[0]
     assert backends.backend_name("numpy") == "numpy"
-    assert backends.backend("numpy").name == "numpy"
+    assert engine_backend("numpy").name == "numpy"
     monkeypatch.setenv("BBCODEC_BACKEND", "numpy")
     assert backends.backend_name() == "numpy"
     monkeypatch.setenv("BBCODEC_BACKEND", "abacus")

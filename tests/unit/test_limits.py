@@ -24,7 +24,7 @@ from bbcodec.bbfile import memory
 from bbcodec.cli import app
 from bbcodec.container import Limits, Section, varint
 from bbcodec.errors import FormatError, LimitError, ModelError, OptionError
-from bbcodec.modelfile import delta
+from bbcodec.modelfile import delta, registry
 from bbcodec.picture.picture import MODES
 
 GRAY = bbcodec.compress(np.zeros((2, 2), np.uint8))
@@ -99,7 +99,7 @@ def test_changes_of_a_model_that_unfold_to_much() -> None:
     packer = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
     packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(24)) + packer.flush()
     with little(), pytest.raises(ModelError):
-        delta.restore(head + packed)
+        registry.restore(head + packed)
 
 
 def test_a_header_of_a_model_that_unfolds_to_much() -> None:

@@ -16,7 +16,7 @@ from bbcodec import modelfile
 from bbcodec.container import varint
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import BBCodecError, ModelError, ModelMissingError
-from bbcodec.modelfile import delta
+from bbcodec.modelfile import delta, registry
 
 
 def changed(name: str = "fast", seed: int = 3, config: dict[str, Any] | None = None) -> bytes:
@@ -39,7 +39,7 @@ def changed(name: str = "fast", seed: int = 3, config: dict[str, Any] | None = N
 def test_it_comes_back_byte_by_byte(with_parent: bool) -> None:
     data, parent = changed(), modelfile.load_named("fast")
     made = delta.make(data, parent if with_parent else None)
-    assert delta.restore(made) == data
+    assert registry.restore(made) == data
     assert delta.parent_of(made) == (parent.id if with_parent else None)
     assert delta.id_of(made) == delta.id_of(data) == hashlib.sha256(data).hexdigest()
     assert modelfile.load(made) == modelfile.load(data)
@@ -61,12 +61,12 @@ def test_every_type_wraps_at_its_ends(dtype: str) -> None:
         assert end == len(packed)
         assert again.dtype == np.dtype(dtype)
         assert np.array_equal(again, target)
-    assert delta.restore(delta.make(new)) == new
+    assert registry.restore(delta.make(new)) == new
 
 
 def test_small_changes_take_few_bytes_and_the_nearest_parent_is_found() -> None:
     data = changed("photo")
-    best = delta.smallest(data)
+    best = registry.smallest(data)
     assert delta.parent_of(best) == modelfile.load_named("photo").id
     assert len(best) < len(data) / 4
     assert delta.smallest(data, []) in (data, delta.make(data))
@@ -78,7 +78,7 @@ def test_files_embed_it(tmp_path: Any) -> None:
     image = np.random.default_rng(1).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     data = bbcodec.compress(image, method="learned", model=path, embed_model=True)
     alone = bbcodec.compress(image, method="learned", model=path)
-    assert len(data) - len(alone) == pytest.approx(len(delta.smallest(path.read_bytes())), abs=4)
+    assert len(data) - len(alone) == pytest.approx(len(registry.smallest(path.read_bytes())), abs=4)
     path.unlink()
     assert np.array_equal(bbcodec.decompress(data), image)
     assert bbcodec.info(data).model_embedded
@@ -89,7 +89,7 @@ def test_files_embed_it(tmp_path: Any) -> None:
 def test_a_delta_is_a_model_by_its_path(tmp_path: Any) -> None:
     whole, short = tmp_path / "whole.bbm", tmp_path / "short.bbm"
     whole.write_bytes(changed())
-    short.write_bytes(delta.smallest(whole.read_bytes()))
+    short.write_bytes(registry.smallest(whole.read_bytes()))
     image = np.zeros((8, 8, 3), np.uint8)
     files = [bbcodec.compress(image, method="learned", model=m, embed_model=True) for m in (whole, short)]
     assert files[0] == files[1]
@@ -99,7 +99,7 @@ def test_damage_is_refused() -> None:
     data = delta.make(changed(), modelfile.load_named("fast"))
     for end in (0, 7, 8, 9, 40, 73, 80, len(data) // 2, len(data) - 1):
         with pytest.raises(ModelError):
-            delta.restore(data[:end])
+            registry.restore(data[:end])
     rng = np.random.default_rng(0)
     for at in [8, 41, 60, 73, 75, *rng.integers(9, len(data), 60)]:
         broken = bytearray(data)
@@ -107,7 +107,7 @@ def test_damage_is_refused() -> None:
         with pytest.raises(BBCodecError):
             modelfile.load(broken)
     with pytest.raises(ModelError):
-        delta.restore(data + b"\0")
+        registry.restore(data + b"\0")
 
 
 def test_a_missing_parent_is_named() -> None:
@@ -126,4 +126,4 @@ def test_what_is_too_large_is_refused_before_it_is_made() -> None:
     at = 73 + len(varint(len(header)))
     forged = made[:73] + varint(len(bomb)) + bomb + made[at + len(header) :]
     with pytest.raises(ModelError, match="at most"):
-        delta.restore(forged)
+        registry.restore(forged)

@@ -29,7 +29,7 @@ from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
 from bbcodec.families import family
 from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
-from bbcodec.modelfile import delta
+from bbcodec.modelfile import registry
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture
 
@@ -242,7 +242,7 @@ def test_a_model_as_changes_of_a_released_one(tmp_path: Path, reference: Any) ->
     data = modelfile.dump("local", parent.config, Graph({}, {}), tensors)
     path = tmp_path / "mine.bbm"
     path.write_bytes(data)
-    short = delta.smallest(data)
+    short = registry.smallest(data)
     assert len(short) < len(data)
     restored = reference.container.decode(
         bbcodec.compress(picture(9, 14), method="learned", model=path, embed_model=True),

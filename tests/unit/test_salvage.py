@@ -269,9 +269,9 @@ def test_a_damaged_palette_becomes_gray() -> None:
 def test_regions_of_turned_pictures(view: int) -> None:
     from bbcodec.families import family
     from bbcodec.families.local import fitted
-    from bbcodec.modelfile.registry import load
+    from bbcodec.modelfile.registry import find as find_model
 
-    image, model = photo(520, 40), load("fast")
+    image, model = photo(520, 40), find_model("fast")
     change = Section("FITT", fitted.Fitted(view=view).pack())
     coded = family.encode(image, model, threads=1, fitted=change)
     places = family.places(520, 40, model, change)
@@ -284,17 +284,17 @@ def test_regions_of_turned_pictures(view: int) -> None:
 def test_chains_of_tiles() -> None:
     """257 tiles of 64 x 64 are two chains; places of the second begin in the middle of a row."""
     from bbcodec.families import family
-    from bbcodec.modelfile.registry import load
+    from bbcodec.modelfile.registry import find as find_model
 
-    places = family.places(64 * 16 + 1, 64 * 16, load("rvae"))
+    places = family.places(64 * 16 + 1, 64 * 16, find_model("rvae"))
     area = sum((r.stop - r.start) * (c.stop - c.start) for chain in places for r, c in chain)
     assert len(places) == 2
     assert area == (64 * 16 + 1) * 64 * 16
     image = photo(70, 20)
-    coded = family.encode(image, load("rvae"), threads=1)
+    coded = family.encode(image, find_model("rvae"), threads=1)
     broken = [changed(coded.chains[0], len(coded.chains[0]) // 2)]
     lost: dict[int, str] = {}
-    found = family.decode(broken, 70, 20, 3, load("rvae"), threads=1, lost=lost)
+    found = family.decode(broken, 70, 20, 3, find_model("rvae"), threads=1, lost=lost)
     assert list(lost) == [0]
     assert (found == 128).all()
 

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from bbcodec.backends import backend_name
 from bbcodec.coding import ans
 from bbcodec.coding.ans import Message, Words
-from bbcodec.coding.codecs import Codec, flatten, message_bits, reshape_head, unflatten
+from bbcodec.coding.codecs import Codec, flatten, message_bits, reshape_head, size_bits, unflatten
 from bbcodec.errors import FormatError, MessageUnderflow
 from bbcodec.families import latent
 from bbcodec.families.latent import causal
-from bbcodec.jobs import ChainStats, Pixels, Report, size_bits
+from bbcodec.families.stats import ChainStats, Pixels
+from bbcodec.jobs import Report
 from bbcodec.modelfile import Model
 
 CAUSAL_LANES: Final = 8

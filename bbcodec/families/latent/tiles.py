@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.latent import chains as chain_codec
 from bbcodec.families.latent.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
-from bbcodec.jobs import GRAY, ChainStats, EncodedPixels, Lost, Pixels, Progress, Report, parallel
+from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.jobs import Progress, Report, parallel
 from bbcodec.modelfile import Model
 from bbcodec.picture.region import Place, Window
 

@@ -17,23 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.coding import ans
-from bbcodec.coding.codecs import flatten, message_bits, unflatten
+from bbcodec.coding.codecs import flatten, message_bits, size_bits, unflatten
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.local.codec import block_bits, group_codec
 from bbcodec.families.local.model import local_model
 from bbcodec.families.local.order import LANES
-from bbcodec.jobs import (
-    GRAY,
-    ChainStats,
-    EncodedPixels,
-    Lost,
-    Pixels,
-    Progress,
-    Report,
-    cpus,
-    parallel,
-    size_bits,
-)
+from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.jobs import Progress, Report, cpus, parallel
 from bbcodec.modelfile import Model
 from bbcodec.picture.region import Window
 

@@ -21,7 +21,7 @@ from bbcodec.families.local.codec import group_codec
 from bbcodec.families.local.latents import latent_codec
 from bbcodec.families.local.model import LocalModel, local_model
 from bbcodec.families.local.order import LANES
-from bbcodec.jobs import Pixels
+from bbcodec.families.stats import Pixels
 from bbcodec.modelfile import Model
 
 GROUP_LANES: Final = 512

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a ``.bb`` file. Nothing here decodes pixels or needs a model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bbcodec import classic, container
+from bbcodec.bbfile import metadata_sections
+from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
+from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, model_id_of
+from bbcodec.errors import BBCodecError
+from bbcodec.modelfile import registry
+from bbcodec.picture import planes
+
+__all__ = ["Info", "info"]
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is in a ``.bb`` file; `as_dict` gives JSON values.
+
+    Parameters
+    ----------
+    format_version : str
+        ``major.minor``.
+    mode : str
+    width, height, channels, bits_per_sample : int
+    file_size : int
+        Bytes.
+    bits_per_dim : float
+        Bits of the file for each sample of the picture.
+    method : str
+        ``classic``, ``learned`` or ``learned + classic``.
+    coders : tuple of str
+        What codes which planes.
+    sections : tuple of dict
+        ``type``, ``critical``, ``offset`` of the payload, ``size`` of the section in bytes, in file order.
+    model_id : str or None
+        64 hexadecimal digits.
+    model_embedded : bool
+    learned : dict or None
+        Chains, tiles, latents, and the initial bits not got back, as the learned coder reports them.
+    fit : dict or None
+        Bytes of the section that changes the model for this picture, and what it changes.
+    metadata : dict
+        Sizes in bytes of ICC, EXIF, XMP; DPI, text and colour key themselves.
+    digest : str
+        Checksum of the decoded picture.
+    """
+
+    format_version: str
+    mode: str
+    width: int
+    height: int
+    channels: int
+    bits_per_sample: int
+    file_size: int
+    bits_per_dim: float
+    method: str
+    coders: tuple[str, ...]
+    sections: tuple[dict[str, Any], ...]
+    model_id: str | None
+    model_embedded: bool
+    learned: dict[str, Any] | None
+    fit: dict[str, Any] | None
+    metadata: dict[str, Any]
+    digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as values that `json` can write."""
+        return asdict(self)
+
+
+def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
+    """Return what is in a ``.bb`` file, without decoding its pixels and without needing its model.
+
+    Raises
+    ------
+    FormatError, LimitError
+        As for `decompress`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bbcodec import compress
+    >>> report = info(compress(np.zeros((4, 6), np.uint8)))
+    >>> report.mode, report.width, report.height, report.method
+    ('L', 6, 4, 'classic')
+    """
+    bounds = Limits.of(limits)
+    parsed = container.read(data, limits=bounds)
+    header = parsed.header
+    mode = mode_of(header)
+    parts = parts_of(parsed, mode)
+    palette_of(parsed, mode)
+    coders = []
+    for section, mask in parts:
+        code = section.payload[1] if section.kind == container.CLASSIC else None
+        name = (
+            "learned"
+            if code is None
+            else classic.METHODS[code]
+            if code < len(classic.METHODS)
+            else f"unknown {code}"
+        )
+        coders.append(f"{planes.describe(mask)}: {name}")
+    kinds = {"learned" if section.kind == container.CHAINS else "classic" for section, _ in parts}
+    chains = parsed.one(container.CHAINS)
+    size = memoryview(data).nbytes
+    m = metadata_sections.unpack(parsed.sections, mode.name, bounds)
+    kept = {key: len(value) if isinstance(value, bytes) else value for key, value in asdict(m).items()}
+    stored = parsed.one(container.MODEL)
+    return Info(
+        format_version=".".join(map(str, header.version)),
+        mode=mode.name,
+        width=header.width,
+        height=header.height,
+        channels=mode.channels,
+        bits_per_sample={"bool": 1, "uint8": 8, "uint16": 16}[mode.dtype],
+        file_size=size,
+        bits_per_dim=8 * size / (header.width * header.height * mode.channels),
+        method=" + ".join(sorted(kinds, reverse=True)),
+        coders=tuple(coders),
+        sections=tuple(
+            {"type": s.kind, "critical": s.critical, "offset": s.offset, "size": s.size}
+            for s in parsed.sections
+        ),
+        model_id=model_id_of(stored) if stored else None,
+        model_embedded=stored is not None and len(stored.payload) > MODEL_ID_SIZE,
+        learned=_inspect(parsed, chains) if chains else None,
+        fit=_fit(parsed),
+        metadata={key: value for key, value in kept.items() if value not in (None, ())},
+        digest=header.digest.hex(),
+    )
+
+
+def _fit(parsed: Container) -> dict[str, Any] | None:
+    """What a fit changes, as far as it tells without the model."""
+    section = parsed.one(container.FITTED)
+    if section is None:
+        return None
+    from bbcodec.families.local.fitted import unpack
+
+    return {"bytes": section.size, **unpack(section.payload, section.offset).summary()}
+
+
+def _inspect(parsed: Container, section: Section) -> dict[str, Any]:
+    """Facts about the chains; the number of latents only where the model is at hand and sound."""
+    from bbcodec.families import family
+
+    chains = chains_of(section)
+    try:
+        model = registry.model_for(parsed, None)
+        return family.inspect(chains, parsed.header.height, parsed.header.width, model)
+    except BBCodecError:
+        return family.inspect(chains, parsed.header.height, parsed.header.width)
