@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bbcodec.api import compress, decompress, decompress_image, decompress_picture
     from bbcodec.archive import Archive
-    from bbcodec.bbfile.cost_map import bit_map
+    from bbcodec.bbfile.cost_map import bit_map, cost_map
     from bbcodec.bbfile.info import Info, info
     from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
     from bbcodec.container import Limits
@@ -55,6 +55,7 @@ __all__ = [
     "UnsupportedImageError",
     "bit_map",
     "compress",
+    "cost_map",
     "decompress",
     "decompress_image",
     "decompress_picture",
@@ -75,6 +76,7 @@ _HOME = {
     "Picture": "picture.picture",
     "Salvaged": "bbfile.salvage",
     "bit_map": "bbfile.cost_map",
+    "cost_map": "bbfile.cost_map",
     "compress": "api",
     "decompress": "api",
     "decompress_image": "api",

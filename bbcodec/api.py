@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ``import bbcodec`` offers: `compress`, `decompress`, `decompress_image`, `decompress_picture`.
 
-Here pictures, coders and the container are put together; none of them is implemented here. The learned coder
-and the models are imported when they are first needed, so that ``import bbcodec`` stays quick.
+Here options are checked and handed to `bbcodec.bbfile`, which does the work.
 """
 
 from __future__ import annotations
@@ -10,31 +9,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bbcodec import classic, container
-from bbcodec.bbfile import memory, metadata_sections, pieces
-from bbcodec.bbfile.encoder import Encoder, Fitting, Progress, Stop
-from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
-from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
-from bbcodec.container import Buffer, Header, Limits
-from bbcodec.errors import BBCodecError, FormatError, OptionError
-from bbcodec.jobs import thread_count
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_for
-from bbcodec.picture import planes
+from bbcodec.bbfile import encoder, metadata_sections
+from bbcodec.bbfile.decoder import decode
+from bbcodec.bbfile.encoder import Fitting, Method, Options, Stop
+from bbcodec.container import Buffer, Limits
+from bbcodec.errors import OptionError
+from bbcodec.jobs import Execution, Progress
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
 from bbcodec.picture.metadata import Metadata
-from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
-from bbcodec.picture.region import Region, Window
+from bbcodec.picture.picture import Picture, PictureLike
+from bbcodec.picture.region import Region
 
-__all__ = ["compress", "decompress", "decompress_image", "decompress_picture"]
-
-Method: TypeAlias = Literal["auto", "learned", "classic"]
-
-_NOT_LEARNED = ("1", "P")
+__all__ = ["Method", "compress", "decompress", "decompress_image", "decompress_picture"]
 
 
 def compress(
@@ -116,27 +107,19 @@ def compress(
     >>> data[:4], np.array_equal(decompress(data), picture)
     (b'\\x89BBC', True)
     """
-    if method not in ("auto", "learned", "classic"):
-        raise OptionError(f"method is {method!r}, expected 'auto', 'learned' or 'classic'")
+    execution = Execution(threads, backend, progress)
+    fitting = None if fit is None else Fitting(fit, seed, stop)
+    options = Options(method, model, embed_model, fitting)
     picture = Picture.of(image)
     kept = picture.metadata if keep_metadata else Metadata()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
     if wrong := picture.metadata.problem(picture.mode):
         raise OptionError(f"metadata: {wrong}")
     metadata_sections.check_size(picture.metadata)
-    mode = MODES[picture.mode]
-    if method == "learned" and picture.mode in _NOT_LEARNED:
-        raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
-    encoder = Encoder(picture, mode, model, embed_model, thread_count(threads), backend, progress)
-    if fit is not None:
-        if method == "classic":
-            raise OptionError("method 'classic' has no model to fit")
-        encoder.fitting = Fitting(fit, seed, stop)
-        encoder.fitting.fitter(encoder.model_at_hand())  # an error comes before the work
-    data = _encode(encoder, method)
+    data = encoder.encode(picture, options, execution)
     if verify:
         began = time.perf_counter()
-        _verify(data, picture, encoder)
+        encoder.verify(data, picture, options, Execution(threads, backend))
         if on_verified is not None:
             on_verified(time.perf_counter() - began)
     return data
@@ -214,97 +197,4 @@ def decompress_picture(
     region: Region | None = None,
 ) -> Picture:
     """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata. See `decompress`."""
-    bounds = Limits.of(limits)
-    parsed = container.read(data, limits=bounds)
-    mode = mode_of(parsed.header)
-    memory.check(parsed.header, mode, memoryview(data).nbytes, bounds, thread_count(threads))
-    height, width = parsed.header.height, parsed.header.width
-    # A palette may be ordered by the colours of the whole picture.
-    window = Window.of(region, height, width) if region is not None else None
-    decoded = None if mode.name == "P" else window
-    out_height, out_width = (height, width) if decoded is None else (decoded.height, decoded.width)
-    parts = parts_of(parsed, mode)
-    pixels: NDArray[Any] | None = None
-    stored = palette_of(parsed, mode)
-    palette = None
-    for section, mask in parts:
-        place = planes.shape(mask, mode, height, width)
-        assert place is not None  # parts_of has checked every mask
-        body = section.payload[1:]
-        name, offset = f"section {section.kind}", section.offset + 1
-        if stored is not None and body[0] == classic.PAINTED:
-            shape = (height, width, channels(stored))
-            painted = classic.decode_painted(body, shape, name=name, offset=offset)
-            palette = unpack_palette(stored, painted)
-            samples = unpaint(painted, palette)
-        elif section.kind == container.CLASSIC:
-            samples = classic.decode(body, *place, name=name, offset=offset, window=decoded)
-        else:
-            from bbcodec.families import family
-
-            samples = family.decode(
-                chains_of(section),
-                *place[0],
-                model_for(parsed, model),
-                threads=thread_count(threads),
-                backend=backend,
-                progress=progress,
-                window=decoded,
-                **_fitted(parsed),
-            )
-        if len(parts) == 1:
-            pixels = samples.reshape(mode.shape(out_height, out_width))
-        else:
-            if pixels is None:
-                pixels = np.zeros(mode.shape(out_height, out_width), mode.dtype)
-            planes.place(pixels, samples, mask, mode)
-    assert pixels is not None  # parts_of has checked that something is there
-    if stored is not None and palette is None:
-        palette = unpack_palette(stored)
-    kept = metadata_sections.unpack(parsed.sections, mode.name, bounds)
-    picture = Picture(pixels, mode.name, palette, kept, axis=bool(parsed.header.flags & 1))
-    if decoded is not None:
-        return picture
-    found = digest(picture)
-    if found != parsed.header.digest:
-        raise FormatError(
-            f"decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
-        )
-    return picture if window is None else replace(picture, pixels=pixels[window.place])
-
-
-def _fitted(parsed: container.Container) -> dict[str, Any]:
-    """The option of the learned coder for a file that changes its model."""
-    section = parsed.one(container.FITTED)
-    return {} if section is None else {"fitted": section}
-
-
-def _encode(encoder: Encoder, method: Method) -> bytes:
-    picture = encoder.picture
-    if method == "learned":
-        sections = encoder.learned()
-    elif method == "auto" and picture.mode not in _NOT_LEARNED:
-        sections = encoder.auto()
-    else:
-        sections = encoder.classic()
-    sums = pieces.pack(sections, picture.height, picture.width)
-    header = Header(
-        encoder.mode.code,
-        int(picture.axis),
-        picture.width,
-        picture.height,
-        digest(picture),
-        container.VERSION_SUMS if sums else container.VERSION,
-    )
-    return container.write(header, [*sections, *sums, *metadata_sections.pack(picture.metadata)])
-
-
-def _verify(data: bytes, picture: Picture, encoder: Encoder) -> None:
-    limits = Limits(max_pixels=picture.width * picture.height, max_metadata=2**62)
-    decoded = decompress_picture(
-        data, threads=encoder.threads, backend=encoder.backend, limits=limits, model=encoder.loaded
-    )
-    if not decoded.same(picture) or decoded.metadata != picture.metadata:
-        raise BBCodecError(
-            "the compressed picture does not decode to its source; nothing was written; please report it"
-        )
+    return decode(data, Execution(threads, backend, progress), limits=limits, model=model, region=region)

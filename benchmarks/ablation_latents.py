@@ -19,6 +19,7 @@ from bbcodec.families.latent.pixels import LATENT_CENTRE, LATENT_SYMBOLS, prior_
 from bbcodec.families.local import groups, latents
 from bbcodec.families.local.codec import Pixels, implementation
 from bbcodec.families.local.model import LocalModel
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 
 CONTROL = Path(__file__).resolve().parents[1] / "models/candidates/thumb_control.pt"
@@ -51,8 +52,8 @@ def rows(images: Sequence[Pixels], threads: int) -> Iterator[tuple[str, float, s
 
 def rate(images: Sequence[Pixels], model: Model, threads: int) -> float:
     """Bits/dim of one batch, every byte, verified."""
-    data = batch.encode(images, model, threads=threads)
-    decoded = batch.decode(data, model, threads=threads)
+    data = batch.encode(images, model, execution=Execution(threads=threads))
+    decoded = batch.decode(data, model, execution=Execution(threads=threads))
     if not all(np.array_equal(a, b) for a, b in zip(decoded, images, strict=True)):
         raise BBCodecError("the round trip differs")
     return 8 * len(data) / sum(image.size for image in images)

@@ -16,6 +16,7 @@ from speed_codecs import Backend, RoundTripError
 
 from bbcodec import modelfile
 from bbcodec.families import batch
+from bbcodec.jobs import Execution
 
 __all__ = ["PROFILES", "pictures", "rows"]
 
@@ -85,9 +86,9 @@ def _one(
     """Bytes of the batch, seconds of encoding and of decoding it."""
     with backend.chosen():
         start = time.perf_counter()
-        data = batch.encode(images, model, threads=threads, backend=backend.name)
+        data = batch.encode(images, model, execution=Execution(threads=threads, backend=backend.name))
         middle = time.perf_counter()
-        decoded = batch.decode(data, model, threads=threads, backend=backend.name)
+        decoded = batch.decode(data, model, execution=Execution(threads=threads, backend=backend.name))
         end = time.perf_counter()
     if len(decoded) != len(images) or not all(map(np.array_equal, decoded, images)):
         raise RoundTripError(f"batch of {len(images)} pictures: the round trip differs")

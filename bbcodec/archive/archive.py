@@ -19,7 +19,7 @@ from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
 from bbcodec.container import Limits
 from bbcodec.errors import OptionError
-from bbcodec.jobs import thread_count
+from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.picture.region import Region
@@ -124,10 +124,8 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise OptionError(f"batch is {batch}, expected 0 or more")
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
-        self._reading: dict[str, Any] = {
-            "model": model, "threads": thread_count(threads), "backend": backend, "limits": limits,
-            "recover": recover and mode == "r",
-        }  # fmt: skip
+        self._execution = Execution(threads, backend)
+        self._reading: dict[str, Any] = {"model": model, "limits": limits, "recover": recover and mode == "r"}
         self._reader: Reader | None = None
         self._source: Source | None = None
         self._writer: Writer | None = None
@@ -148,7 +146,7 @@ class Archive(Mapping[str, NDArray[Any]]):
                 coder,
                 batch=batch,
                 embed_model=embed_model,
-                threads=thread_count(threads),
+                threads=self._execution.workers,
                 keep_metadata=keep_metadata,
                 old=self._reader,
                 done=done,
@@ -174,7 +172,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             file = self._file
         try:
             self._source = Source(file)
-            self._reader = Reader(self._source, **self._reading)
+            self._reader = Reader(self._source, execution=self._execution, **self._reading)
         except BaseException:
             if file is not self._file:
                 file.close()
@@ -308,7 +306,8 @@ class Archive(Mapping[str, NDArray[Any]]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.mode != "r" or not isinstance(self._file, str | os.PathLike):
             raise TypeError("only an archive that is read from a path can be pickled")
-        return _reopen, (self._file, self._reading | {"storage_options": self._storage.options})
+        options = {"threads": self._execution.threads, "backend": self._execution.backend}
+        return _reopen, (self._file, self._reading | options | {"storage_options": self._storage.options})
 
 
 def _reopen(file: str | os.PathLike[str], options: dict[str, Any]) -> Archive:

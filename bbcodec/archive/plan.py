@@ -19,10 +19,11 @@ from bbcodec import api, classic, container
 from bbcodec.api import Method
 from bbcodec.archive.reader import batch_digest
 from bbcodec.archive.tables import Batch, Entry, blob
-from bbcodec.bbfile import metadata_sections
-from bbcodec.bbfile.choose import flat_share
+from bbcodec.bbfile import choose, metadata_sections
 from bbcodec.errors import BBCodecError, OptionError
-from bbcodec.families import batch, family
+from bbcodec.families import batch, learned
+from bbcodec.families.family import family_of
+from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture.metadata import Metadata
@@ -37,15 +38,6 @@ BATCH_PIXELS: Final = 1 << 14
 """Pixels of a batch unless told otherwise: 16 pictures of 32 x 32, a thirtieth of a second to decode."""
 
 _SMALL: Final = 1 << 16  # pixels of a picture that is worth sharing a message
-# Learned bytes over those of quick WebP up to which no picture is compared: the default effort, ten times as
-# slow, takes at most a sixth less on photographs.
-_GOOD: Final = 0.85
-# Learned bytes over classic ones from which pictures are looked at one by one.
-_POOR: Final = 0.9
-# Share of flat pixels from which a picture is looked at alone, whatever the others are.
-_FLAT: Final = 0.5
-# Bytes of a picture of its own beside its samples: name, header, and sections around.
-_ALONE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +151,7 @@ class Coder:
     @property
     def side(self) -> int:
         """Pixels that a picture's side may have in a batch."""
-        return batch.max_side(self.model) if self.model is not None else 0
+        return family_of(self.model).max_side if self.model is not None else 0
 
     def embedded(self) -> bytes:
         """Return the file of the model."""
@@ -191,30 +183,32 @@ class Coder:
         assert isinstance(coded.content, Batch)
         assert self.model is not None
         taken = len(coded.content.message)
-        doubtful = [item for item in group if flat_share(item.samples) > _FLAT]
-        good = taken <= _GOOD * self._classic_size(group, threads, quick=True)
-        if not good and taken > _POOR * self._classic_size(group, threads):
+        doubtful = [item for item in group if choose.flat_share(item.samples) > choose.MAX_FLAT_SHARE]
+        if not choose.batch_is_good(taken, lambda quick: self._classic_size(group, threads, quick)):
             doubtful = list(group)
         out = []
         for item in doubtful:
-            bits = family.estimate_bits(item.samples, self.model, backend=self.backend)
+            bits = learned.estimate_bits(item.samples, self.model, Execution(1, self.backend))
             if 8 * self._classic_size([item], threads) < bits:
                 out.append(item)
         return out
 
     def _classic_size(self, group: Sequence[Item], threads: int, quick: bool = False) -> int:
         """About the bytes that pictures take as files of their own."""
-        return sum(classic.webp_size(i.samples, quick=quick, threads=threads) + _ALONE for i in group)
+        return sum(
+            classic.webp_size(i.samples, quick=quick, threads=threads) + choose.ALONE_OVERHEAD_BYTES
+            for i in group
+        )
 
     def _batch(self, group: Sequence[Item], number: int, threads: int) -> Coded:
         assert self.model is not None
         images = [item.samples for item in group]
-        plain, words = batch.encode_message(images, self.model, threads=threads, backend=self.backend)
+        plain, words = batch.encode_message(images, self.model, Execution(threads, self.backend))
         message = words.astype("<u4").tobytes()
         if self.verify:
             shapes = [image.shape[:2] for image in images]
             back = batch.decode_message(
-                plain, message, shapes, images[0].shape[2], self.model, threads=threads, backend=self.backend
+                plain, message, shapes, images[0].shape[2], self.model, Execution(threads, self.backend)
             )
             if not all(np.array_equal(a, b) for a, b in zip(images, back, strict=True)):
                 raise BBCodecError("a batch does not decode to its pictures; please report it")

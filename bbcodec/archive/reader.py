@@ -19,8 +19,12 @@ from bbcodec.archive import sections, tables
 from bbcodec.archive.sections import FILE, INDEX, MODEL, Mark, Source
 from bbcodec.archive.tables import Entry, Index, Stored
 from bbcodec.bbfile import memory, metadata_sections
+from bbcodec.bbfile.decoder import decode
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
+from bbcodec.families import batch
+from bbcodec.families.family import family_of
+from bbcodec.jobs import SERIAL, Execution
 from bbcodec.modelfile.registry import ModelLike, installed
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture.picture import MODES, Picture, digest
@@ -64,7 +68,7 @@ class Reader:
     ----------
     source : the file.
     model : to use where the archive names it, beside the installed ones.
-    threads, backend, limits : as for `bbcodec.decompress`.
+    execution, limits : of decoding.
     recover : make the index again where it is damaged, from the sections with pictures, and save of damaged
         pictures in files of their own what can be saved.
 
@@ -83,13 +87,12 @@ class Reader:
         source: Source,
         *,
         model: ModelLike | None = None,
-        threads: int = 1,
-        backend: str | None = None,
+        execution: Execution = SERIAL,
         limits: Limits | int | None = None,
         recover: bool = False,
     ) -> None:
         self.source, self._given, self._recover = source, model, recover
-        self._threads, self._backend, self._limits = threads, backend, Limits.of(limits)
+        self._execution, self._limits = execution, Limits.of(limits)
         self._models: dict[int, Model] = {}
         self._kept: OrderedDict[int, list[Picture]] = OrderedDict()
         self._lock = threading.Lock()
@@ -164,8 +167,8 @@ class Reader:
             _, data = tables.unpack_file(whole[sections.LEAD : -sections.CRC], found.at)
             saved = salvage(
                 data,
-                threads=self._threads,
-                backend=self._backend,
+                threads=self._execution.threads,
+                backend=self._execution.backend,
                 limits=self._limits,
                 model=self._any_model(data),
             )
@@ -246,7 +249,7 @@ class Reader:
         if self._limits.max_memory is None:
             return
         modes = [MODES[mode] for mode in {entry.mode for entry in stored.entries}]
-        needed = max(memory.estimate(pixels, mode, place.size, self._threads) for mode in modes)
+        needed = max(memory.estimate(pixels, mode, place.size, self._execution.workers) for mode in modes)
         if needed > self._limits.max_memory:
             raise LimitError(
                 f"archive: section {stored.kind} at byte {stored.at} takes about {needed} bytes of memory to "
@@ -254,8 +257,6 @@ class Reader:
             )
 
     def _file(self, payload: memoryview, stored: Stored, region: Region | None = None) -> list[Picture]:
-        from bbcodec.api import decompress_picture
-
         (entry,) = stored.entries
         name, data = tables.unpack_file(payload, stored.at)
         header = container.read_header(data, limits=self._limits)
@@ -265,26 +266,16 @@ class Reader:
             raise FormatError(f"archive: the file at byte {stored.at} is not the one of the index")
         needed = container.read(data, limits=self._limits).one(container.MODEL)
         model = None if needed is None else self._by_id(container.model_id_of(needed))
-        picture = decompress_picture(
-            data,
-            threads=self._threads,
-            backend=self._backend,
-            limits=self._limits,
-            model=model,
-            region=region,
-        )
-        return [picture]
+        return [decode(data, self._execution, limits=self._limits, model=model, region=region)]
 
     def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
-        from bbcodec.families import batch
-
         table = tables.unpack_batch(payload, stored.at, self._limits.max_metadata)
         if table.entries != stored.entries:
             raise FormatError(f"archive: the batch at byte {stored.at} is not the one of the index")
         if table.model >= len(self.models):
             raise FormatError(f"archive: model {table.model} of {len(self.models)} at byte {stored.at}")
         model = self.model(table.model)
-        side = batch.max_side(model)
+        side = family_of(model).max_side
         if any(max(entry.height, entry.width) > side for entry in table.entries):
             raise FormatError(f"archive: a picture with a side over {side} in the batch at byte {stored.at}")
         images = batch.decode_message(
@@ -293,8 +284,7 @@ class Reader:
             [(entry.height, entry.width) for entry in table.entries],
             MODES[table.entries[0].mode].channels,
             model,
-            threads=self._threads,
-            backend=self._backend,
+            self._execution,
         )
         pictures = []
         for entry, blob, image in zip(table.entries, table.blobs, images, strict=True):
@@ -315,11 +305,9 @@ class Reader:
 
     def warm(self) -> None:
         """Load the models that are at hand, so that the first picture takes no longer than others."""
-        from bbcodec.families import batch
-
         for number in range(len(self.models)):
             with contextlib.suppress(BBCodecError):  # whoever needs the model is going to be told
-                batch.prepare(self.model(number), self._backend)
+                batch.prepare(self.model(number), self._execution)
 
     def model(self, number: int) -> Model:
         """Return a model of the archive: the given one, the embedded one, or an installed one."""

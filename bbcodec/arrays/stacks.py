@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, classic, jobs
+from bbcodec import api, classic
 from bbcodec.bbfile import choose
 from bbcodec.container import MODEL_ID_SIZE, Limits
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
+from bbcodec.families import batch
+from bbcodec.families.family import family_of
+from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
 from bbcodec.modelfile.registry import find as find_model
 
@@ -31,11 +34,6 @@ STACK, BATCH = 0, 1
 """Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`)."""
 
 _MODEL_AT: Final = 9  # of the id in a batch, behind magic and version
-# Share of neighbours that are equal, from which on a model is not worth trying (as in
-# `bbcodec.bbfile.choose`).
-_GRAPHICS_SHARE: Final = 0.5
-# A batch above this part of the size that WebP takes at its quickest is compared with the classic method.
-_POOR: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -90,15 +88,15 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
     if count < 2 or channels not in (1, 3) or images.dtype != np.uint8:
         return STACK, _file(stack, options, options.method, threads)
     model = find_model(options.model)
-    from bbcodec.families import batch
-
-    if max(height, width) > batch.max_side(model):
+    if max(height, width) > family_of(model).max_side:
         return STACK, _file(stack, options, options.method, threads)
     automatic = options.method == "auto"
-    if automatic and choose.flat_share(stack) > _GRAPHICS_SHARE:
+    if automatic and choose.flat_share(stack) > choose.MAX_FLAT_SHARE:
         return STACK, _file(stack, options, "classic", threads)
-    found = batch.encode(list(images), model, threads=jobs.thread_count(threads))
-    if automatic and len(found) > _POOR * classic.webp_size(stack, quick=True, threads=1):
+    found = batch.encode(list(images), model, Execution(threads))
+    if automatic and len(found) > choose.STACK_COMPARE_ABOVE_QUICK_WEBP * classic.webp_size(
+        stack, quick=True, threads=1
+    ):
         other = _file(stack, options, "classic", threads)
         if len(other) < len(found):
             return STACK, other
@@ -156,13 +154,11 @@ def _decode_batch(
     threads: int,
     limits: Limits | None,
 ) -> NDArray[np.uint8]:
-    from bbcodec.families import batch
-
     if len(body) < _MODEL_AT + MODEL_ID_SIZE:
         raise FormatError(f"chunk: a batch of {len(body)} bytes is cut off")
     wanted = bytes(body[_MODEL_AT : _MODEL_AT + MODEL_ID_SIZE]).hex()
     found = given if given is not None and given.id == wanted else find_model(wanted)
-    pictures = batch.decode(bytes(body), found, threads=jobs.thread_count(threads), limits=limits)
+    pictures = batch.decode(bytes(body), found, Execution(threads), limits=limits)
     count, *shape = sizes
     if len(pictures) != count or any(list(picture.shape) != shape for picture in pictures):
         raise FormatError(f"chunk: the batch does not hold {count} pictures of {shape}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the bits of a ``.bb`` file went: the cost of every pixel, and a picture of it.
 
-The costs come from the coder's own frequencies (`bbcodec.families.family.bit_map`); here the file around them
-is opened, and the costs get colours. No file is written.
+The costs come from the coder's own frequencies (`bbcodec.families.learned.cost_map`); here the file around
+them is opened, and the costs get colours. No file is written.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, container
-from bbcodec.bbfile.encoder import Progress
+from bbcodec import container
+from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.parts import chains_of, mode_of
 from bbcodec.container import Buffer, Limits
 from bbcodec.errors import OptionError
+from bbcodec.families import learned
+from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile.registry import ModelLike, model_for
 from bbcodec.picture import planes
 from bbcodec.picture.raster import bands
 
-__all__ = ["ANCHORS", "CHAIN_OVERHEAD", "bit_map", "colours"]
+__all__ = ["ANCHORS", "CHAIN_OVERHEAD", "colours", "cost_map"]
 
 CHAIN_OVERHEAD: Final = 512
 """Bits of a chain, at most, that no pixel cost: the start of its message, and what rounding to words adds."""
@@ -33,7 +35,7 @@ ANCHORS: Final = (
 """Red, green, blue at equal steps from the cheapest to the dearest: lightness grows evenly all the way."""
 
 
-def bit_map(
+def cost_map(
     data: Buffer,
     *,
     threads: int = 0,
@@ -70,7 +72,7 @@ def bit_map(
     >>> import numpy as np
     >>> from bbcodec import compress
     >>> data = compress(np.zeros((8, 12, 3), np.uint8), method="learned", model="fast")
-    >>> bit_map(data).shape
+    >>> cost_map(data).shape
     (8, 12)
     """
     bounds = Limits.of(limits)
@@ -78,18 +80,20 @@ def bit_map(
     section = parsed.one(container.CHAINS)
     if section is None:
         raise OptionError("no map: no model codes this picture (method classic)")
-    from bbcodec.families import family
-
+    execution = Execution(threads, backend, progress)
     at_hand = model_for(parsed, model)
-    options: dict[str, Any] = {"threads": threads, "backend": backend, "progress": progress}
-    picture = api.decompress_picture(data, limits=bounds, model=at_hand, **options)
-    return family.bit_map(
+    picture = decode(data, execution, limits=bounds, model=at_hand)
+    return learned.cost_map(
         planes.select(picture.pixels, planes.COLOUR, mode_of(parsed.header)),
         chains_of(section),
         at_hand,
+        execution,
         fitted=parsed.one(container.FITTED),
-        **options,
     )
+
+
+bit_map = cost_map
+"""The former name of `cost_map`; it goes with the next version."""
 
 
 def colours(bits: NDArray[np.floating[Any]], most: float) -> NDArray[np.uint8]:

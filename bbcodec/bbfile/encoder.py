@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture on its way into sections: classic, learned, or the better of the two.
+"""Write a picture as a ``.bb`` file: with the classic method, with a model, or with the better of the two.
 
-The container around the sections, and the check of the result, are `bbcodec.api`'s business.
+`bbcodec.bbfile.choose` holds what decides between them.
 """
 
 from __future__ import annotations
@@ -12,40 +12,32 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import classic, container
-from bbcodec.bbfile.choose import choose
+from bbcodec import backends, classic, container
+from bbcodec.bbfile import choose, metadata_sections, pieces
+from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.palette_section import pack_palette, paint
-from bbcodec.container import Section, varint
-from bbcodec.errors import OptionError
+from bbcodec.container import Header, Limits, Section, varint
+from bbcodec.errors import BBCodecError, OptionError
+from bbcodec.families import learned
+from bbcodec.families.family import family_of
+from bbcodec.jobs import Execution, Progress
+from bbcodec.modelfile import Model
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
-from bbcodec.picture.picture import Mode, Palette, Picture
+from bbcodec.picture.picture import MODES, Palette, Picture, digest
 
-if TYPE_CHECKING:
-    from bbcodec.modelfile import Model
+__all__ = ["Fitting", "Method", "Options", "Stop", "encode", "verify"]
 
-__all__ = ["Encoder", "Fitting", "Progress", "Stop"]
-
-Progress: TypeAlias = Callable[[int, int], None]
+Method: TypeAlias = Literal["auto", "learned", "classic"]
 Stop: TypeAlias = AbstractContextManager[Callable[[], bool]]
 
-# A learned result above this part of the extrapolated WebP size is "poor": the classic method is tried after
-# all.
-_POOR = 0.97
-# So it is above this part of the quick WebP size of the whole picture, which knows of repeats that the crops
-# miss.
-_POOR_QUICK = 0.8
-# Bytes of colours from which the palette (at most 1 KiB) is not coded as their order: it does not weigh, and
-# looking for the colours of a large picture takes time.
-_ORDERED = 2**17
-# Bytes around the payload of a section: type, length and CRC-32, and what others' lengths may grow by.
-_AROUND = 12
+_NOT_LEARNED: Final = ("1", "P")  # modes that no model codes
 
 
 @dataclass(frozen=True)
@@ -65,18 +57,17 @@ class Fitting:
             The time or the model does not do, or something that fitting needs is not installed.
         """
         if not 0 < self.seconds < math.inf:
-            raise OptionError(f"fit is {self.seconds} seconds, expected more than 0")
-        if model.family != "local":
-            raise OptionError(f"a model of the family {model.family!r} cannot be fitted, only one of 'local'")
+            raise OptionError(f"fit must be greater than 0 seconds (got {self.seconds})")
+        module = family_of(model).fitter
+        if module is None:
+            raise OptionError(f"models of the family {model.family!r} cannot be fitted to a picture")
         try:
             importlib.import_module("torch")
         except ModuleNotFoundError:
             raise OptionError("fitting needs PyTorch: pip install 'bbcodec[train]'") from None
-        from bbcodec import backends
-
         if "native" not in backends.available():
             raise OptionError("fitting needs the C++ module, which is not built here")
-        return importlib.import_module("bbcodec.models.local.fit")
+        return importlib.import_module(module)
 
     def section(self, image: NDArray[np.uint8], model: Model, progress: Progress | None) -> Section | None:
         """Fit the model to samples [H, W, C]; None if nothing was found that pays."""
@@ -86,26 +77,102 @@ class Fitting:
         return None if found.trivial else Section(container.FITTED, found.pack())
 
 
-@dataclass
-class Encoder:
+@dataclass(frozen=True)
+class Options:
+    """How a picture is coded.
+
+    Attributes
+    ----------
+    method : ``learned``, ``classic``, or ``auto`` for the better one.
+    model : of the learned method.
+    embed_model : whether the model file is put into the result.
+    fitting : how the model is fitted to the picture first, or None.
+    """
+
+    method: Method = "auto"
+    model: ModelLike = DEFAULT_MODEL
+    embed_model: bool = False
+    fitting: Fitting | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise OptionError(f"method is {self.method!r}, expected 'auto', 'learned' or 'classic'")
+        if self.fitting is not None and self.method == "classic":
+            raise OptionError("method 'classic' has no model to fit")
+
+
+def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
+    """Return a picture as a ``.bb`` file.
+
+    Raises
+    ------
+    OptionError
+        The method or the fit does not suit the picture or the model.
+    ModelMissingError, ModelError
+        The model is not there, or damaged.
+    """
+    if options.method == "learned" and picture.mode in _NOT_LEARNED:
+        raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
+    encoder = _Encoder(picture, options, execution)
+    if options.fitting is not None:
+        options.fitting.fitter(encoder.model())  # an error comes before the work
+    sections = encoder.sections()
+    sums = pieces.pack(sections, picture.height, picture.width)
+    header = Header(
+        encoder.mode.code,
+        int(picture.axis),
+        picture.width,
+        picture.height,
+        digest(picture),
+        container.VERSION_SUMS if sums else container.VERSION,
+    )
+    return container.write(header, [*sections, *sums, *metadata_sections.pack(picture.metadata)])
+
+
+def verify(data: bytes, picture: Picture, options: Options, execution: Execution) -> None:
+    """Decode a file and compare every sample and all metadata with its source.
+
+    Raises
+    ------
+    BBCodecError
+        They differ.
+    """
+    limits = Limits(max_pixels=picture.width * picture.height, max_metadata=2**62)
+    decoded = decode(data, execution, limits=limits, model=options.model)
+    if not decoded.same(picture) or decoded.metadata != picture.metadata:
+        raise BBCodecError(
+            "the compressed picture does not decode to its source; nothing was written; please report it"
+        )
+
+
+class _Encoder:
     """One picture on its way into sections."""
 
-    picture: Picture
-    mode: Mode
-    model: ModelLike
-    embed_model: bool
-    threads: int
-    backend: str | None
-    progress: Progress | None
-    loaded: Model | None = None
-    fitting: Fitting | None = None
+    def __init__(self, picture: Picture, options: Options, execution: Execution) -> None:
+        self.picture, self.mode = picture, MODES[picture.mode]
+        self.options, self.execution = options, execution
+
+    def sections(self) -> list[Section]:
+        """Return the sections of the samples, coded as the options ask."""
+        method = self.options.method
+        if method == "learned":
+            return self.learned()
+        if method == "auto" and self.picture.mode not in _NOT_LEARNED:
+            return self.auto()
+        return self.classic()
+
+    def model(self) -> Model:
+        """Return the model; it is loaded when it is first needed, and kept for the next picture."""
+        return find_model(self.options.model)
 
     def classic(self, mask: int = 0) -> list[Section]:
         """Code the planes of a mask (all by default) with the classic method."""
         if self.picture.palette is not None:
             return self._palette_picture(self.picture.palette)
         mask = mask or planes.every(self.mode)
-        payload = classic.encode(planes.select(self.picture.pixels, mask, self.mode), threads=self.threads)
+        payload = classic.encode(
+            planes.select(self.picture.pixels, mask, self.mode), threads=self.execution.threads
+        )
         return [Section(container.CLASSIC, bytes([mask]) + payload)]
 
     def _palette_picture(self, palette: Palette) -> list[Section]:
@@ -116,40 +183,39 @@ class Encoder:
         pixels = self.picture.pixels
         found = [
             Section(container.PALETTE, pack_palette(palette)),
-            Section(container.CLASSIC, bytes([planes.COLOUR]) + classic.encode(pixels, threads=self.threads)),
+            Section(
+                container.CLASSIC,
+                bytes([planes.COLOUR]) + classic.encode(pixels, threads=self.execution.threads),
+            ),
         ]
         colours = paint(palette, pixels)
         if colours is None:
             return found
-        payload = classic.encode_painted(colours, threads=self.threads)
+        payload = classic.encode_painted(colours, threads=self.execution.threads)
         painted = [
-            Section(container.PALETTE, pack_palette(palette, pixels if len(payload) < _ORDERED else None)),
+            Section(
+                container.PALETTE,
+                pack_palette(palette, pixels if len(payload) < choose.ORDER_PALETTE_BELOW_BYTES else None),
+            ),
             Section(container.CLASSIC, bytes([planes.COLOUR]) + payload),
         ]
         return min(found, painted, key=_size)
 
     def learned(self) -> list[Section]:
         """Code the colour samples (their high bytes) with the model, the rest with the classic method."""
-        from bbcodec.families import family
-
-        model = self.model_at_hand()
+        model = self.model()
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
-        coded = family.encode(
-            colours, model, threads=self.threads, backend=self.backend, progress=self.progress
-        )
+        coded = learned.encode(colours, model, self.execution)
         changes: list[Section] = []
-        if self.fitting is not None and (fitted := self.fitting.section(colours, model, self.progress)):
-            again = family.encode(
-                colours,
-                model,
-                threads=self.threads,
-                backend=self.backend,
-                progress=self.progress,
-                fitted=fitted,
-            )
-            if _total(again.chains) + len(fitted.payload) + _AROUND < _total(coded.chains):
+        fitting = self.options.fitting
+        if fitting is not None and (fitted := fitting.section(colours, model, self.execution.progress)):
+            again = learned.encode(colours, model, self.execution, fitted=fitted)
+            size = _total(again.chains) + len(fitted.payload) + choose.SECTION_OVERHEAD_BYTES
+            if size < _total(coded.chains):
                 coded, changes = again, [fitted]
-        stored = bytes.fromhex(model.id) + (model_bytes(self.model, model) if self.embed_model else b"")
+        stored = bytes.fromhex(model.id) + (
+            model_bytes(self.options.model, model) if self.options.embed_model else b""
+        )
         lengths = b"".join(varint(len(chain)) for chain in coded.chains)
         head = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths
         payload = b"".join([head, *coded.chains])  # in one go: it may be large
@@ -160,34 +226,25 @@ class Encoder:
                 sections += self.classic(mask & every)
         return sections
 
-    def model_at_hand(self) -> Model:
-        """Return the model, loaded when it is first needed."""
-        self.loaded = self.loaded or find_model(self.model)
-        return self.loaded
-
     def auto(self) -> list[Section]:
         """Code with the method that the statistics favour; with both where they do not tell.
 
         Of samples of 16 bits they are those of the high bytes, and tell nothing of the low ones.
         """
-        from bbcodec.families import family
-
-        if self.model != DEFAULT_MODEL:
-            self.model_at_hand()  # a wrong name is an error, whatever the picture
+        if self.options.model != DEFAULT_MODEL:
+            self.model()  # a wrong name is an error, whatever the picture
+        one = self.execution.with_threads(1)
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
-        choice = choose(
-            colours, lambda crop: family.estimate_bits(crop, self.model_at_hand(), backend=self.backend)
-        )
+        choice = choose.choose(colours, lambda crop: learned.estimate_bits(crop, self.model(), one))
         if not choice.learned:
             return self.classic()
         found = self.learned()
         size = next(len(section.payload) for section in found if section.kind == container.CHAINS)
-        if (
-            choice.classic
-            or self.mode.dtype == "uint16"
-            or 8 * size > _POOR * choice.webp_bits
-            or size > _POOR_QUICK * classic.webp_size(colours, quick=True, threads=self.threads)
-        ):
+
+        def quick_webp() -> int:
+            return classic.webp_size(colours, quick=True, threads=self.execution.threads)
+
+        if self.mode.dtype == "uint16" or choose.must_compare(choice, size, quick_webp):
             found = min(self.classic(), found, key=_size)
         return found
 

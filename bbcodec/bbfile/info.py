@@ -11,6 +11,7 @@ from bbcodec.bbfile import metadata_sections
 from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, model_id_of
 from bbcodec.errors import BBCodecError
+from bbcodec.families import learned
 from bbcodec.modelfile import registry
 from bbcodec.picture import planes
 
@@ -141,18 +142,14 @@ def _fit(parsed: Container) -> dict[str, Any] | None:
     section = parsed.one(container.FITTED)
     if section is None:
         return None
-    from bbcodec.families.local.fitted import unpack
-
-    return {"bytes": section.size, **unpack(section.payload, section.offset).summary()}
+    return {"bytes": section.size, **learned.summary_of_fit(section)}
 
 
 def _inspect(parsed: Container, section: Section) -> dict[str, Any]:
     """Facts about the chains; the number of latents only where the model is at hand and sound."""
-    from bbcodec.families import family
-
     chains = chains_of(section)
     try:
         model = registry.model_for(parsed, None)
-        return family.inspect(chains, parsed.header.height, parsed.header.width, model)
+        return learned.inspect(chains, parsed.header.height, parsed.header.width, model)
     except BBCodecError:
-        return family.inspect(chains, parsed.header.height, parsed.header.width)
+        return learned.inspect(chains, parsed.header.height, parsed.header.width)

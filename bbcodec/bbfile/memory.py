@@ -12,13 +12,12 @@ from typing import Final
 
 from bbcodec.container import Header, Limits
 from bbcodec.errors import LimitError, OptionError
+from bbcodec.families.family import families
 from bbcodec.picture.picture import Mode
 
 __all__ = ["check", "estimate", "read_size"]
 
 _COPIES: Final = 2  # of all samples: as they are decoded, and as they are put together or written
-_BLOCK: Final = 1 << 20  # pixels that a thread works on, at most
-_BLOCK_BYTES: Final = 64  # for each of these: intervals, words, maps of latents
 _WEBP: Final = 1 << 24  # pixels that are decoded at a time by the classic method, at most
 _WEBP_BYTES: Final = 12  # for each of these: ARGB of the library, of Pillow, and as samples
 _BASE: Final = 16 << 20  # bytes: model, tables
@@ -43,7 +42,7 @@ def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
     """
     sample = {"bool": 1, "uint8": 1, "uint16": 2}[mode.dtype]
     samples = pixels * mode.channels * sample
-    learned = min(pixels, max(1, threads) * _BLOCK) * _BLOCK_BYTES
+    learned = max(family.working_bytes(pixels, max(1, threads)) for family in families())
     classic = min(pixels, _WEBP) * _WEBP_BYTES
     return _COPIES * samples + max(learned, classic) + size + _BASE
 

@@ -23,8 +23,9 @@ from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
+from bbcodec.families import learned
 from bbcodec.families.stats import GRAY, Lost
-from bbcodec.jobs import Progress, thread_count
+from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile.registry import ModelLike, installed, model_for
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
@@ -121,8 +122,9 @@ def salvage(
     bounds = Limits.of(limits)
     found = salvage_scan.find(data, bounds)
     size = memoryview(data).nbytes
-    memory.check(found.header, mode_of(found.header), size, bounds, thread_count(threads))
-    return _Salvage(found, thread_count(threads), backend, bounds, model, progress).run()
+    execution = Execution(threads, backend, progress)
+    memory.check(found.header, mode_of(found.header), size, bounds, execution.workers)
+    return _Salvage(found, execution, bounds, model).run()
 
 
 class _Salvage:
@@ -131,15 +133,12 @@ class _Salvage:
     def __init__(
         self,
         found: Found,
-        threads: int,
-        backend: str | None,
+        execution: Execution,
         limits: Limits,
         model: ModelLike | None,
-        progress: Progress | None,
     ) -> None:
         self.header, self.mode = found.header, mode_of(found.header)
-        self.threads, self.backend, self.limits = threads, backend, limits
-        self.given, self.progress = model, progress
+        self.execution, self.limits, self.given = execution, limits, model
         self.lost = [Loss("file", note) for note in found.notes]
         self.sections = _named(list(found.sections))
         self.height, self.width = self.header.height, self.header.width
@@ -248,24 +247,13 @@ class _Salvage:
         return samples
 
     def _chains(self, part: _Part, height: int, width: int, count: int) -> NDArray[np.uint8]:
-        from bbcodec.families import family
-
         fitted = self._one(container.FITTED)
         model = self._model()
-        places = family.places(height, width, model, fitted)
+        places = learned.places(height, width, model, fitted)
         chains = _chains_of(part, len(places))
         lost = self._damaged_pieces(part)
-        samples = family.decode(
-            chains,
-            height,
-            width,
-            count,
-            model,
-            threads=self.threads,
-            backend=self.backend,
-            progress=self.progress,
-            fitted=fitted,
-            lost=lost,
+        samples = learned.decode(
+            chains, height, width, count, model, self.execution, fitted=fitted, lost=lost
         )
         if len(lost) == len(places):
             raise FormatError(f"every chain is damaged: {lost[0]}")

@@ -123,9 +123,9 @@ def _absolute(name: str) -> str:
 
 
 def _cores() -> int:
-    from bbcodec.jobs import thread_count
+    from bbcodec.jobs import cpus
 
-    return thread_count(0)
+    return cpus()
 
 
 def _lines(summary: Summary, problems: int) -> list[str]:

@@ -58,10 +58,11 @@ def paint(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
     from bbcodec import container
     from bbcodec.bbfile import cost_map
     from bbcodec.bbfile.parts import chains_of
+    from bbcodec.families.family import family_of
     from bbcodec.modelfile.registry import model_for
     from bbcodec.picture.files import write_image
 
-    bits = cost_map.bit_map(data, **how)
+    bits = cost_map.cost_map(data, **how)
     if most is None:
         most = float(np.quantile(bits, _USUAL))
     write_image(file, cost_map.colours(bits, most), format=os.path.splitext(target)[1][1:])
@@ -70,7 +71,7 @@ def paint(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
     assert section is not None  # else there were no bits
     return {
         "output": target,
-        "per": "pixel" if model_for(parsed, how.get("model")).family == "local" else "tile",
+        "per": family_of(model_for(parsed, how.get("model"))).cost_unit,
         "min": float(bits.min()),
         "mean": float(bits.mean(dtype=np.float64)),
         "max": float(bits.max()),

@@ -22,80 +22,64 @@ from bbcodec.backends import backend_name
 from bbcodec.coding.ans import Words
 from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import FormatError, LimitError, ModelError
-from bbcodec.families.latent.chains import TileCodecs, decode_chain, encode_chain
+from bbcodec.families.family import family_of
 from bbcodec.families.stats import Pixels
+from bbcodec.jobs import SERIAL, Execution
 from bbcodec.modelfile import Model
 
 MAGIC: Final = b"\x89BBG\r\n\x1a\n"
 VERSION: Final = 1
 MAX_PICTURES: Final = 1 << 20
-MAX_SIDE: Final = 1024  # pixels of a picture's side: larger ones are coded alone
-MAX_TILE_SIDE: Final = 128  # the same where a picture is a tile
-
 Shape = tuple[int, int]
 
 
-def max_side(model: Model) -> int:
-    """Pixels that a picture's side may have in a batch of this model."""
-    return MAX_SIDE if model.family == "local" else MAX_TILE_SIDE
-
-
-def encode(images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None) -> bytes:
+def encode(images: Sequence[Pixels], model: Model, execution: Execution = SERIAL) -> bytes:
     """Encode pictures as one batch.
 
     Parameters
     ----------
     images : uint8 [H, W, C] each, C of 1 (gray) or 3 (RGB) and the same for all, sides of at most
-        `max_side`.
+        `Family.max_side`.
     model : of any family.
-    threads : that share the work where the family can; the bytes do not depend on it.
-    backend : see `bbcodec.backends`; the bytes do not depend on it.
+    execution : threads share the work where the family can; the bytes do not depend on it.
 
     Raises
     ------
     ValueError
         The pictures are none, or not such as said above.
     """
+    side = family_of(model).max_side
     channels = images[0].shape[2] if images and images[0].ndim == 3 else 0
     for image in images:
         sides = image.shape[:2]
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or channels not in (1, 3):
             raise ValueError(f"expected uint8 [H, W, 1 or 3], alike for all, got {image.dtype} {image.shape}")
-        if min(sides) < 1 or max(sides) > max_side(model):
-            raise ValueError(f"expected sides of 1 to {max_side(model)}, got {sides}")
+        if min(sides) < 1 or max(sides) > side:
+            raise ValueError(f"expected sides of 1 to {side}, got {sides}")
     if not images:
         raise ValueError("a batch needs at least one picture")
     runs = [(shape, len(list(same))) for shape, same in groupby(image.shape[:2] for image in images)]
     sizes = b"".join(varint(count) + varint(h) + varint(w) for (h, w), count in runs)
     head = MAGIC + bytes([VERSION]) + bytes.fromhex(model.id) + bytes([channels])
-    plain, words = encode_message(images, model, threads=threads, backend=backend)
+    plain, words = encode_message(images, model, execution)
     body = head + varint(len(runs)) + sizes + varint(plain) + words.astype("<u4").tobytes()
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
-def prepare(model: Model, backend: str | None = None) -> None:
+def prepare(model: Model, execution: Execution = SERIAL) -> None:
     """Do what has to be done once for a model, so that the first batch takes no longer than others.
 
     Not with the numba backend, which may have to compile.
     """
-    if backend_name(backend) == "numba":
-        return
-    if model.family == "local":
-        encode_message([np.zeros((1, 1, 3), np.uint8)], model, backend=backend)
-    else:
-        TileCodecs(model, 3, backend)
+    if backend_name(execution.backend) != "numba":
+        family_of(model).prepare(model, execution)
 
 
 def encode_message(
-    images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None
+    images: Sequence[Pixels], model: Model, execution: Execution = SERIAL
 ) -> tuple[int, Words]:
     """Push pictures such as `encode` takes onto one message: parts without latents, and its words."""
-    if model.family == "local":
-        from bbcodec.families.local import groups
-
-        return groups.encode(images, model, threads=threads, backend=backend)
-    plain, words, _ = encode_chain(images[::-1], TileCodecs(model, images[0].shape[2], backend))
-    return plain, words
+    return family_of(model).encode_batch(images, model, execution)
 
 
 def decode_message(
@@ -104,9 +88,7 @@ def decode_message(
     shapes: Sequence[Shape],
     channels: int,
     model: Model,
-    *,
-    threads: int = 1,
-    backend: str | None = None,
+    execution: Execution = SERIAL,
 ) -> list[Pixels]:
     """Pop pictures of the given (height, width) off the message that `encode_message` made, as bytes.
 
@@ -118,22 +100,11 @@ def decode_message(
     if not shapes or len(message) < 8 or len(message) % 4:
         raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(message)} bytes")
     words = np.frombuffer(message, "<u4").astype(np.uint32)
-    if model.family == "local":
-        from bbcodec.families.local import groups
-
-        return groups.decode(plain, words, shapes, channels, model, threads=threads, backend=backend)
-    if not 1 <= plain <= len(shapes):
-        raise FormatError(f"batch: {plain} pictures without latents, expected 1 to {len(shapes)}")
-    return list(decode_chain(plain, words, shapes[::-1], TileCodecs(model, channels, backend)))
+    return family_of(model).decode_batch(plain, words, shapes, channels, model, execution)
 
 
 def decode(
-    data: bytes,
-    model: Model,
-    *,
-    threads: int = 1,
-    backend: str | None = None,
-    limits: Limits | int | None = None,
+    data: bytes, model: Model, execution: Execution = SERIAL, *, limits: Limits | int | None = None
 ) -> list[Pixels]:
     """Decode what `encode` made: the pictures in their order.
 
@@ -157,10 +128,10 @@ def decode(
         raise ModelError(f"batch: made with model {wanted}, given {model.id}")
     if channels not in (1, 3):
         raise FormatError(f"batch: {channels} channels, expected 1 or 3")
-    shapes = _read_shapes(reader, max_side(model), Limits.of(limits).max_pixels)
+    shapes = _read_shapes(reader, family_of(model).max_side, Limits.of(limits).max_pixels)
     plain = reader.varint("parts without latents")
     message = reader.rest()
-    return decode_message(plain, message, shapes, channels, model, threads=threads, backend=backend)
+    return decode_message(plain, message, shapes, channels, model, execution)
 
 
 def _read_shapes(reader: Reader, side: int, allowed: int) -> list[Shape]:

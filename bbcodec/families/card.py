@@ -15,12 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from bbcodec import backends, modelfile
-from bbcodec.engine.bits import words
-from bbcodec.engine.bounds import check_graph
-from bbcodec.engine.graph import Bconv, Wconv
 from bbcodec.errors import ModelError
-from bbcodec.families import family
-from bbcodec.modelfile import Model, delta, registry
+from bbcodec.families import learned
+from bbcodec.families.family import family_of
+from bbcodec.jobs import Execution
+from bbcodec.modelfile import delta, registry
 
 __all__ = ["describe", "listing", "verify"]
 
@@ -103,7 +102,7 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
     mine = names.get(model.id)
     short = whole if mine else registry.smallest(whole)
     parent = delta.parent_of(short) if delta.is_delta(short) else None
-    binary, others = parameters(model)
+    binary, others = family_of(model).parameters(model)
     return {
         "name": mine,
         "family": model.family,
@@ -118,21 +117,6 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
         "config": dict(model.config),
         "notes": dict(model.notes),
     }
-
-
-def parameters(model: Model) -> tuple[int, int]:
-    """1-bit weights of a model, and all its other integers."""
-    others = sum(tensor.size for tensor in model.tensors.values() if tensor.dtype != np.uint64)
-    if model.family == "local":
-        hidden = model.tensors.get("hidden_w")
-        return (0 if hidden is None else 64 * hidden.size), others
-    binary: dict[str, int] = {}
-    for name, analysis in check_graph(model.graph).items():
-        for op in model.graph.functions[name].ops:
-            if isinstance(op, Bconv | Wconv):
-                channels = analysis.values[op.x].channels  # the last word of a row may be filled in part
-                binary[op.weight] = model.tensors[op.weight].size // words(channels) * channels
-    return sum(binary.values()), others
 
 
 def verify(name: str | os.PathLike[str], using: Sequence[str] = ()) -> dict[str, Any]:
@@ -167,10 +151,10 @@ def verify(name: str | os.PathLike[str], using: Sequence[str] = ()) -> dict[str,
     coded: list[bytes] | None = None
     used = list(using) or backends.available()
     for backend in used:
-        chains = list(family.encode(image, model, threads=1, backend=backend).chains)
+        chains = list(learned.encode(image, model, Execution(1, backend)).chains)
         if coded is not None and chains != coded:
             raise ModelError(f"backend {backend} codes other bytes than {used[0]}")
-        back = family.decode(chains, height, width, 3, model, threads=1, backend=backend)
+        back = learned.decode(chains, height, width, 3, model, Execution(1, backend))
         if not np.array_equal(back, image):
             raise ModelError(f"backend {backend} decodes another picture than was encoded")
         coded = chains

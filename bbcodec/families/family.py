@@ -1,212 +1,177 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learned path: pixels into independent payloads and back, by whatever the model's family asks for.
+"""What every model family implements, and the registry that finds the family of a model.
 
-Models with latents (`rvae`, `markov`) code chains of tiles (`bbcodec.families.latent.tiles`), the family
-`local` codes blocks (`bbcodec.families.local.blocks`).
+A new family is one package with a module ``family`` that defines ``FAMILY``, and one line in `MODULES`. No
+other room asks a model for the name of its family.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, cast
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.container import Section
-from bbcodec.families.stats import ChainStats, EncodedPixels, Lost, Pixels
-from bbcodec.jobs import Progress
+from bbcodec.coding.ans import Words
+from bbcodec.container import Buffer
+from bbcodec.errors import ModelError
+from bbcodec.families.stats import EncodedPixels, Lost, Pixels
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 from bbcodec.picture.region import Place, Window
 
-__all__ = ["ChainStats", "EncodedPixels", "bit_map", "decode", "encode", "estimate_bits", "inspect", "places"]
+__all__ = ["MODULES", "Family", "Fit", "families", "family_of"]
+
+MODULES: Final = {
+    "local": "bbcodec.families.local.family",
+    "rvae": "bbcodec.families.latent.family",
+    "markov": "bbcodec.families.latent.family",
+    "flowpp": "bbcodec.families.latent.family",
+}
+"""Module of every family, by the name that model files have; imported when it is first needed."""
 
 
-class _Coder(Protocol):
-    def encode(
-        self,
-        image: Pixels,
-        model: Model,
-        *,
-        threads: int = 0,
-        backend: str | None = None,
-        progress: Progress | None = None,
-    ) -> EncodedPixels: ...
+class Fit(Protocol):
+    """What a file changes in its model and its picture (section ``FITT``)."""
+
+    @property
+    def view(self) -> int:
+        """How the picture is turned before it is coded; see `bbcodec.picture.turn`."""
+        ...
+
+    def apply(self, model: Model) -> Model:
+        """Return the changed model; FormatError where it cannot be changed so."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Return what changes, in JSON values."""
+        ...
+
+
+class Family(Protocol):
+    """One way to code pictures with the probabilities of a model.
+
+    A *payload* is the smallest part that decodes alone; in files it is called a chain. Payloads of a picture
+    depend on the picture and the model only.
+
+    Attributes
+    ----------
+    max_side : pixels that a side of a picture may have in a batch.
+    cost_unit : ``pixel`` or ``tile``, the smallest area whose cost `cost_map` tells.
+    fitter : module that fits a model of the family to a picture, or None.
+    """
+
+    max_side: int
+    cost_unit: str
+    fitter: str | None
+
+    def encode(self, image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
+        """Encode uint8 [H, W, C], C of 1 (gray) or 3 (RGB)."""
+        ...
 
     def decode(
         self,
-        chains: Sequence[bytes | memoryview],
+        chains: Sequence[Buffer],
         height: int,
         width: int,
         channels: int,
         model: Model,
+        execution: Execution,
         *,
-        threads: int = 0,
-        backend: str | None = None,
-        progress: Progress | None = None,
         window: Window | None = None,
         lost: Lost | None = None,
-    ) -> Pixels: ...
+    ) -> Pixels:
+        """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
-    def places(self, height: int, width: int, model: Model) -> list[list[Place]]: ...
+        With `lost`, as many payloads as `places` tells are given; see `bbcodec.families.stats.Lost`.
 
-    def bit_map(
-        self,
-        image: Pixels,
-        chains: Sequence[bytes | memoryview],
-        model: Model,
-        *,
-        threads: int = 0,
-        backend: str | None = None,
-        progress: Progress | None = None,
-    ) -> NDArray[np.float32]: ...
+        Raises
+        ------
+        FormatError
+            The number of payloads does not fit the size, or a payload is damaged.
+        """
+        ...
+
+    def places(self, height: int, width: int, model: Model) -> list[list[Place]]:
+        """Return the rectangles of the picture that each payload holds."""
+        ...
+
+    def cost_map(
+        self, image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
+    ) -> NDArray[np.float32]:
+        """Return the bits that each pixel of a decoded picture took: float32 [H, W]."""
+        ...
 
     def inspect(
-        self, chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
-    ) -> dict[str, Any]: ...
+        self, chains: Sequence[Buffer], height: int, width: int, model: Model | None = None
+    ) -> dict[str, Any]:
+        """Return what payloads tell without decoding, in JSON values."""
+        ...
 
-    def estimate_bits(self, image: Pixels, model: Model, backend: str | None = None) -> float: ...
+    def estimate_bits(self, image: Pixels, model: Model, execution: Execution) -> float:
+        """Return the net bits of a picture of at most 2^17 pixels in one piece, without its start."""
+        ...
+
+    def encode_batch(self, images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
+        """Push pictures onto one message; return the number of parts without latents, and its words."""
+        ...
+
+    def decode_batch(
+        self,
+        plain: int,
+        words: Words,
+        shapes: Sequence[tuple[int, int]],
+        channels: int,
+        model: Model,
+        execution: Execution,
+    ) -> list[Pixels]:
+        """Pop the pictures of the (height, width) in `shapes` off what `encode_batch` made.
+
+        Raises
+        ------
+        FormatError
+            The message is damaged, or the number of parts without latents is not possible.
+        """
+        ...
+
+    def prepare(self, model: Model, execution: Execution) -> None:
+        """Do what has to be done once for a model."""
+        ...
+
+    def parameters(self, model: Model) -> tuple[int, int]:
+        """Return the number of 1-bit weights of a model, and of all its other integers."""
+        ...
+
+    def working_bytes(self, pixels: int, threads: int) -> int:
+        """Return about how many bytes decoding takes beside samples and model."""
+        ...
+
+    def read_fit(self, payload: Buffer, offset: int = 0) -> Fit:
+        """Read a section ``FITT``; FormatError where it is damaged, or the family has no fits."""
+        ...
 
 
-def _coder(model: Model) -> _Coder:
-    if model.family == "local":
-        from bbcodec.families.local import blocks
-
-        return cast(_Coder, blocks)
-    from bbcodec.families.latent import tiles
-
-    return cast(_Coder, tiles)
-
-
-def encode(
-    image: Pixels,
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
-    fitted: Section | None = None,
-) -> EncodedPixels:
-    """Encode pixels.
-
-    Parameters
-    ----------
-    image : uint8 [H, W, C], C of 1 (gray) or 3 (RGB).
-    model : a loaded model file.
-    threads : 0 for one per CPU. The bytes do not depend on it.
-    backend : see `bbcodec.backends`; the bytes do not depend on it.
-    progress : called with (parts done, parts) from worker threads.
-    fitted : section that changes the model and turns the picture, or None.
-
-    Returns
-    -------
-    EncodedPixels
-    """
-    if fitted is not None:
-        from bbcodec.families.local import fitted as fits
-
-        change = fits.unpack(fitted.payload, fitted.offset)
-        image, model = fits.turn(image, change.view), change.apply(model)
-    return _coder(model).encode(image, model, threads=threads, backend=backend, progress=progress)
-
-
-def decode(
-    chains: Sequence[bytes | memoryview],
-    height: int,
-    width: int,
-    channels: int,
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
-    fitted: Section | None = None,
-    window: Window | None = None,
-    lost: Lost | None = None,
-) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
-
-    With `lost`, as many payloads as `places` tells are given; see `bbcodec.jobs.Lost`.
+def family_of(model: Model) -> Family:
+    """Return the family of a model.
 
     Raises
     ------
-    FormatError
-        The number of payloads does not fit the size, or a payload or the section of the fit is not sound.
+    ModelError
+        No family has this name.
     """
-    view = 0
-    if fitted is not None:
-        from bbcodec.families.local import fitted as fits
-
-        change = fits.unpack(fitted.payload, fitted.offset)
-        model, view = change.apply(model), change.view
-        height, width = fits.turned_size(height, width, view)
-        window = window and fits.turned_window(window, height, width, view)
-    image = _coder(model).decode(
-        chains,
-        height,
-        width,
-        channels,
-        model,
-        threads=threads,
-        backend=backend,
-        progress=progress,
-        window=window,
-        lost=lost,
-    )
-    return fits.turn_back(image, view) if view else image
+    if model.family not in MODULES:
+        raise ModelError(
+            f"model family {model.family!r:.60} is unknown, expected one of {', '.join(MODULES)}"
+        )
+    return _load(MODULES[model.family])
 
 
-def places(height: int, width: int, model: Model, fitted: Section | None = None) -> list[list[Place]]:
-    """Rows and columns of the picture that each payload holds, in rectangles."""
-    if fitted is None:
-        return _coder(model).places(height, width, model)
-    from bbcodec.families.local import fitted as fits
-
-    change = fits.unpack(fitted.payload, fitted.offset)
-    turned = fits.turned_size(height, width, change.view)
-    found = _coder(model).places(*turned, change.apply(model))
-    return [[fits.place_back(place, *turned, change.view) for place in chain] for chain in found]
+def families() -> Iterable[Family]:
+    """Yield every family once."""
+    return map(_load, dict.fromkeys(MODULES.values()))
 
 
-def bit_map(
-    image: Pixels,
-    chains: Sequence[bytes | memoryview],
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
-    fitted: Section | None = None,
-) -> NDArray[np.float32]:
-    """Where the bits of payloads went: float32 [H, W], bits per pixel.
-
-    The family `local` knows the cost of every pixel; the others that of every tile, which its pixels share.
-
-    Parameters
-    ----------
-    image : uint8 [H, W, C], what `decode` gave of the same payloads.
-    chains, model, threads, backend, progress, fitted : see `decode`.
-    """
-    view = 0
-    if fitted is not None:
-        from bbcodec.families.local import fitted as fits
-
-        change = fits.unpack(fitted.payload, fitted.offset)
-        model, view = change.apply(model), change.view
-        image = fits.turn(image, view)
-    bits = _coder(model).bit_map(image, chains, model, threads=threads, backend=backend, progress=progress)
-    return fits.turn_back(bits[..., None], view)[..., 0] if view else bits
-
-
-def inspect(
-    chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
-) -> dict[str, Any]:
-    """What the payloads tell without decoding; without the model only how many there are."""
-    if model is None:
-        return {"chains": len(chains)}
-    return _coder(model).inspect(chains, height, width, model)
-
-
-def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
-    """Net bits that a picture of at most 2^17 pixels takes in one piece, start not counted."""
-    return _coder(model).estimate_bits(image, model, backend=backend)
+def _load(module: str) -> Family:
+    return cast(Family, importlib.import_module(module).FAMILY)

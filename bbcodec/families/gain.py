@@ -14,9 +14,11 @@ import numpy as np
 
 from bbcodec import modelfile
 from bbcodec.families import batch
-from bbcodec.families.local import blocks
+from bbcodec.families.family import family_of
 from bbcodec.families.stats import Pixels
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model, delta, registry
+from bbcodec.picture.raster import cut
 
 __all__ = ["Gain", "coded_bytes", "gain"]
 
@@ -124,11 +126,8 @@ def gain(pictures: Sequence[Pixels], data: bytes, *, threads: int = 1) -> Gain:
 
 def coded_bytes(pictures: Sequence[Pixels], model: Model, threads: int = 1) -> int:
     """Bytes of pictures as one batch; those with sides too long for one are cut into blocks."""
-    parts = []
+    parts, side = [], family_of(model).max_side
     for picture in pictures:
-        if max(picture.shape[:2]) <= batch.max_side(model):
-            parts.append(picture)
-        else:
-            places = blocks.cut(*picture.shape[:2])
-            parts += [np.ascontiguousarray(picture[place]) for place in places]
-    return len(batch.encode(parts, model, threads=threads))
+        places = cut(picture.shape[0], picture.shape[1], side)
+        parts += [np.ascontiguousarray(picture[place]) for place in places]
+    return len(batch.encode(parts, model, Execution(threads)))

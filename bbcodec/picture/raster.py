@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Step", "bands", "steps"]
+__all__ = ["Step", "bands", "cut", "steps"]
 
 _PIXELS = 2**20
 _DEEP_ROWS = 256
@@ -67,3 +67,22 @@ def bands(height: int, width: int, *, deep: bool = False) -> Iterator[slice]:
     step = max(_DEEP_ROWS if deep else 1, _PIXELS // max(width, 1))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
+
+
+def cut(height: int, width: int, side: int) -> list[tuple[slice, slice]]:
+    """Return rows and columns of blocks with sides of at most `side`, as equal as can be, in raster order.
+
+    Examples
+    --------
+    >>> cut(1500, 700, 1024)
+    [(slice(0, 750, None), slice(0, 700, None)), (slice(750, 1500, None), slice(0, 700, None))]
+    """
+    rows, columns = -(-height // side), -(-width // side)
+    return [
+        (
+            slice(i * height // rows, (i + 1) * height // rows),
+            slice(j * width // columns, (j + 1) * width // columns),
+        )
+        for i in range(rows)
+        for j in range(columns)
+    ]

@@ -27,12 +27,14 @@ from torch import Tensor
 
 from bbcodec.errors import FormatError
 from bbcodec.families.local import blocks
-from bbcodec.families.local.fitted import SHARED, SIGNS, SWAP_CHANNELS, Delta, Fitted, turn
+from bbcodec.families.local.fitted import SHARED, SIGNS, Delta, Fitted
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe, plan
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Progress
 from bbcodec.modelfile import Model
+from bbcodec.picture.raster import cut
+from bbcodec.picture.turn import SWAP_CHANNELS, turn
 
 from .head import ACTIVATION_LIMIT, FEATURE_UNIT, SCALE_OFFSET, _Rounded, _Sign, bits, spreads
 
@@ -171,7 +173,7 @@ def crops(image: Pixels, pixels: float) -> list[Pixels]:
     height, width = image.shape[:2]
     pixels = max(pixels, LEAST)
     if height * width <= 1.5 * pixels:
-        return [np.ascontiguousarray(image[place]) for place in blocks.cut(height, width)]
+        return [np.ascontiguousarray(image[place]) for place in cut(height, width, blocks.BLOCK)]
     h, w = min(height, CROP), min(width, CROP)
     count = pixels / (h * w)
     down = max(1, min(height // h, round(math.sqrt(count * height * w / (width * h)))))

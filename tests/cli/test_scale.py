@@ -37,9 +37,9 @@ def decode(chains, height, width, channels, model, **options):
     image[:] = np.frombuffer(chains[0], np.uint8).reshape(1, width, channels)
     return image
 
-learned = types.ModuleType("bbcodec.families.family")
+learned = types.ModuleType("bbcodec.families.learned")
 vars(learned).update(encode=encode, decode=decode, inspect=lambda *rest: {"chains": 1})
-sys.modules["bbcodec.families.family"] = learned
+sys.modules["bbcodec.families.learned"] = learned
 try:
     main()
 except SystemExit as done:

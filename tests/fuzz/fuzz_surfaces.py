@@ -35,8 +35,9 @@ from bbcodec.coding.distributions.uniform import Uniform
 from bbcodec.container import Limits
 from bbcodec.engine import Program
 from bbcodec.errors import BBCodecError, FormatError
-from bbcodec.families import batch, family
+from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta, registry
 from bbcodec.picture import png16
 
@@ -77,7 +78,7 @@ def run_model(data: bytes) -> None:
         words = np.full(600, 1 << 30, "<u4").tobytes()
         for payload in (b"\1\0" + words, words):
             with contextlib.suppress(BBCodecError):
-                family.decode([payload], 3, 4, 3, model, threads=1)
+                learned.decode([payload], 3, 4, 3, model, execution=Execution(threads=1))
 
 
 def _use_functions(model: modelfile.Model) -> None:
@@ -112,7 +113,9 @@ def _run_payload(model: str, data: bytes) -> None:
     if len(data) < 3:
         raise FormatError("too short")
     channels, height, width = (1, 3)[data[0] % 2], 1 + data[1] % 12, 1 + data[2] % 12
-    pixels = family.decode([data[3:]], height, width, channels, _released(model), threads=1)
+    pixels = learned.decode(
+        [data[3:]], height, width, channels, _released(model), execution=Execution(threads=1)
+    )
     assert pixels.shape == (height, width, channels)
 
 
@@ -141,7 +144,9 @@ def run_fitted(data: bytes) -> None:
     change = fitted.unpack(data)
     model = change.apply(_released("photo"))
     with contextlib.suppress(BBCodecError):
-        family.decode([np.full(600, 1 << 30, "<u4").tobytes()], 2, 3, 3, model, threads=1)
+        learned.decode(
+            [np.full(600, 1 << 30, "<u4").tobytes()], 2, 3, 3, model, execution=Execution(threads=1)
+        )
 
 
 def run_rans(data: bytes) -> None:
@@ -197,7 +202,7 @@ def run_archive(data: bytes) -> None:
 
 def run_batch(data: bytes) -> None:
     """A batch of pictures as chunks have it."""
-    for found in batch.decode(data, _released("fast"), threads=1, limits=LIMITS):
+    for found in batch.decode(data, _released("fast"), execution=Execution(threads=1), limits=LIMITS):
         assert found.size
 
 

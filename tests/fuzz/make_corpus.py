@@ -26,10 +26,11 @@ from bbcodec.archive.tables import blob
 from bbcodec.arrays import chunks
 from bbcodec.bbfile import metadata_sections
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
-from bbcodec.families import batch, family
+from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta
-from bbcodec.picture import png16
+from bbcodec.picture import png16, turn
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Palette, Picture
 
@@ -74,7 +75,7 @@ def containers() -> Seeds:
     kept = [s for s in container.read(out["fast"]).sections if s.kind != "CHNS"]
     fit = fitted.Fitted(view=5, config={"ridge": 40, "along": [2, 1]})
     model = fit.apply(modelfile.load_named("fast"))
-    encoded = family.encode(fitted.turn(smooth(6, 7, 3), 5), model, threads=1).chains
+    encoded = learned.encode(turn.turn(smooth(6, 7, 3), 5), model, execution=Execution(threads=1)).chains
     body = b"\1" + container.varint(1) + container.varint(len(encoded[0])) + encoded[0]
     parts = [*kept, container.Section("FITT", fit.pack()), container.Section("CHNS", body)]
     out["fitted"] = container.write(header, parts)
@@ -146,7 +147,7 @@ def payloads(name: str) -> Seeds:
     out = {}
     for height, width, channels in ((1, 1, 3), (6, 7, 3), (5, 12, 1)):
         image = smooth(height, width, channels)
-        chain = family.encode(image, modelfile.load_named(name), threads=1).chains[0]
+        chain = learned.encode(image, modelfile.load_named(name), execution=Execution(threads=1)).chains[0]
         out[f"{height}x{width}x{channels}"] = bytes([channels // 2, height - 1, width - 1]) + chain
     return out
 

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 import bbcodec
+from bbcodec.jobs import Execution
 from bbcodec.picture.picture import Palette, Picture
 
 HERE = Path(__file__).parent
@@ -167,7 +168,7 @@ def fitted() -> bytes:
     """A file whose section FITT changes a few of everything that it can change."""
     from bbcodec import container, modelfile
     from bbcodec.container import Section, varint
-    from bbcodec.families import family
+    from bbcodec.families import learned
     from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
 
     def some(shift: int, *changes: tuple[int, int]) -> Delta:
@@ -181,7 +182,7 @@ def fitted() -> bytes:
     plain = container.read(bbcodec.compress(image, method="learned"))
     stored = plain.one(container.MODEL)
     assert stored is not None
-    (chain,) = family.encode(image, model, fitted=section).chains
+    (chain,) = learned.encode(image, model, fitted=section).chains
     chains = Section(container.CHAINS, b"\1\1" + varint(len(chain)) + chain)
     return container.write(plain.header, [stored, section, chains])
 
@@ -228,7 +229,7 @@ def decoded(data: bytes, backend: str | None = None) -> str:
         return digest(chunks.decode(data))
     if data[:4] == b"\x89BBG":
         model = modelfile.load_named(data[9:41].hex())
-        images = batch.decode(data, model, backend=backend)
+        images = batch.decode(data, model, execution=Execution(backend=backend))
         return hashlib.sha256("".join(map(digest, images)).encode()).hexdigest()
     if data[:4] != b"\x89BBA":
         return digest(bbcodec.decompress(data, backend=backend))

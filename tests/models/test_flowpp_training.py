@@ -24,7 +24,7 @@ from bbcodec import modelfile  # noqa: E402
 from bbcodec.coding.codecs import message_bits  # noqa: E402
 from bbcodec.coding.distributions.cut_mixture import CutMixture  # noqa: E402
 from bbcodec.engine import Program  # noqa: E402
-from bbcodec.families import batch, family, latent  # noqa: E402
+from bbcodec.families import batch, latent, learned  # noqa: E402
 from bbcodec.families.latent import chains  # noqa: E402
 from bbcodec.families.latent import flowpp as coder  # noqa: E402
 
@@ -371,8 +371,8 @@ def test_training_resumes_exports_and_codes(folder: Path, tmp_path: Path, norm: 
     images = [*pictures(12, 20, seed=5)]
     found = batch.decode(batch.encode(images, loaded), loaded)
     assert np.array_equal(found, images)
-    (chain,) = family.encode(images[0], loaded).chains
-    assert np.array_equal(family.decode([chain], 20, 20, 3, loaded), images[0])
+    (chain,) = learned.encode(images[0], loaded).chains
+    assert np.array_equal(learned.decode([chain], 20, 20, 3, loaded), images[0])
 
 
 def test_a_few_steps_lower_the_bound() -> None:

@@ -19,7 +19,7 @@ from bbcodec.models.local.export import main as export_main  # noqa: E402
 from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
-from bbcodec.families import family  # noqa: E402
+from bbcodec.families import learned  # noqa: E402
 from bbcodec.families.local import reference  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
 from bbcodec.families.local.tables import qlog  # noqa: E402
@@ -105,8 +105,8 @@ def test_training_improves_resumes_and_exports(
     assert model.family == "local"
     assert model.notes["steps"] == later["steps"]
     image = photo(20, 31, seed=9)
-    coded = family.encode(image, model)
-    assert np.array_equal(family.decode(coded.chains, *image.shape, model), image)
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, *image.shape, model), image)
 
 
 def test_samples_are_pixels_of_their_pictures() -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bbcodec.jobs import Execution
+
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 from bbcodec.models.config import Config, config_from_dict  # noqa: E402
@@ -151,12 +153,12 @@ def test_exported_rvae_computes_what_the_network_computes(precision: str, bases:
 
 @pytest.mark.parametrize("family", ["rvae", "markov"])
 def test_latent_tiles_come_back_and_cost_their_elbo(family: str) -> None:
-    from bbcodec.families import family
+    from bbcodec.families import learned
 
     model = shaken(small(family))
     loaded = modelfile.load(export(model))
     tile = picture(64, 64)
-    coded = family.estimate_bits(tile, loaded, "numpy")
+    coded = learned.estimate_bits(tile, loaded, execution=Execution(backend="numpy"))
     x = torch.from_numpy(tile.astype(np.float32)).permute(2, 0, 1)[None]
     torch.manual_seed(0)
     with torch.no_grad():

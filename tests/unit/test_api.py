@@ -396,7 +396,7 @@ def test_names_are_found_where_they_are() -> None:
 def test_import_is_light() -> None:
     import subprocess
 
-    heavy = ("torch", "numba", "bbcodec.engine", "bbcodec.modelfile", "bbcodec.families.family")
+    heavy = ("torch", "numba", "bbcodec.engine", "bbcodec.modelfile", "bbcodec.families.learned")
     code = f"import sys, bbcodec; bbcodec.compress; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -29,7 +29,7 @@ class Coded:
 
 def fake_learned(factor: float) -> types.ModuleType:
     """Return a module like bbcodec.families.family whose two chains are the deflated halves of a picture."""
-    module = types.ModuleType("bbcodec.families.family")
+    module = types.ModuleType("bbcodec.families.learned")
 
     def encode(samples: np.ndarray[Any, Any], model: Any, **options: Any) -> Coded:
         raw = samples.tobytes()
@@ -68,7 +68,7 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def install(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     module = fake_learned(factor)
-    monkeypatch.setitem(sys.modules, "bbcodec.families.family", module)
+    monkeypatch.setitem(sys.modules, "bbcodec.families.learned", module)
     monkeypatch.setattr(bbcodec, "learned", module, raising=False)
 
 
@@ -129,14 +129,14 @@ def test_auto_never_trusts_a_poor_result(
     """The stand-in is worse than WebP whatever it claims: deflate on noise."""
     install(monkeypatch, factor)
     if poor is not None:
-        monkeypatch.setattr("bbcodec.bbfile.encoder._POOR", poor)
+        monkeypatch.setattr("bbcodec.bbfile.choose.COMPARE_ABOVE_WEBP", poor)
     if quick is not None:
-        monkeypatch.setattr("bbcodec.bbfile.encoder._POOR_QUICK", quick)
+        monkeypatch.setattr("bbcodec.bbfile.choose.COMPARE_ABOVE_QUICK_WEBP", quick)
     assert bbcodec.info(bbcodec.compress(photograph(), model=model)).method == method
 
 
 def test_auto_keeps_a_good_result(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["bbcodec.families.family"]
+    module = sys.modules["bbcodec.families.learned"]
     monkeypatch.setattr(module, "encode", lambda *args, **options: Coded([b"all", b"of it"]))
     monkeypatch.setattr(module, "decode", lambda *args, **options: photograph())
     assert bbcodec.info(bbcodec.compress(photograph(), model=model)).method == "learned"
@@ -149,7 +149,7 @@ def test_auto_knows_of_repeats_that_crops_miss(model: Path, monkeypatch: pytest.
     texture = np.random.default_rng(0).integers(0, 256, (130, 130, 3)).astype(np.uint8)
     samples = np.tile(texture, (4, 4, 1))
     chains = [bytes(int(samples.size * 0.8))]  # much less than six crops of noise promise
-    module = sys.modules["bbcodec.families.family"]
+    module = sys.modules["bbcodec.families.learned"]
     monkeypatch.setattr(module, "encode", lambda *args, **options: Coded(chains))
     data = bbcodec.compress(samples, model=model)
     assert bbcodec.info(data).method == "classic"

@@ -14,8 +14,10 @@ from small_pictures import pictures, same
 from bbcodec import backends, modelfile
 from bbcodec.container import varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelError
-from bbcodec.families import batch, family
+from bbcodec.families import batch, learned
+from bbcodec.families.family import family_of
 from bbcodec.families.latent import chains
+from bbcodec.jobs import Execution
 
 HEAD = 8 + 1 + 32 + 1  # magic, version, model, channels
 WITH_TILES = ("rvae", "markov", "flowpp")
@@ -53,8 +55,8 @@ def test_round_trip_of_mixed_sizes(model: modelfile.Model, channels: int) -> Non
     images = [image for n, h, w in sizes for image in pictures(n, h, w, channels, seed=n + h)]
     data = batch.encode(images, model)
     assert same(batch.decode(data, model), images)
-    assert data == batch.encode(images, model, threads=2)
-    assert same(batch.decode(data, model, threads=2), images)
+    assert data == batch.encode(images, model, execution=Execution(threads=2))
+    assert same(batch.decode(data, model, execution=Execution(threads=2)), images)
 
 
 def test_one_picture(model: modelfile.Model) -> None:
@@ -95,19 +97,19 @@ def test_largest_tiles_come_back(tiled: modelfile.Model) -> None:
 def test_backends_agree(model: modelfile.Model, backend: str) -> None:
     images = pictures(3, 5, 8)
     data = batch.encode(images, model)
-    assert batch.encode(images, model, backend=backend) == data
-    assert same(batch.decode(data, model, backend=backend), images)
+    assert batch.encode(images, model, execution=Execution(backend=backend)) == data
+    assert same(batch.decode(data, model, execution=Execution(backend=backend)), images)
 
 
 @pytest.mark.parametrize("name", ["photo", "thumb", "rvae", "markov"])  # the flow here is untrained
 def test_a_batch_is_smaller_than_its_pictures_alone(name: str) -> None:
     model, images = named(name), pictures(12, 16, 16)
-    alone = sum(len(chain) for image in images for chain in family.encode(image, model).chains)
+    alone = sum(len(chain) for image in images for chain in learned.encode(image, model).chains)
     assert len(batch.encode(images, model)) < alone
 
 
 def test_sides_that_are_too_long_are_refused(model: modelfile.Model) -> None:
-    limit = batch.max_side(model)
+    limit = family_of(model).max_side
     assert limit == (1024 if model.family == "local" else 128)
     for shape in ((limit + 1, 1, 3), (1, limit + 1, 3)):
         with pytest.raises(ValueError, match=f"sides of 1 to {limit}"):

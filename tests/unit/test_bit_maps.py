@@ -11,10 +11,10 @@ from small_pictures import pictures
 
 import bbcodec
 from bbcodec import container, modelfile
-from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, bit_map, colours
+from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours, cost_map
 from bbcodec.bbfile.parts import chains_of
 from bbcodec.container import Section
-from bbcodec.families import family
+from bbcodec.families import learned
 from bbcodec.families.local.fitted import Fitted
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -41,7 +41,7 @@ def chains_in(data: bytes) -> list[memoryview]:
 @pytest.mark.parametrize("model", ["photo", "fast", "thumb"])
 def test_half_flat_half_noise(model: str) -> None:
     data = bbcodec.compress(half_noise(), method="learned", model=model)
-    bits = bit_map(data)
+    bits = cost_map(data)
     assert bits.dtype == np.float32
     assert bits.shape == (48, 96)
     assert bits[:, :48].mean() < 1
@@ -54,7 +54,7 @@ def test_half_flat_half_noise(model: str) -> None:
 def test_models_with_latents_tell_what_tiles_cost(model: str) -> None:
     picture = np.concatenate([half_noise(64, 64), half_noise(64, 128)], axis=1)  # the third tile is noise
     data = bbcodec.compress(picture, method="learned", model=model, verify=False)
-    bits = bit_map(data)
+    bits = cost_map(data)
     tiles = [bits[:, 64 * i : 64 * (i + 1)] for i in range(3)]
     assert all(np.ptp(tile) == 0 for tile in tiles)
     assert tiles[1].mean() < tiles[0].mean() < tiles[2].mean()
@@ -66,11 +66,11 @@ def test_several_blocks_and_backends() -> None:
     picture[:, 700:] = half_noise(9, 660)[:, 330:]
     data = bbcodec.compress(picture, method="learned", model="fast")
     assert len(chains_in(data)) == 3
-    bits = bit_map(data, threads=2)
+    bits = cost_map(data, threads=2)
     assert bits[:, 700:].mean() > 23 > 12 > bits[:, :700].mean()
     assert 0 <= left_over(bits, chains_in(data)) <= CHAIN_OVERHEAD
     data = bbcodec.compress(picture[:, 690:720], method="learned", model="fast")
-    assert np.array_equal(bit_map(data, backend="numpy"), bit_map(data))
+    assert np.array_equal(cost_map(data, backend="numpy"), cost_map(data))
 
 
 def test_a_turned_picture() -> None:
@@ -78,8 +78,8 @@ def test_a_turned_picture() -> None:
     image = half_noise(24, 40)
     for view in (0, 7, 12):
         section = Section(container.FITTED, Fitted(view=view).pack())
-        chains = family.encode(image, model, fitted=section).chains
-        bits = family.bit_map(image, chains, model, fitted=section)
+        chains = learned.encode(image, model, fitted=section).chains
+        bits = learned.cost_map(image, chains, model, fitted=section)
         assert bits.shape == (24, 40)
         assert bits[:, :20].mean() < 4 < 23 < bits[:, 20:].mean()
         assert 0 <= left_over(bits, chains) <= CHAIN_OVERHEAD
@@ -96,7 +96,7 @@ def test_files_of_old(name: str) -> None:
 
 def test_no_map_without_a_model() -> None:
     with pytest.raises(bbcodec.OptionError, match="method classic"):
-        bit_map((GOLDEN / "classic_rgb.bb").read_bytes())
+        cost_map((GOLDEN / "classic_rgb.bb").read_bytes())
 
 
 def test_colours_grow_lighter_evenly() -> None:

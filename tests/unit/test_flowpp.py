@@ -18,8 +18,9 @@ from bbcodec import modelfile
 from bbcodec.coding import ans, codecs
 from bbcodec.engine import Function, Graph, Requantise
 from bbcodec.errors import FormatError, MessageUnderflow, ModelError
-from bbcodec.families import batch, family, latent
+from bbcodec.families import batch, latent, learned
 from bbcodec.families.latent import chains, flowpp, tiles
+from bbcodec.jobs import Execution
 
 SIZES = [(1, 1), (1, 9), (5, 7), (16, 16), (20, 33)]
 
@@ -101,8 +102,8 @@ def test_popping_and_pushing_again_restores_the_message(model: modelfile.Model) 
 @pytest.mark.parametrize(("height", "width", "channels"), [(1, 1, 3), (70, 130, 3), (130, 66, 1)])
 def test_pictures_come_back(model: modelfile.Model, height: int, width: int, channels: int) -> None:
     image = photo(height, width, channels)
-    coded = family.encode(image, model, threads=1)
-    assert np.array_equal(family.decode(coded.chains, height, width, channels, model), image)
+    coded = learned.encode(image, model, execution=Execution(threads=1))
+    assert np.array_equal(learned.decode(coded.chains, height, width, channels, model), image)
     assert coded.stats.tiles == tiles.TileGrid(height, width).tiles
 
 
@@ -110,17 +111,17 @@ def test_threads_change_nothing(model: modelfile.Model, monkeypatch: pytest.Monk
     monkeypatch.setattr(tiles, "CHAIN_TILES", 6)
     monkeypatch.setattr(tiles, "TILE", 8)
     image = photo(22, 30)
-    one, two = (family.encode(image, model, threads=n).chains for n in (1, 2))
+    one, two = (learned.encode(image, model, execution=Execution(threads=n)).chains for n in (1, 2))
     assert len(one) == 2
     assert one == two
-    assert np.array_equal(family.decode(one, *image.shape, model, threads=2), image)
+    assert np.array_equal(learned.decode(one, *image.shape, model, execution=Execution(threads=2)), image)
 
 
 def test_noise_is_paid_by_the_first_tiles_and_comes_back(
     model: modelfile.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tiles, "TILE", 16)
-    coded = family.encode(photo(96, 96), model)
+    coded = learned.encode(photo(96, 96), model)
     assert 1 < coded.stats.causal_tiles < coded.stats.tiles == 36
     told = coded.stats.causal_bits + coded.stats.latent_bits + coded.stats.lost_bits
     assert 8 * sum(map(len, coded.chains)) - 16 == pytest.approx(told)
@@ -142,13 +143,13 @@ def test_every_backend_pushes_the_same_words_and_pops_them(
 
 def test_backends_write_the_same_files(model: modelfile.Model, backend: str) -> None:
     images = [photo(9, 7, seed=i) for i in range(12)]
-    wanted = batch.encode(images, model, backend="numpy")
-    assert batch.encode(images, model, backend=backend) == wanted
-    found = batch.decode(wanted, model, backend=backend)
+    wanted = batch.encode(images, model, execution=Execution(backend="numpy"))
+    assert batch.encode(images, model, execution=Execution(backend=backend)) == wanted
+    found = batch.decode(wanted, model, execution=Execution(backend=backend))
     assert all(np.array_equal(a, b) for a, b in zip(found, images, strict=True))
     image = photo(70, 20)
-    (chain,) = family.encode(image, model, backend="numpy").chains
-    assert family.encode(image, model, backend=backend).chains == [chain]
+    (chain,) = learned.encode(image, model, execution=Execution(backend="numpy")).chains
+    assert learned.encode(image, model, execution=Execution(backend=backend)).chains == [chain]
 
 
 def test_a_flow_without_a_say_costs_eight_bits_a_sample() -> None:
@@ -239,7 +240,7 @@ def test_a_model_without_scales_of_first_tiles_is_a_format_error() -> None:
     bare = flows.model(without=("causal_e",))
     assert isinstance(latent.load(bare), flowpp.Flowpp)
     with pytest.raises(FormatError, match="causal_e"):
-        family.encode(photo(4, 4), bare)
+        learned.encode(photo(4, 4), bare)
     with pytest.raises(FormatError, match="causal_e"):
         batch.encode([photo(4, 4)], bare)
 
@@ -249,21 +250,21 @@ def test_damaged_payloads_are_errors_or_other_pictures(
 ) -> None:
     monkeypatch.setattr(tiles, "TILE", 8)
     image = photo(40, 32)
-    coded = family.encode(image, model)
+    coded = learned.encode(image, model)
     (chain,) = coded.chains
     assert coded.stats.causal_tiles < coded.stats.tiles
     for bad in ([], [chain, chain], [b""], [chain[:1]], [b"\0\0" + chain[2:]], [b"\xff\xff" + chain[2:]]):
         with pytest.raises(FormatError):
-            family.decode(bad, *image.shape, model)
+            learned.decode(bad, *image.shape, model)
     for cut in range(2, len(chain), len(chain) // 7):
         with pytest.raises(FormatError):
-            family.decode([chain[:cut]], *image.shape, model)
+            learned.decode([chain[:cut]], *image.shape, model)
     rng = np.random.default_rng(0)
     for position in [0, 1, *rng.integers(2, len(chain), 12)]:
         damaged = bytearray(chain)
         damaged[position] ^= 1 << int(rng.integers(4))
         try:
-            found = family.decode([bytes(damaged)], *image.shape, model)
+            found = learned.decode([bytes(damaged)], *image.shape, model)
         except FormatError:
             continue
         assert not np.array_equal(found, image)
@@ -275,7 +276,7 @@ def test_words_of_no_message_are_errors_or_pictures(model: modelfile.Model) -> N
     for first in (1, 2, 5):
         words = rng.integers(1 << 32, size=4000, dtype=np.uint32)
         with pytest.raises(FormatError):
-            family.decode([first.to_bytes(2, "little") + words.tobytes()], 64, 64 * 5, 3, model)
+            learned.decode([first.to_bytes(2, "little") + words.tobytes()], 64, 64 * 5, 3, model)
 
 
 def test_files_carry_their_model_and_tell_about_it(model: modelfile.Model, tmp_path: Path) -> None:
@@ -289,7 +290,7 @@ def test_files_carry_their_model_and_tell_about_it(model: modelfile.Model, tmp_p
     report = bbcodec.info(data)
     assert (report.method, report.model_id, report.model_embedded) == ("learned", model.id, True)
     assert report.learned is not None
-    facts = family.inspect(family.encode(image, model).chains, 130, 70, model)
+    facts = learned.inspect(learned.encode(image, model).chains, 130, 70, model)
     assert report.learned == facts
     assert facts["tiles"] == 6
     assert facts["tiles"] == facts["causal_tiles"] + facts["latent_tiles"]
@@ -301,8 +302,8 @@ def test_files_carry_their_model_and_tell_about_it(model: modelfile.Model, tmp_p
 def test_inspect_counts_the_noise(model: modelfile.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "TILE", 16)
     image = photo(90, 50)
-    coded = family.encode(image, model)
-    facts = family.inspect(coded.chains, 90, 50, model)
+    coded = learned.encode(image, model)
+    facts = learned.inspect(coded.chains, 90, 50, model)
     assert facts["causal_tiles"] == coded.stats.causal_tiles
     span = tiles.TileGrid(90, 50).chain(0)[coded.stats.causal_tiles :]
     padded = sum(-(-t.height // 4) * 4 * -(-t.width // 4) * 4 for t in span)

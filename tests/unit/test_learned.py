@@ -18,8 +18,9 @@ from bbcodec.coding import ans
 from bbcodec.coding.bits_back import initial_bits
 from bbcodec.coding.codecs import Codec
 from bbcodec.errors import FormatError
-from bbcodec.families import family, latent
+from bbcodec.families import latent, learned
 from bbcodec.families.latent import causal, chains, tiles
+from bbcodec.jobs import Execution
 
 MODELS = ("rvae", "markov")
 
@@ -54,8 +55,8 @@ def test_native_backend_is_there() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_come_back(model: modelfile.Model, height: int, width: int, channels: int) -> None:
     image = photo(height, width, channels)
-    coded = family.encode(image, model)
-    assert np.array_equal(family.decode(coded.chains, height, width, channels, model), image)
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, height, width, channels, model), image)
 
 
 @pytest.mark.parametrize("content", ["noise", "black", "white", "checker"])
@@ -69,24 +70,26 @@ def test_contents_that_no_model_expects_come_back(model: modelfile.Model, conten
             np.uint8
         ),
     }[content]
-    coded = family.encode(image, model)
-    assert np.array_equal(family.decode(coded.chains, *shape, model), image)
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
 
 
 def test_every_backend_writes_the_same_bytes_and_reads_them(model: modelfile.Model, backend: str) -> None:
     image = photo(100, 230)
-    reference = family.encode(image, model, backend="native").chains
-    assert family.encode(image, model, backend=backend).chains == reference
-    assert np.array_equal(family.decode(reference, *image.shape, model, backend=backend), image)
+    reference = learned.encode(image, model, execution=Execution(backend="native")).chains
+    assert learned.encode(image, model, execution=Execution(backend=backend)).chains == reference
+    assert np.array_equal(
+        learned.decode(reference, *image.shape, model, execution=Execution(backend=backend)), image
+    )
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiles, "CHAIN_TILES", 5)
     model, image = modelfile.load_named("rvae"), photo(200, 300)
-    one, two = (family.encode(image, model, threads=n).chains for n in (1, 2))
+    one, two = (learned.encode(image, model, execution=Execution(threads=n)).chains for n in (1, 2))
     assert len(one) == 4
     assert one == two
-    assert np.array_equal(family.decode(one, *image.shape, model, threads=2), image)
+    assert np.array_equal(learned.decode(one, *image.shape, model, execution=Execution(threads=2)), image)
 
 
 def test_chains_cover_every_tile_once_and_stay_short() -> None:
@@ -105,7 +108,7 @@ def test_chains_cover_every_tile_once_and_stay_short() -> None:
 
 
 def test_latents_pay_back_what_they_borrow(model: modelfile.Model) -> None:
-    coded = family.encode(photo(192, 256), model)
+    coded = learned.encode(photo(192, 256), model)
     assert 1 <= coded.stats.causal_tiles < coded.stats.tiles == 12
     bits = 8 * sum(map(len, coded.chains))
     told = coded.stats.causal_bits + coded.stats.latent_bits + coded.stats.lost_bits
@@ -190,7 +193,7 @@ def test_fitted_causal_scales_beat_the_default_ones() -> None:
 
 def test_damaged_payloads_are_format_errors(model: modelfile.Model) -> None:
     image = photo(100, 140)
-    (chain,) = family.encode(image, model).chains
+    (chain,) = learned.encode(image, model).chains
     shape = image.shape
     for bad in (
         [],
@@ -202,33 +205,35 @@ def test_damaged_payloads_are_format_errors(model: modelfile.Model) -> None:
         [b"\xff\xff" + chain[2:]],
     ):
         with pytest.raises(FormatError):
-            family.decode(bad, *shape, model)
+            learned.decode(bad, *shape, model)
     rng = np.random.default_rng(0)
     for position in rng.integers(0, len(chain), 12):
         damaged = bytearray(chain)
         damaged[position] ^= 1 << int(rng.integers(8))
         try:
-            found = family.decode([bytes(damaged)], *shape, model)
+            found = learned.decode([bytes(damaged)], *shape, model)
         except FormatError:
             continue
         assert not np.array_equal(found, image)  # the container's checksums catch what the chain alone cannot
     for cut in range(2, len(chain), len(chain) // 7):
         with pytest.raises(FormatError):
-            family.decode([chain[:cut]], *shape, model)
+            learned.decode([chain[:cut]], *shape, model)
 
 
 def test_progress_counts_tiles() -> None:
     seen: list[tuple[int, int]] = []
     image = photo(130, 130)
-    family.encode(
-        image, modelfile.load_named("markov"), progress=lambda done, total: seen.append((done, total))
+    learned.encode(
+        image,
+        modelfile.load_named("markov"),
+        execution=Execution(progress=lambda done, total: seen.append((done, total))),
     )
     assert seen[-1] == (9, 9)
 
 
 def test_inspect_needs_no_model() -> None:
     image = photo(130, 200)
-    coded = family.encode(image, modelfile.load_named("rvae"))
+    coded = learned.encode(image, modelfile.load_named("rvae"))
     facts = tiles.inspect(coded.chains, 130, 200)
     assert facts["tiles"] == 12
     assert facts["causal_tiles"] == coded.stats.causal_tiles
@@ -238,8 +243,8 @@ def test_inspect_needs_no_model() -> None:
 def test_inspect_counts_latents_with_the_model() -> None:
     model = modelfile.load_named("markov")
     image = photo(130, 200)
-    chains = family.encode(image, model).chains
-    counts = family.inspect(chains, 130, 200, model)["latents"]
+    chains = learned.encode(image, model).chains
+    counts = learned.inspect(chains, 130, 200, model)["latents"]
     causal_tiles = tiles.inspect(chains, 130, 200)["causal_tiles"]
     finest = 0
     for tile in tiles.TileGrid(130, 200).chain(0)[causal_tiles:]:
@@ -257,13 +262,13 @@ def test_files_are_the_same_from_every_backend(backend: str) -> None:
 
 
 def test_a_huge_declared_size_is_refused_before_anything_is_listed() -> None:
-    for call in (tiles.inspect, lambda *a: family.decode(*a, 3, modelfile.load_named("rvae"))):
+    for call in (tiles.inspect, lambda *a: learned.decode(*a, 3, modelfile.load_named("rvae"))):
         with pytest.raises(FormatError, match="0 chains, expected"):
             call([], 1 << 40, 1 << 40)
 
 
 def test_inspect_refuses_a_wrong_number_of_chains() -> None:
-    coded = family.encode(photo(130, 200), modelfile.load_named("rvae"))
+    coded = learned.encode(photo(130, 200), modelfile.load_named("rvae"))
     with pytest.raises(FormatError):
         tiles.inspect(coded.chains * 2, 130, 200)
 

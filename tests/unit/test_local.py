@@ -31,6 +31,7 @@ from bbcodec.families.local.learning import LastLayer, gradients
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.network import mixture
 from bbcodec.families.local.order import EARLIER, MAX_LANES, OWN, Order
+from bbcodec.jobs import Execution
 
 CONFIGURATIONS: list[dict[str, Any]] = [
     {"layers": 0},
@@ -63,7 +64,7 @@ def test_pop_undoes_push(shapes: list[tuple[int, int]], channels: int, rate: int
     model = local_model(rate_q=rate)
     blocks = group(shapes, channels)
     side = random_side(shapes) if with_side else None
-    codec = group_codec(shapes, channels, model, "numpy", side)
+    codec = group_codec(shapes, channels, model, execution=Execution(threads=1, backend="numpy"), side=side)
     before = some_message()
     (message,) = codec.push(before, blocks)
     after, found = codec.pop(message)
@@ -74,7 +75,7 @@ def test_pop_undoes_push(shapes: list[tuple[int, int]], channels: int, rate: int
 @pytest.mark.parametrize("config", CONFIGURATIONS, ids=str)
 def test_all_configurations_round_trip(config: dict[str, Any]) -> None:
     model, blocks = local_model(**config), group([(9, 11)], 3)
-    codec = group_codec([(9, 11)], 3, model, "numpy")
+    codec = group_codec([(9, 11)], 3, model, execution=Execution(threads=1, backend="numpy"))
     (message,) = codec.push(some_message(), blocks)
     after, found = codec.pop(message)
     assert same(found, blocks)
@@ -82,7 +83,7 @@ def test_all_configurations_round_trip(config: dict[str, Any]) -> None:
 
 
 def test_popping_any_message_and_pushing_it_back_restores_it(model: LocalModel) -> None:
-    codec = group_codec([(4, 7)], 3, model, "numpy")
+    codec = group_codec([(4, 7)], 3, model, execution=Execution(threads=1, backend="numpy"))
     before = some_message(300)
     after, blocks = codec.pop(before)
     (message,) = codec.push(after, blocks)
@@ -100,13 +101,15 @@ def test_words_are_those_of_the_logistic_mixture(model: LocalModel) -> None:
     for backend in ("numpy", "numba"):
         if backend == "numba" and importlib.util.find_spec("numba") is None:
             continue
-        (message,) = group_codec(shapes, 3, model, backend).push(some_message(), blocks)
+        (message,) = group_codec(shapes, 3, model, execution=Execution(threads=1, backend=backend)).push(
+            some_message(), blocks
+        )
         assert message_equal(message, expected)
 
 
 def test_a_message_that_is_too_short_underflows(model: LocalModel) -> None:
     with pytest.raises(MessageUnderflow):
-        group_codec([(9, 9)], 3, model, "numpy").pop(some_message(5))
+        group_codec([(9, 9)], 3, model, execution=Execution(threads=1, backend="numpy")).pop(some_message(5))
     with pytest.raises(MessageUnderflow):
         reference.decode(some_message()[0], np.empty(0, np.uint32), [(9, 9)], 3, model)
 
@@ -171,7 +174,7 @@ def test_groups_beyond_the_limits_are_refused(model: LocalModel) -> None:
         next(reference.walk([(2, 2)], 2, model))
     with pytest.raises(ValueError, match="blocks"):
         reference.plan([photo(2, 2, 3), photo(2, 2, 1)], model)
-    codec = group_codec([(2, 2)], 3, model, "numpy")
+    codec = group_codec([(2, 2)], 3, model, execution=Execution(threads=1, backend="numpy"))
     with pytest.raises(ValueError, match="shapes"):
         codec.push(some_message(), group([(2, 3)], 3))
     with pytest.raises(ValueError, match="lanes"):
@@ -306,7 +309,9 @@ def test_every_backend_gives_the_same_numbers(
         for a, b in zip(expected, found, strict=True):
             assert a.dtype == b.dtype
             assert np.array_equal(a, b)
-        codec = group_codec(shapes, channels, model, backend, parts)
+        codec = group_codec(
+            shapes, channels, model, execution=Execution(threads=1, backend=backend), side=parts
+        )
         (message,) = codec.push(some_message(), blocks)
         after, decoded = codec.pop(message)
         assert same(decoded, blocks)
@@ -321,7 +326,9 @@ def test_gray_without_a_step_at_every_time_round_trips(
     """Only samples of the channel itself to wait for, in a block of many chunks whose rows begin anew."""
     shapes = [(130, 110)]
     blocks = group(shapes, 1)
-    codec = group_codec(shapes, 1, local_model(**config), backend, threads=threads)
+    codec = group_codec(
+        shapes, 1, local_model(**config), execution=Execution(threads=threads, backend=backend)
+    )
     (message,) = codec.push(some_message(), blocks)
     after, decoded = codec.pop(message)
     assert same(decoded, blocks)
@@ -338,7 +345,7 @@ def test_every_backend_takes_all_configurations(backend: str, config: dict[str, 
     for expected, found in zip(reference.plan(blocks, model), compiled.plan(blocks, model), strict=True):
         assert np.array_equal(expected, found)
     shapes = [(9, 14), (12, 30)]
-    codec = group_codec(shapes, 3, model, backend)
+    codec = group_codec(shapes, 3, model, execution=Execution(threads=1, backend=backend))
     (message,) = codec.push(some_message(), blocks)
     after, decoded = codec.pop(message)
     assert same(decoded, blocks)

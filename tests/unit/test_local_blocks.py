@@ -13,8 +13,9 @@ import bbcodec
 from bbcodec import backends, container, modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import FormatError, ModelError
-from bbcodec.families import family
+from bbcodec.families import learned
 from bbcodec.families.local import blocks
+from bbcodec.jobs import Execution
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -87,7 +88,7 @@ def size_of(payloads: list[bytes]) -> int:
     ],
 )
 def test_the_cut_covers_every_pixel_once(height: int, width: int) -> None:
-    places = blocks.cut(height, width)
+    places = blocks.cut(height, width, blocks.BLOCK)
     assert len(places) == -(-height // 1024) * -(-width // 1024)
     times = np.zeros((height, width), np.uint8)
     for place in places:
@@ -106,7 +107,7 @@ def test_the_cut_is_the_same_for_every_size_of_block(monkeypatch: pytest.MonkeyP
     for height in range(1, 14):
         for width in range(1, 14):
             times = np.zeros((height, width), int)
-            for place in blocks.cut(height, width):
+            for place in blocks.cut(height, width, blocks.BLOCK):
                 times[place] += 1
                 assert 1 <= max(times[place].shape) <= 4
             assert (times == 1).all()
@@ -115,13 +116,13 @@ def test_the_cut_is_the_same_for_every_size_of_block(monkeypatch: pytest.MonkeyP
 def test_a_model_tells_how_long_a_block_is_at_most(model: modelfile.Model) -> None:
     data = modelfile.dump("local", {**model.config, "block": 64}, Graph({}, {}), model.tensors)
     narrow, image = modelfile.load(data), photo(70, 130, 3)
-    coded = family.encode(image, narrow)
+    coded = learned.encode(image, narrow)
     assert len(coded.chains) == 2 * 3
-    assert np.array_equal(family.decode(coded.chains, 70, 130, 3, narrow), image)
+    assert np.array_equal(learned.decode(coded.chains, 70, 130, 3, narrow), image)
     with pytest.raises(FormatError, match="blocks"):
-        family.decode(coded.chains[:-1], 70, 130, 3, narrow)
+        learned.decode(coded.chains[:-1], 70, 130, 3, narrow)
     with pytest.raises(FormatError, match="blocks"):
-        family.inspect(coded.chains, 70, 130, model)
+        learned.inspect(coded.chains, 70, 130, model)
 
 
 # -------------------------------------------------------------------------------------------- round trips
@@ -131,9 +132,9 @@ def test_a_model_tells_how_long_a_block_is_at_most(model: modelfile.Model) -> No
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_come_back(model: modelfile.Model, height: int, width: int, channels: int) -> None:
     image = photo(height, width, channels)
-    coded = family.encode(image, model)
+    coded = learned.encode(image, model)
     assert len(coded.chains) == 1
-    found = family.decode(coded.chains, height, width, channels, model)
+    found = learned.decode(coded.chains, height, width, channels, model)
     assert found.dtype == np.uint8
     assert np.array_equal(found, image)
 
@@ -147,8 +148,8 @@ def test_contents_that_no_model_expects_come_back(model: modelfile.Model, conten
         "white": np.full(shape, 255, np.uint8),
         "checker": np.repeat(255 * (np.indices(shape[:2]).sum(0) % 2)[..., None], 3, 2).astype(np.uint8),
     }[content]
-    coded = family.encode(image, model)
-    assert np.array_equal(family.decode(coded.chains, *shape, model), image)
+    coded = learned.encode(image, model)
+    assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -159,18 +160,18 @@ def test_every_block_is_a_payload_of_its_own(
     model: modelfile.Model, shape: tuple[int, int, int], count: int
 ) -> None:
     image = photo(*shape)
-    coded = family.encode(image, model)
+    coded = learned.encode(image, model)
     assert len(coded.chains) == coded.stats.tiles == count
-    assert np.array_equal(family.decode(coded.chains, *shape, model), image)
-    for place, payload in zip(blocks.cut(*shape[:2]), coded.chains, strict=True):
+    assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
+    for place, payload in zip(blocks.cut(shape[0], shape[1], blocks.BLOCK), coded.chains, strict=True):
         part = np.ascontiguousarray(image[place])
-        assert family.encode(part, model).chains == [payload]
-        assert np.array_equal(family.decode([payload], *part.shape, model), part)
+        assert learned.encode(part, model).chains == [payload]
+        assert np.array_equal(learned.decode([payload], *part.shape, model), part)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_numbers_say_where_the_bits_are(model: modelfile.Model) -> None:
-    coded = family.encode(photo(50, 30), model)
+    coded = learned.encode(photo(50, 30), model)
     assert coded.stats.latent_bits == 0
     assert coded.stats.causal_bits + coded.stats.lost_bits == pytest.approx(size_of(coded.chains))
     assert 0 < coded.stats.lost_bits < 6 * 320
@@ -179,9 +180,9 @@ def test_numbers_say_where_the_bits_are(model: modelfile.Model) -> None:
 def test_a_view_of_a_picture_is_a_picture(model: modelfile.Model) -> None:
     whole = photo(40, 60)
     view = whole[3:30:2, ::-3]
-    coded = family.encode(view, model)
-    assert coded.chains == family.encode(view.copy(), model).chains
-    assert np.array_equal(family.decode(coded.chains, *view.shape, model), view)
+    coded = learned.encode(view, model)
+    assert coded.chains == learned.encode(view.copy(), model).chains
+    assert np.array_equal(learned.decode(coded.chains, *view.shape, model), view)
 
 
 # ------------------------------------------------------------------------------------- the same everywhere
@@ -193,9 +194,13 @@ def test_every_backend_writes_the_same_bytes_and_reads_them(
     model: modelfile.Model, backend: str, shape: tuple[int, int, int], threads: int
 ) -> None:
     image = photo(*shape)
-    expected = family.encode(image, model, threads=1).chains  # the backend that is chosen by itself
-    assert family.encode(image, model, backend=backend, threads=threads).chains == expected
-    found = family.decode(expected, *shape, model, backend=backend, threads=threads)
+    expected = learned.encode(
+        image, model, execution=Execution(threads=1)
+    ).chains  # the backend that is chosen by itself
+    assert (
+        learned.encode(image, model, execution=Execution(threads=threads, backend=backend)).chains == expected
+    )
+    found = learned.decode(expected, *shape, model, execution=Execution(threads=threads, backend=backend))
     assert np.array_equal(found, image)
 
 
@@ -208,11 +213,16 @@ def test_threads_change_nothing(
         pytest.skip("the reference computes a block on one thread")
     monkeypatch.setattr(blocks, "BLOCK", block)
     image = photo(50, 110)
-    expected = family.encode(image, model, threads=1, backend=backend).chains
+    expected = learned.encode(image, model, execution=Execution(threads=1, backend=backend)).chains
     assert len(expected) == (1 if block == 1024 else 15)
     for threads in (0, 2, 3):
-        assert family.encode(image, model, threads=threads, backend=backend).chains == expected
-        found = family.decode(expected, *image.shape, model, threads=threads, backend=backend)
+        assert (
+            learned.encode(image, model, execution=Execution(threads=threads, backend=backend)).chains
+            == expected
+        )
+        found = learned.decode(
+            expected, *image.shape, model, execution=Execution(threads=threads, backend=backend)
+        )
         assert np.array_equal(found, image)
 
 
@@ -220,23 +230,34 @@ def test_threads_change_nothing(
 @pytest.mark.parametrize("threads", [1, 2])
 def test_progress_counts_blocks(model: modelfile.Model, threads: int) -> None:
     image, seen = photo(50, 30), list[tuple[int, int]]()
-    coded = family.encode(image, model, threads=threads, progress=lambda *at: seen.append(at))
+    coded = learned.encode(
+        image, model, execution=Execution(threads=threads, progress=lambda *at: seen.append(at))
+    )
     assert sorted(seen)[-1] == (6, 6)
     seen.clear()
-    family.decode(coded.chains, 50, 30, 3, model, threads=threads, progress=lambda *at: seen.append(at))
+    learned.decode(
+        coded.chains,
+        50,
+        30,
+        3,
+        model,
+        execution=Execution(threads=threads, progress=lambda *at: seen.append(at)),
+    )
     assert sorted(seen)[-1] == (6, 6)
 
 
 def test_estimates_are_close_and_always_the_same(model: modelfile.Model) -> None:
     image = photo(96, 96)
-    estimate = family.estimate_bits(image, model)
-    assert family.estimate_bits(image.copy(), model) == estimate
-    assert estimate == pytest.approx(size_of(family.encode(image, model).chains), rel=0.1)
+    estimate = learned.estimate_bits(image, model)
+    assert learned.estimate_bits(image.copy(), model) == estimate
+    assert estimate == pytest.approx(size_of(learned.encode(image, model).chains), rel=0.1)
 
 
 def test_estimates_do_not_depend_on_the_backend(model: modelfile.Model, backend: str) -> None:
     image = photo(11, 23)
-    assert family.estimate_bits(image, model, backend) == family.estimate_bits(image, model)
+    assert learned.estimate_bits(image, model, execution=Execution(backend=backend)) == learned.estimate_bits(
+        image, model
+    )
 
 
 # ------------------------------------------------------------------------------------------------- damage
@@ -244,61 +265,61 @@ def test_estimates_do_not_depend_on_the_backend(model: modelfile.Model, backend:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (9, 11, 1), (7, 9, 3)], ids=str)
 def test_every_truncation_is_a_format_error(model: modelfile.Model, shape: tuple[int, int, int]) -> None:
-    (payload,) = family.encode(photo(*shape), model).chains
+    (payload,) = learned.encode(photo(*shape), model).chains
     for cut in range(0, len(payload), 4):
         for part in (payload[:cut], payload[cut + 4 :]):
             with pytest.raises(FormatError):
-                family.decode([part], *shape, model)
+                learned.decode([part], *shape, model)
 
 
 def test_wrong_lengths_and_numbers_of_blocks_are_format_errors(model: modelfile.Model) -> None:
     image = photo(9, 11)
-    (payload,) = family.encode(image, model).chains
+    (payload,) = learned.encode(image, model).chains
     wrong: list[list[bytes]] = [[], [payload, payload], [b""], [b"1234"], [bytes(8)], [b"\xff" * 8]]
     wrong += [[payload[:-n]] for n in (1, 2, 3)]
     wrong += [[payload + bytes(n)] for n in (1, 2, 3, 4, 8, 400)]
     wrong += [[bytes(4) + payload], [payload + payload]]
     for payloads in wrong:
         with pytest.raises(FormatError):
-            family.decode(payloads, *image.shape, model)
+            learned.decode(payloads, *image.shape, model)
 
 
 def test_a_payload_of_another_size_is_a_format_error(model: modelfile.Model) -> None:
-    (payload,) = family.encode(photo(9, 11), model).chains
+    (payload,) = learned.encode(photo(9, 11), model).chains
     for shape in ((9, 10, 3), (9, 12, 3), (9, 11, 1), (1, 1, 3)):
         with pytest.raises(FormatError):
-            family.decode([payload], *shape, model)
+            learned.decode([payload], *shape, model)
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_missing_added_or_swapped(model: modelfile.Model) -> None:
     image = photo(50, 30)
-    payloads = family.encode(image, model).chains
+    payloads = learned.encode(image, model).chains
     for wrong in (payloads[1:], payloads[:-1], [*payloads, payloads[0]]):
         with pytest.raises(FormatError, match=f"{len(wrong)} blocks, expected 6"):
-            family.decode(wrong, *image.shape, model)
+            learned.decode(wrong, *image.shape, model)
     for cut in (4, len(payloads[5]) - 4):
         with pytest.raises(FormatError):
-            family.decode([*payloads[:5], payloads[5][:cut]], *image.shape, model)
+            learned.decode([*payloads[:5], payloads[5][:cut]], *image.shape, model)
 
 
 def test_a_huge_declared_size_is_refused_before_anything_is_listed(model: modelfile.Model) -> None:
     with pytest.raises(FormatError, match="0 blocks, expected"):
-        family.decode([], 1 << 40, 1 << 40, 3, model)
+        learned.decode([], 1 << 40, 1 << 40, 3, model)
     with pytest.raises(FormatError, match="0 blocks, expected"):
-        family.inspect([], 1 << 40, 1 << 40, model)
+        learned.inspect([], 1 << 40, 1 << 40, model)
 
 
 @pytest.mark.parametrize("shape", [(6, 7, 1), (5, 6, 3)], ids=str)
 def test_every_bit_matters(model: modelfile.Model, shape: tuple[int, int, int]) -> None:
     image = photo(*shape)
-    (payload,) = family.encode(image, model).chains
+    (payload,) = learned.encode(image, model).chains
     refused = 0
     for bit in range(8 * len(payload)):
         damaged = bytearray(payload)
         damaged[bit // 8] ^= 1 << bit % 8
         try:
-            found = family.decode([bytes(damaged)], *shape, model)
+            found = learned.decode([bytes(damaged)], *shape, model)
         except FormatError:
             refused += 1
             continue
@@ -312,7 +333,7 @@ def test_noise_for_a_payload_is_harmless(model: modelfile.Model) -> None:
     for size in (8, 12, 40, 60, 200):
         for _ in range(10):
             with pytest.raises(FormatError):
-                family.decode([rng.bytes(size)], 6, 7, 3, model)
+                learned.decode([rng.bytes(size)], 6, 7, 3, model)
 
 
 # --------------------------------------------------------------------------------------------- whole files
@@ -347,13 +368,13 @@ def test_a_file_of_several_blocks(model: modelfile.Model) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_inspect_with_and_without_the_model(model: modelfile.Model) -> None:
-    payloads = family.encode(photo(50, 30), model).chains
-    facts = family.inspect(payloads, 50, 30, model)
+    payloads = learned.encode(photo(50, 30), model).chains
+    facts = learned.inspect(payloads, 50, 30, model)
     assert (facts["chains"], facts["blocks"]) == (6, 6)
-    assert family.inspect(payloads, 50, 30) == {"chains": 6}
+    assert learned.inspect(payloads, 50, 30) == {"chains": 6}
     for wrong in (payloads[1:], payloads * 2, [*payloads[1:], b"123456789"], [*payloads[1:], b"1234"]):
         with pytest.raises(FormatError):
-            family.inspect(wrong, 50, 30, model)
+            learned.inspect(wrong, 50, 30, model)
 
 
 def test_damaged_files_give_errors_and_never_a_wrong_picture() -> None:

@@ -25,6 +25,7 @@ from bbcodec.families.local.codec import group_codec
 from bbcodec.families.local.least_squares import Predictor
 from bbcodec.families.local.model import LocalModel, entries, largest_sum
 from bbcodec.families.local.order import EARLIER, OWN, Order
+from bbcodec.jobs import Execution
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_hopeless_fit_is_still_a_prediction() -> None:
     blocks = group([(6, 8)], 3)
     for step in steps(blocks, model):
         assert ((step.predictions >= 0) & (step.predictions <= 16320)).all()
-    codec = group_codec([(6, 8)], 3, model, "numpy")
+    codec = group_codec([(6, 8)], 3, model, execution=Execution(threads=1, backend="numpy"))
     assert same(codec.pop(*codec.push(some_message(), blocks))[1], blocks)
 
 

@@ -12,10 +12,11 @@ import bbcodec
 from bbcodec import container, modelfile
 from bbcodec.container import Section
 from bbcodec.errors import FormatError, ModelError
-from bbcodec.families import family
+from bbcodec.families import learned
 from bbcodec.families.local import fitted
 from bbcodec.families.local.fitted import SHARED, SIGNS, TENSORS, Delta, Fitted
 from bbcodec.families.local.model import LocalModel
+from bbcodec.picture import turn
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +70,14 @@ def test_pack_and_unpack(seed: int) -> None:
     assert Fitted().trivial
 
 
-@pytest.mark.parametrize("view", range(fitted.VIEWS))
+@pytest.mark.parametrize("view", range(turn.VIEWS))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_turning(view: int, channels: int) -> None:
     image = picture(5, 7, channels)
-    turned = fitted.turn(image, view)
-    assert turned.shape[:2] == fitted.turned_size(5, 7, view)
-    assert np.array_equal(fitted.turn_back(turned, view), image)
-    moves = view & ~fitted.SWAP_CHANNELS if channels == 1 else view
+    turned = turn.turn(image, view)
+    assert turned.shape[:2] == turn.turned_size(5, 7, view)
+    assert np.array_equal(turn.turn_back(turned, view), image)
+    moves = view & ~turn.SWAP_CHANNELS if channels == 1 else view
     assert np.array_equal(turned, image) == (moves == 0)
 
 
@@ -106,7 +107,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
     found = full(model)
     section = Section(container.FITTED, Fitted(view, found.config, found.deltas).pack())
     plain = container.read(bbcodec.compress(image, method="learned"))
-    coded = family.encode(image, model, fitted=section)
+    coded = learned.encode(image, model, fitted=section)
     chains = bytes([1, 1, len(coded.chains[0]) & 127 | 128, len(coded.chains[0]) >> 7]) + coded.chains[0]
     stored = plain.one(container.MODEL)
     assert stored is not None

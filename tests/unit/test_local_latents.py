@@ -17,6 +17,7 @@ from bbcodec.families import batch
 from bbcodec.families.local import groups, latents, reference
 from bbcodec.families.local.codec import group_codec, implementation
 from bbcodec.families.local.model import STATISTICS, LocalModel
+from bbcodec.jobs import Execution
 
 SHAPES = [(9, 14), (1, 1), (8, 5)]
 
@@ -55,7 +56,7 @@ def model() -> LocalModel:
 
 def test_pop_undoes_push_and_restores_the_message(model: LocalModel) -> None:
     blocks, before = group(SHAPES, 3), some_message()
-    codec = latents.latent_codec(SHAPES, model, "numpy")
+    codec = latents.latent_codec(SHAPES, model, execution=Execution(threads=1, backend="numpy"))
     (message,) = codec.push(before, blocks)
     after, found = codec.pop(message)
     assert same(found, blocks)
@@ -101,7 +102,10 @@ def test_native_gives_the_same_numbers(
     shapes = [(20, 33), (37, 16), (1, 1), (40, 41)]
     blocks = group(shapes, 3)
     assert np.array_equal(native.survey(blocks, model, threads), reference.survey(blocks, model))
-    codecs = [latents.latent_codec(shapes, model, backend, threads) for backend in ("numpy", "native")]
+    codecs = [
+        latents.latent_codec(shapes, model, execution=Execution(threads=threads, backend=backend))
+        for backend in ("numpy", "native")
+    ]
     messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
     assert message_equal(*messages)
     after, found = codecs[1].pop(messages[0])
@@ -114,7 +118,10 @@ def test_numba_gives_the_same_numbers(model: LocalModel) -> None:
     shapes = [(20, 33), (17, 16), (1, 1), (9, 41)]
     blocks = group(shapes, 3)
     assert np.array_equal(implementation("numba").survey(blocks, model), reference.survey(blocks, model))
-    codecs = [latents.latent_codec(shapes, model, backend) for backend in ("numpy", "numba")]
+    codecs = [
+        latents.latent_codec(shapes, model, execution=Execution(threads=1, backend=backend))
+        for backend in ("numpy", "numba")
+    ]
     messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
     assert message_equal(*messages)
     after, found = codecs[1].pop(messages[0])
@@ -134,7 +141,9 @@ def test_posteriors_follow_the_statistics(model: LocalModel) -> None:
 
 def test_an_empty_message_holds_too_few_bits(model: LocalModel) -> None:
     with pytest.raises(MessageUnderflow):
-        latents.latent_codec([(4, 4)] * 20, model, "numpy").push(base_message(8), group([(4, 4)] * 20, 3))
+        latents.latent_codec([(4, 4)] * 20, model, execution=Execution(threads=1, backend="numpy")).push(
+            base_message(8), group([(4, 4)] * 20, 3)
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -143,7 +152,7 @@ def test_batches(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images, model = group([(9, 11)] * 9, channels), file()
     data = batch.encode(images, model)
     assert same(batch.decode(data, model), images)
-    assert data == batch.encode(images, model, backend="numpy", threads=2)
+    assert data == batch.encode(images, model, execution=Execution(threads=2, backend="numpy"))
 
 
 def test_the_first_groups_pushed_pay_for_the_latents(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +165,7 @@ def test_the_first_groups_pushed_pay_for_the_latents(monkeypatch: pytest.MonkeyP
 
 def test_a_gray_group_has_no_latents(model: LocalModel) -> None:
     images = group([(5, 6)], 1)
-    codec = group_codec([(5, 6)], 1, model, "numpy")
+    codec = group_codec([(5, 6)], 1, model, execution=Execution(threads=1, backend="numpy"))
     (message,) = codec.push(some_message(), images)
     assert same(codec.pop(message)[1], images)
 

@@ -27,7 +27,7 @@ import bbcodec
 from bbcodec import container, modelfile
 from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
-from bbcodec.families import family
+from bbcodec.families import learned
 from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
 from bbcodec.modelfile import registry
 from bbcodec.picture.metadata import Metadata
@@ -224,7 +224,7 @@ def test_changes_of_the_model(view: int, reference: Any) -> None:
     config = {"rate_q": 300, "along": [2, 1], "down": [3, 1], "ridge": 70000}
     section = Section(container.FITTED, Fitted(view, config, deltas).pack())
     plain = container.read(bbcodec.compress(image, method="learned"))
-    chain = family.encode(image, model, fitted=section).chains[0]
+    chain = learned.encode(image, model, fitted=section).chains[0]
     stored = plain.one(container.MODEL)
     assert stored is not None
     chains = bytes([1, 1]) + container.varint(len(chain)) + chain

@@ -14,7 +14,8 @@ from bbcodec import classic, container
 from bbcodec.bbfile.encoder import Encoder
 from bbcodec.container import Section
 from bbcodec.families.latent import tiles
-from bbcodec.families.local import blocks, fitted
+from bbcodec.families.local import blocks
+from bbcodec.picture import turn
 from bbcodec.picture.region import Window
 
 REGIONS = [(0, 0, 1, 1), (5, 7, 20, 11), (0, 0, 70, 50), (69, 49, 1, 1), (31, 0, 2, 50), (10, 24, 60, 2)]
@@ -90,7 +91,7 @@ def test_regions_of_pictures_that_were_turned(view: int, monkeypatch: pytest.Mon
         return Section(container.FITTED, bytes([view, 0]))
 
     monkeypatch.setattr("bbcodec.bbfile.encoder.Fitting.section", turned)
-    monkeypatch.setattr("bbcodec.bbfile.encoder._AROUND", -(10**6))  # it need not pay
+    monkeypatch.setattr("bbcodec.bbfile.choose.SECTION_OVERHEAD_BYTES", -(10**6))  # it need not pay
     from bbcodec.bbfile.encoder import Fitting
 
     encoder = Encoder(
@@ -109,9 +110,9 @@ def test_turned_windows_are_where_the_picture_is() -> None:
     image = np.arange(5 * 7 * 3).reshape(5, 7, 3)
     window = Window(1, 2, 3, 4)
     for view in range(16):
-        turned = fitted.turn(image, view)
-        found = fitted.turned_window(window, *turned.shape[:2], view)
-        assert np.array_equal(fitted.turn_back(turned[found.place], view), image[window.place])
+        turned = turn.turn(image, view)
+        found = turn.turned_window(window, *turned.shape[:2], view)
+        assert np.array_equal(turn.turn_back(turned[found.place], view), image[window.place])
 
 
 def test_no_more_blocks_are_decoded_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:

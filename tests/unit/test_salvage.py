@@ -13,6 +13,7 @@ from bbcodec import container
 from bbcodec.bbfile import pieces
 from bbcodec.container import Section, varint
 from bbcodec.errors import FormatError, LimitError
+from bbcodec.jobs import Execution
 from bbcodec.picture.picture import Palette, Picture
 
 
@@ -267,34 +268,36 @@ def test_a_damaged_palette_becomes_gray() -> None:
 
 @pytest.mark.parametrize("view", range(16))
 def test_regions_of_turned_pictures(view: int) -> None:
-    from bbcodec.families import family
+    from bbcodec.families import learned
     from bbcodec.families.local import fitted
     from bbcodec.modelfile.registry import find as find_model
 
     image, model = photo(520, 40), find_model("fast")
     change = Section("FITT", fitted.Fitted(view=view).pack())
-    coded = family.encode(image, model, threads=1, fitted=change)
-    places = family.places(520, 40, model, change)
+    coded = learned.encode(image, model, execution=Execution(threads=1), fitted=change)
+    places = learned.places(520, 40, model, change)
     lost = {0: "taken away"}
-    found = family.decode(coded.chains, 520, 40, 3, model, threads=1, fitted=change, lost=lost)
+    found = learned.decode(
+        coded.chains, 520, 40, 3, model, execution=Execution(threads=1), fitted=change, lost=lost
+    )
     assert (found[places[0][0]] == 128).all()
     assert np.array_equal(found[places[1][0]], image[places[1][0]])
 
 
 def test_chains_of_tiles() -> None:
     """257 tiles of 64 x 64 are two chains; places of the second begin in the middle of a row."""
-    from bbcodec.families import family
+    from bbcodec.families import learned
     from bbcodec.modelfile.registry import find as find_model
 
-    places = family.places(64 * 16 + 1, 64 * 16, find_model("rvae"))
+    places = learned.places(64 * 16 + 1, 64 * 16, find_model("rvae"))
     area = sum((r.stop - r.start) * (c.stop - c.start) for chain in places for r, c in chain)
     assert len(places) == 2
     assert area == (64 * 16 + 1) * 64 * 16
     image = photo(70, 20)
-    coded = family.encode(image, find_model("rvae"), threads=1)
+    coded = learned.encode(image, find_model("rvae"), execution=Execution(threads=1))
     broken = [changed(coded.chains[0], len(coded.chains[0]) // 2)]
     lost: dict[int, str] = {}
-    found = family.decode(broken, 70, 20, 3, find_model("rvae"), threads=1, lost=lost)
+    found = learned.decode(broken, 70, 20, 3, find_model("rvae"), execution=Execution(threads=1), lost=lost)
     assert list(lost) == [0]
     assert (found == 128).all()
 

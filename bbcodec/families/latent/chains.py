@@ -121,7 +121,7 @@ def encode_chain(
     message = ans.base_message(CAUSAL_LANES)
     for first, tile in enumerate(tiles, 1):
         (message,) = codecs.causal(*tile.shape[:2]).push(message, tile)
-        report.tile()
+        report.part()
         try:
             end, latent_bits = _push_latent(tiles[first:], codecs, message, report)
         except MessageUnderflow:
@@ -148,7 +148,7 @@ def _push_latent(
     try:
         for tile in tiles:
             (message,) = codecs.latent(*tile.shape[:2]).push(message, np.ascontiguousarray(tile))
-            report.tile()
+            report.part()
             done += 1
     except MessageUnderflow:
         report.done -= done
@@ -205,7 +205,7 @@ def tile_bits(first: int, tiles: Sequence[Pixels], codecs: TileCodecs, report: R
         before = message_bits(message)
         (message,) = codec.push(message, np.ascontiguousarray(tile))
         bits.append(message_bits(message) - before)
-        report.tile()
+        report.part()
     return bits
 
 

@@ -23,11 +23,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.latent import chains as chain_codec
 from bbcodec.families.latent.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
 from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
-from bbcodec.jobs import Progress, Report, parallel
+from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
 from bbcodec.picture.region import Place, Window
 
@@ -91,45 +92,25 @@ class TileGrid:
             (edge_height, edge_width, corner),
         ]
 
-    def split(self, chains: Sequence[bytes | memoryview]) -> list[tuple[int, memoryview]]:
+    def split(self, chains: Sequence[Buffer]) -> list[tuple[int, memoryview]]:
         """Causal tiles and message of every chain; FormatError where they do not fit the picture."""
         if len(chains) != self.chains:
             raise FormatError(f"learned payload: {len(chains)} chains, expected {self.chains}")
         return [_split(chain, len(self.span(i))) for i, chain in enumerate(chains)]
 
 
-def encode(
-    image: Pixels,
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
-) -> EncodedPixels:
-    """Encode pixels.
-
-    Parameters
-    ----------
-    image : uint8 [H, W, C], C of 1 (gray) or 3 (RGB).
-    model : a loaded model file.
-    threads : chains at a time; 0 for one per CPU. The bytes do not depend on it.
-    backend : see `bbcodec.backends`; the bytes do not depend on it.
-    progress : called with (tiles done, tiles) from worker threads.
-
-    Returns
-    -------
-    EncodedPixels
-    """
+def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
+    """Encode pixels, as many chains at a time as there are threads; see `bbcodec.families.family.Family`."""
     height, width, channels = image.shape
-    codecs = TileCodecs(model, channels, backend)
+    codecs = TileCodecs(model, channels, execution.backend)
     grid = TileGrid(height, width)
-    report = Report(progress, grid.tiles)
+    report = Report(execution.progress, grid.tiles)
 
     def run(chain: int) -> tuple[bytes, ChainStats]:
         first, words, stats = encode_chain([t.of(image) for t in grid.chain(chain)], codecs, report)
         return first.to_bytes(2, "little") + words.astype("<u4").tobytes(), stats
 
-    results = parallel(run, range(grid.chains), threads)
+    results = parallel(run, range(grid.chains), execution.threads)
     stats = [s for _, s in results]
     total = ChainStats(
         sum(s.tiles for s in stats),
@@ -142,15 +123,13 @@ def encode(
 
 
 def decode(
-    chains: Sequence[bytes | memoryview],
+    chains: Sequence[Buffer],
     height: int,
     width: int,
     channels: int,
     model: Model,
+    execution: Execution,
     *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
     window: Window | None = None,
     lost: Lost | None = None,
 ) -> Pixels:
@@ -165,13 +144,13 @@ def decode(
     """
     grid = TileGrid(height, width)
     parts = grid.split(chains) if lost is None else []
-    codecs = TileCodecs(model, channels, backend)
+    codecs = TileCodecs(model, channels, execution.backend)
     whole = window is None
     window = window or Window(0, 0, height, width)
     shape = (window.height, window.width, channels)
     image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
     wanted = [chain for chain in range(grid.chains) if any(window.meet(t.place) for t in grid.chain(chain))]
-    report = Report(progress, sum(len(grid.span(chain)) for chain in wanted))
+    report = Report(execution.progress, sum(len(grid.span(chain)) for chain in wanted))
 
     def decoded(chain: int) -> None:
         tiles = grid.chain(chain)
@@ -184,7 +163,7 @@ def decode(
             if met := window.meet(tile.place):
                 image[met[0]] = pixels[met[1]]
                 left -= 1
-            report.tile()
+            report.part()
             if not whole and not left:
                 break
 
@@ -200,12 +179,12 @@ def decode(
                 if met := window.meet(tile.place):
                     image[met[0]] = GRAY
 
-    parallel(run, wanted, threads)
+    parallel(run, wanted, execution.threads)
     return image
 
 
 def places(height: int, width: int, model: Model) -> list[list[Place]]:
-    """Rows and columns that each chain holds; see `bbcodec.families.family.places`."""
+    """Rows and columns that each chain holds; see `Family.places`."""
     grid = TileGrid(height, width)
     out: list[list[Place]] = []
     for chain in range(grid.chains):
@@ -221,24 +200,15 @@ def places(height: int, width: int, model: Model) -> list[list[Place]]:
     return out
 
 
-def bit_map(
-    image: Pixels,
-    chains: Sequence[bytes | memoryview],
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
+def cost_map(
+    image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
 ) -> NDArray[np.float32]:
-    """Bits of every tile of a decoded picture, the same for all its pixels.
-
-    See `bbcodec.families.family.bit_map`.
-    """
+    """Return the bits of each tile of a decoded picture, shared by its pixels; see `Family.cost_map`."""
     height, width, channels = image.shape
     grid = TileGrid(height, width)
     parts = grid.split(chains)
-    codecs = TileCodecs(model, channels, backend)
-    report = Report(progress, grid.tiles)
+    codecs = TileCodecs(model, channels, execution.backend)
+    report = Report(execution.progress, grid.tiles)
     bits = np.empty((height, width), np.float32)
 
     def run(chain: int) -> None:
@@ -247,13 +217,11 @@ def bit_map(
         for tile, cost in zip(tiles, costs, strict=True):
             tile.of(bits)[...] = cost / (tile.height * tile.width)
 
-    parallel(run, range(grid.chains), threads)
+    parallel(run, range(grid.chains), execution.threads)
     return bits
 
 
-def inspect(
-    chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
-) -> dict[str, Any]:
+def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
     """What the payloads tell without decoding: tiles, causal tiles, initial bits not got back.
 
     With the model also the number of latents: a list, one number for each layer, from the finest.
@@ -280,12 +248,12 @@ def inspect(
     return facts
 
 
-def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
-    """Net bits that a picture of at most 2^17 pixels takes as one tile with latents, start not counted."""
-    return chain_codec.estimate_bits(image, TileCodecs(model, image.shape[2], backend))
+def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
+    """Return the net bits of a picture of at most 2^17 pixels as one tile with latents, without its start."""
+    return chain_codec.estimate_bits(image, TileCodecs(model, image.shape[2], execution.backend))
 
 
-def _split(chain: bytes | memoryview, tiles: int) -> tuple[int, memoryview]:
+def _split(chain: Buffer, tiles: int) -> tuple[int, memoryview]:
     view = memoryview(chain)
     if len(view) < 10 or (len(view) - 2) % 4:
         raise FormatError(f"learned payload: chain of {len(view)} bytes, expected 2 + 4 n, n >= 2")

@@ -18,62 +18,40 @@ from numpy.typing import NDArray
 
 from bbcodec.coding import ans
 from bbcodec.coding.codecs import flatten, message_bits, size_bits, unflatten
+from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.local.codec import block_bits, group_codec
 from bbcodec.families.local.model import local_model
 from bbcodec.families.local.order import LANES
 from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
-from bbcodec.jobs import Progress, Report, cpus, parallel
+from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
+from bbcodec.picture.raster import cut
 from bbcodec.picture.region import Window
 
 BLOCK: Final = 1024  # pixels, the longest side
 
 
-def cut(height: int, width: int, side: int = BLOCK) -> list[tuple[slice, slice]]:
-    """Rows and columns of every block with sides of at most `side`, in order.
-
-    >>> cut(1500, 700)
-    [(slice(0, 750, None), slice(0, 700, None)), (slice(750, 1500, None), slice(0, 700, None))]
-    """
-    rows, columns = _counts(height, width, side)
-    return [
-        (
-            slice(i * height // rows, (i + 1) * height // rows),
-            slice(j * width // columns, (j + 1) * width // columns),
-        )
-        for i in range(rows)
-        for j in range(columns)
-    ]
-
-
-def encode(
-    image: Pixels,
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
-) -> EncodedPixels:
-    """Encode pixels; see `bbcodec.families.family.encode`."""
+def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
+    """Encode pixels; see `bbcodec.families.family.Family`."""
     height, width, channels = image.shape
     local = local_model(model)
     places = cut(height, width, local.block)
-    inner = _inner_threads(threads, len(places))
-    report = Report(progress, len(places))
+    inner = _for_each(execution, len(places))
+    report = Report(execution.progress, len(places))
 
     def run(place: tuple[slice, slice]) -> tuple[bytes, float, float]:
         block = np.ascontiguousarray(image[place])
-        codec = group_codec([block.shape[:2]], channels, local, backend, threads=inner)
+        codec = group_codec([block.shape[:2]], channels, local, inner)
         message = ans.base_message(LANES)
         before = message_bits(message)
         (message,) = codec.push(message, [block])
         words = flatten(message)
         bits = message_bits(message) - before
-        report.tile()
+        report.part()
         return words.astype("<u4").tobytes(), bits, 32.0 * len(words) - bits
 
-    results = parallel(run, places, threads)
+    results = parallel(run, places, execution.threads)
     stats = ChainStats(
         len(places),
         len(places),
@@ -85,27 +63,25 @@ def encode(
 
 
 def decode(
-    chains: Sequence[bytes | memoryview],
+    chains: Sequence[Buffer],
     height: int,
     width: int,
     channels: int,
     model: Model,
+    execution: Execution,
     *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
     window: Window | None = None,
     lost: Lost | None = None,
 ) -> Pixels:
-    """Decode what `encode` made; see `bbcodec.families.family.decode`."""
+    """Decode what `encode` made; see `bbcodec.families.family.Family`."""
     local = local_model(model)
     if lost is None:
         _check(chains, height, width, local.block)
     window = window or Window(0, 0, height, width)
     places = cut(height, width, local.block)
     wanted = [index for index, place in enumerate(places) if window.meet(place)]
-    inner = _inner_threads(threads, len(wanted))
-    report = Report(progress, len(wanted))
+    inner = _for_each(execution, len(wanted))
+    report = Report(execution.progress, len(wanted))
     shape = (window.height, window.width, channels)
     image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
 
@@ -113,7 +89,7 @@ def decode(
         _check_size(chains[index])
         rows, columns = places[index]
         shape = rows.stop - rows.start, columns.stop - columns.start
-        codec = group_codec([shape], channels, local, backend, threads=inner)
+        codec = group_codec([shape], channels, local, inner)
         words = np.frombuffer(chains[index], "<u4").astype(np.uint32)
         message, (block,) = codec.pop(unflatten(words, LANES))
         if not ans.message_equal(message, ans.base_message(LANES)):
@@ -130,47 +106,39 @@ def decode(
             if lost is None:
                 raise
             lost[index] = str(error)
-        report.tile()
+        report.part()
 
-    parallel(run, wanted, threads)
+    parallel(run, wanted, execution.threads)
     return image
 
 
 def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:
-    """Rows and columns that each chain holds; see `bbcodec.families.family.places`."""
+    """Rows and columns that each chain holds; see `Family.places`."""
     return [[place] for place in cut(height, width, local_model(model).block)]
 
 
-def bit_map(
-    image: Pixels,
-    chains: Sequence[bytes | memoryview],
-    model: Model,
-    *,
-    threads: int = 0,
-    backend: str | None = None,
-    progress: Progress | None = None,
+def cost_map(
+    image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
 ) -> NDArray[np.float32]:
-    """Bits that every pixel of a decoded picture took, exactly; see `bbcodec.families.family.bit_map`."""
+    """Return the bits that each pixel of a decoded picture took, exactly; see `Family.cost_map`."""
     height, width = image.shape[:2]
     local = local_model(model)
     _check(chains, height, width, local.block)
     places = cut(height, width, local.block)
-    inner = _inner_threads(threads, len(places))
-    report = Report(progress, len(places))
+    inner = _for_each(execution, len(places))
+    report = Report(execution.progress, len(places))
     bits = np.empty((height, width), np.float32)
 
     def run(place: tuple[slice, slice]) -> None:
         block = np.ascontiguousarray(image[place])
-        bits[place] = block_bits(block, local, backend, inner)
-        report.tile()
+        bits[place] = block_bits(block, local, inner)
+        report.part()
 
-    parallel(run, places, threads)
+    parallel(run, places, execution.threads)
     return bits
 
 
-def inspect(
-    chains: Sequence[bytes | memoryview], height: int, width: int, model: Model | None = None
-) -> dict[str, Any]:
+def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
     """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
     if model is not None:
         _check(chains, height, width, local_model(model).block)
@@ -178,35 +146,29 @@ def inspect(
     return {"chains": len(chains), "blocks": len(chains), "initial_bits_lost": lost}
 
 
-def estimate_bits(image: Pixels, model: Model, backend: str | None = None) -> float:
-    """Net bits of a small picture as one block; see `bbcodec.families.family.estimate_bits`."""
+def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
+    """Return the net bits of a small picture as one block; see `Family.estimate_bits`."""
     height, width, channels = image.shape
-    codec = group_codec([(height, width)], channels, local_model(model), backend)
+    codec = group_codec([(height, width)], channels, local_model(model), execution.with_threads(1))
     message = ans.base_message(LANES)
     (after,) = codec.push(message, [np.ascontiguousarray(image)])
     return float(size_bits(after) - size_bits(message))
 
 
-def _inner_threads(threads: int, blocks: int) -> int:
-    """Threads that a block gets: all where there is one block, one where blocks outnumber them."""
-    return max(1, (threads or cpus()) // blocks)
+def _for_each(execution: Execution, blocks: int) -> Execution:
+    """Return how one of several blocks is coded: they share the threads, and each gets at least one."""
+    return Execution(max(1, execution.workers // max(1, blocks)), execution.backend)
 
 
-def _counts(height: int, width: int, side: int) -> tuple[int, int]:
-    """Rows and columns of blocks."""
-    side = min(side, BLOCK)
-    return -(-height // side), -(-width // side)
-
-
-def _check(chains: Sequence[bytes | memoryview], height: int, width: int, side: int) -> None:
+def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None:
     """Raise unless there are as many blocks as the size asks for, each of a length that can be."""
-    expected = math.prod(_counts(height, width, side))
+    expected = len(cut(height, width, side))
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:
         _check_size(chain)
 
 
-def _check_size(chain: bytes | memoryview) -> None:
+def _check_size(chain: Buffer) -> None:
     if len(chain) < 8 or len(chain) % 4:
         raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")

@@ -22,6 +22,7 @@ from bbcodec.coding.codecs import Codec
 from bbcodec.coding.kernels import kernels
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.order import LANES, Order
+from bbcodec.jobs import SERIAL, Execution
 
 _MODULES: Final = {"native": "native", "numba": "jit"}  # any other backend: the reference
 
@@ -68,9 +69,9 @@ def group_codec(
     shapes: Shapes,
     channels: int,
     model: LocalModel,
-    backend: str | None = None,
+    execution: Execution = SERIAL,
+    *,
     side: Side = None,
-    threads: int = 1,
     found: Callable[[Statistics | None], None] | None = None,
 ) -> Codec:
     """Codec of a group of blocks over a message head of 8 lanes.
@@ -80,10 +81,9 @@ def group_codec(
     shapes : (height, width) of every block, in pixels.
     channels : 1 (gray) or 3 (RGB).
     model : LocalModel
-    backend : see `bbcodec.backends`; the words do not depend on it.
+    execution : threads share the lanes of a time; the words do not depend on it.
     side : side information of every block, integers [H], or None.
     found : told the statistics of the blocks that were popped.
-    threads : that share the lanes of a time; the words do not depend on it.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def group_codec(
         The shapes are no group; on pushing, blocks or a head of another shape.
     """
     order = Order(shapes)
-    compute = implementation(backend)
+    compute, threads = implementation(execution.backend), execution.workers
     expected = [(*shape, channels) for shape in order.shapes]
 
     def check(head: Head) -> None:
@@ -110,7 +110,9 @@ def group_codec(
             raise ValueError(f"expected blocks of shapes {expected!r:.120}")
         start, freq = compute.plan(blocks, model, side, threads)
         sections = np.repeat(order.counts(), channels)  # every time and channel begins at lane 0
-        lanes, words = kernels(backend).push_sections(head, start, freq, sections, logistic_tables.PRECISION)
+        lanes, words = kernels(execution.backend).push_sections(
+            head, start, freq, sections, logistic_tables.PRECISION
+        )
         return (lanes, (words, tail) if len(words) else tail), *context
 
     def pop(message: Message, *context: Any) -> tuple[Any, ...]:
@@ -129,23 +131,21 @@ def group_codec(
     return Codec(push, pop)
 
 
-def block_bits(
-    block: Pixels, model: LocalModel, backend: str | None = None, threads: int = 1
-) -> NDArray[np.float64]:
+def block_bits(block: Pixels, model: LocalModel, execution: Execution = SERIAL) -> NDArray[np.float64]:
     """What every pixel of a block costs: ``20 - log2(freq)`` over its channels.
 
     Parameters
     ----------
     block : uint8 [H, W, C]
     model : LocalModel
-    backend, threads : see `group_codec`.
+    execution : see `group_codec`.
 
     Returns
     -------
     float64 [H, W], bits
     """
     height, width, channels = block.shape
-    _, freq = implementation(backend).plan([block], model, None, threads)
+    _, freq = implementation(execution.backend).plan([block], model, None, execution.workers)
     bits = logistic_tables.PRECISION - np.log2(freq)
     # Samples come time by time, channel by channel, lane by lane.
     pixels = [np.tile(lanes.pixel, channels) for lanes in Order([(height, width)]).times()]

@@ -22,6 +22,7 @@ from bbcodec.families.local.latents import latent_codec
 from bbcodec.families.local.model import LocalModel, local_model
 from bbcodec.families.local.order import LANES
 from bbcodec.families.stats import Pixels
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 
 GROUP_LANES: Final = 512
@@ -45,9 +46,7 @@ def groups(shapes: Sequence[Shape]) -> list[slice]:
     return [*parts, slice(first, len(shapes))]
 
 
-def encode(
-    images: Sequence[Pixels], model: Model, *, threads: int = 1, backend: str | None = None
-) -> tuple[int, Words]:
+def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
     """Encode pictures uint8 [H, W, C], C the same for all.
 
     Returns
@@ -64,7 +63,7 @@ def encode(
         try:
             for index, part in reversed(list(enumerate(parts))):
                 blocks = [np.ascontiguousarray(image) for image in images[part]]
-                codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
+                codec = _codec(local, shapes[part], channels, index < len(parts) - plain, execution)
                 (message,) = codec.push(message, blocks)
             return plain, flatten(message)
         except MessageUnderflow:  # too few bits yet for the latents
@@ -77,9 +76,7 @@ def decode(
     shapes: Sequence[Shape],
     channels: int,
     model: Model,
-    *,
-    threads: int = 1,
-    backend: str | None = None,
+    execution: Execution,
 ) -> list[Pixels]:
     """Decode what `encode` made.
 
@@ -96,7 +93,7 @@ def decode(
     message = unflatten(words, LANES)
     images: list[Pixels] = []
     for index, part in enumerate(parts):
-        codec = _codec(local, shapes[part], channels, index < len(parts) - plain, backend, threads)
+        codec = _codec(local, shapes[part], channels, index < len(parts) - plain, execution)
         message, blocks = codec.pop(message)
         images += blocks
     if not ans.message_equal(message, ans.base_message(LANES)):
@@ -113,10 +110,9 @@ def _codec(
     shapes: Sequence[Shape],
     channels: int,
     latents: bool,
-    backend: str | None,
-    threads: int,
+    execution: Execution,
 ) -> Codec:
     """Codec of a group."""
     if latents and _with_latents(model, channels):
-        return latent_codec(shapes, model, backend, threads)
-    return group_codec(shapes, channels, model, backend, threads=threads)
+        return latent_codec(shapes, model, execution)
+    return group_codec(shapes, channels, model, execution)

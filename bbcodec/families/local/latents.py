@@ -26,6 +26,7 @@ from bbcodec.families.latent.pixels import (
 )
 from bbcodec.families.local.codec import Pixels, Shapes, Statistics, group_codec, implementation
 from bbcodec.families.local.model import LatentTensors, LocalModel
+from bbcodec.jobs import SERIAL, Execution
 
 Integers = NDArray[np.int64]
 
@@ -33,7 +34,7 @@ _LIMIT: Final = 32767  # of the encoder's inputs and activations
 _WEIGHT_BITS: Final = 12
 
 
-def latent_codec(shapes: Shapes, model: LocalModel, backend: str | None = None, threads: int = 1) -> Codec:
+def latent_codec(shapes: Shapes, model: LocalModel, execution: Execution = SERIAL) -> Codec:
     """Codec of a group of RGB blocks with latents; parameters and symbols as for `group_codec`.
 
     Raises
@@ -42,6 +43,7 @@ def latent_codec(shapes: Shapes, model: LocalModel, backend: str | None = None, 
         On pushing: the message holds fewer bits than the latents take (the *initial bits*).
     """
     assert model.latents is not None
+    backend, threads = execution.backend, execution.workers
     tensors, compute = model.latents, implementation(backend)
     mean, log2 = np.split(np.tile(tensors.prior, (len(shapes), 1)), 2, axis=1)
     prior = latent_logistic(*prior_parameters(mean, log2), backend, floor=1)
@@ -52,7 +54,7 @@ def latent_codec(shapes: Shapes, model: LocalModel, backend: str | None = None, 
     def pixels(latents: NDArray[np.int32], seen: list[Statistics | None] | None = None) -> Codec:
         told = side(tensors, latents)
         return group_codec(
-            shapes, 3, model, backend, told, threads, seen.append if seen is not None else None
+            shapes, 3, model, execution, side=told, found=seen.append if seen is not None else None
         )
 
     def push(message: Message, blocks: Sequence[Pixels], *context: Any) -> tuple[Any, ...]:
