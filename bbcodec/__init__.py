@@ -17,11 +17,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bbcodec.api import compress, decompress, decompress_image, decompress_picture
+    from bbcodec.api import (
+        compress,
+        cost_map,
+        decompress,
+        decompress_image,
+        decompress_picture,
+        info,
+        read,
+        read_image,
+        salvage,
+        write,
+    )
     from bbcodec.archive import Archive
-    from bbcodec.bbfile.cost_map import bit_map, cost_map
-    from bbcodec.bbfile.info import Info, info
-    from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
+    from bbcodec.bbfile.info import Info
+    from bbcodec.bbfile.salvage import Loss, Salvaged
     from bbcodec.container import Limits
     from bbcodec.errors import (
         BBCodecError,
@@ -33,9 +43,11 @@ if TYPE_CHECKING:
         OptionError,
         UnsupportedImageError,
     )
-    from bbcodec.picture.files import read_image, write_image
+    from bbcodec.picture.files import write_image
     from bbcodec.picture.metadata import Metadata
     from bbcodec.picture.picture import Picture
+
+    __version__: str
 
 __all__ = [
     "Archive",
@@ -53,44 +65,52 @@ __all__ = [
     "Picture",
     "Salvaged",
     "UnsupportedImageError",
-    "bit_map",
+    "__version__",
     "compress",
     "cost_map",
     "decompress",
     "decompress_image",
     "decompress_picture",
     "info",
+    "read",
     "read_image",
     "salvage",
+    "write",
     "write_image",
 ]
 
 # NumPy and Pillow take a fifth of a second to import: names are looked up when they are first used (PEP 562),
 # so that the command line can show its help at once.
-_HOME = {
-    "Archive": "archive",
-    "Info": "bbfile.info",
-    "Limits": "container",
-    "Loss": "bbfile.salvage",
-    "Metadata": "picture.metadata",
-    "Picture": "picture.picture",
-    "Salvaged": "bbfile.salvage",
-    "bit_map": "bbfile.cost_map",
-    "cost_map": "bbfile.cost_map",
-    "compress": "api",
-    "decompress": "api",
-    "decompress_image": "api",
-    "decompress_picture": "api",
-    "info": "bbfile.info",
-    "read_image": "picture.files",
-    "salvage": "bbfile.salvage",
-    "write_image": "picture.files",
+_HOMES = {
+    "api": (
+        *("compress", "cost_map", "decompress", "decompress_image", "decompress_picture"),
+        *("info", "read", "read_image", "salvage", "write"),
+    ),
+    "archive": ("Archive",),
+    "bbfile.info": ("Info",),
+    "bbfile.salvage": ("Loss", "Salvaged"),
+    "container": ("Limits",),
+    "picture.files": ("write_image",),
+    "picture.metadata": ("Metadata",),
+    "picture.picture": ("Picture",),
 }
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_FORMER = {"bit_map": "cost_map"}  # names of version 0.1; they go with version 0.3
 
 
 if not TYPE_CHECKING:  # a type checker must see which names exist
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("bbcodec")
+        if name in _FORMER:
+            import warnings
+
+            now = _FORMER[name]
+            warnings.warn(f"bbcodec.{name} is now bbcodec.{now}", DeprecationWarning, stacklevel=2)
+            name = now
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{__name__}.{_HOME.get(name, 'errors')}"), name)
@@ -98,4 +118,4 @@ if not TYPE_CHECKING:  # a type checker must see which names exist
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted(__all__)

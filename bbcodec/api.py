@@ -1,35 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``import bbcodec`` offers: `compress`, `decompress`, `decompress_image`, `decompress_picture`.
+"""The functions of ``import bbcodec``: `compress`, `decompress`, `read`, `write` and their relatives.
 
 Here options are checked and handed to `bbcodec.bbfile`, which does the work.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bbcodec.bbfile import encoder, metadata_sections
+from bbcodec.bbfile.cost_map import cost_map as count_costs
 from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.encoder import Fitting, Method, Options, Stop
-from bbcodec.container import Buffer, Limits
-from bbcodec.errors import OptionError
+from bbcodec.bbfile.info import Info
+from bbcodec.bbfile.info import info as describe
+from bbcodec.bbfile.salvage import Salvaged
+from bbcodec.bbfile.salvage import salvage as save_what_is_intact
+from bbcodec.container import MAGIC, MAX_PIXELS, Buffer, Limits
+from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
+from bbcodec.picture import files
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.picture.region import Region
+from bbcodec.storage.atomic import atomic_write
 
-__all__ = ["Method", "compress", "decompress", "decompress_image", "decompress_picture"]
+__all__ = [
+    "Method",
+    "compress",
+    "cost_map",
+    "decompress",
+    "decompress_image",
+    "decompress_picture",
+    "info",
+    "read",
+    "read_image",
+    "salvage",
+    "write",
+]
+
+Source: TypeAlias = Buffer | str | os.PathLike[str]
+"""The bytes of a ``.bb`` file, or its path."""
 
 
 def compress(
-    image: PictureLike,
+    image: PictureLike | str | os.PathLike[str],
     *,
     method: Method = "auto",
     model: ModelLike = DEFAULT_MODEL,
@@ -45,57 +71,51 @@ def compress(
     stop: Stop | None = None,
     on_verified: Callable[[float], None] | None = None,
 ) -> bytes:
-    """Compress a picture losslessly into the bytes of a ``.bb`` file.
+    """Compress a picture without loss and return the bytes of a ``.bb`` file.
 
     The same picture and options give the same bytes, whatever the number of threads and the backend.
 
     Parameters
     ----------
-    image : PIL.Image.Image, ndarray or Picture
-        uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, bool ``[H, W]``, or a Pillow image of mode
-        1, P, L, LA, RGB, RGBA, I;16, I;16B, or what `read_image` returns.
+    image : PIL.Image.Image, ndarray, Picture or path
+        uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, bool ``[H, W]``; a Pillow image of mode
+        1, P, L, LA, RGB, RGBA, I;16 or I;16B; what `read_image` returns; or the path of an image file.
     method : {"auto", "learned", "classic"}
-        ``learned``: latent-variable model; ``classic``: WebP and other lossless coders; ``auto``: the better
-        one for this picture, by cheap statistics.
+        ``learned``: a model; ``classic``: WebP and other lossless coders; ``auto``: the better of the two.
     model : str, path or Model
-        Released name, id, path of a ``.bbm`` file, or a loaded model.
+        Name of a released model, id, path of a ``.bbm`` file, or a loaded model.
     embed_model : bool
         Put the model file into the result, if the learned method is used.
     metadata : Metadata or mapping, optional
-        Replaces fields of the picture's own metadata: icc, exif, xmp (bytes), dpi, text, colour_key.
+        Fields that replace those of the picture: icc, exif, xmp (bytes), dpi, text, colour_key.
     keep_metadata : bool
         False drops the picture's own metadata.
     threads : int
-        0 for all cores.
+        Number of threads; 0 is one for each core.
     backend : str, optional
-        Of the engine: numpy, numba, native.
+        numpy, numba or native; the fastest by default.
     verify : bool
-        Decode the result and compare every pixel before returning it.
+        Decode the result and compare every sample before it is returned.
     progress : callable, optional
-        Called with (tiles done, tiles in all) by the learned method; before, with (work done, work in all)
-        of a fit.
+        Called with (parts done, parts in all) by the learned method and, before that, by a fit.
     fit : float, optional
-        Seconds (of one core of 2.5 GHz) to fit a model of the family `local` to this picture with; what is
-        found is put into the result if that makes it smaller. Needs the extra ``train``. The result depends
-        on the seconds and the seed, not on the clock.
+        Seconds (of one core of 2.5 GHz) to fit the model to this picture. The changes are stored in the file
+        if they make it smaller. Needs the extra ``train``. The result depends on the seconds and the seed,
+        not on the clock.
     seed : int
-        Of the fit.
+        Seed of the fit.
     stop : context manager, optional
-        Entered while fitting. It gives a callable that is asked now and then; once that returns true, what
-        was found so far is taken.
+        Entered while fitting. It gives a callable that is asked now and then; when it returns true, the best
+        fit so far is taken.
     on_verified : callable, optional
         Called with the seconds that the verification took.
-
-    Returns
-    -------
-    bytes
 
     Raises
     ------
     UnsupportedImageError
         The picture cannot be kept exactly.
     OptionError
-        An option that does not exist or does not fit the picture.
+        An option does not exist or does not suit the picture.
     ModelMissingError, ModelError
         The model is not there, or damaged.
 
@@ -110,7 +130,7 @@ def compress(
     execution = Execution(threads, backend, progress)
     fitting = None if fit is None else Fitting(fit, seed, stop)
     options = Options(method, model, embed_model, fitting)
-    picture = Picture.of(image)
+    picture = read_image(image) if isinstance(image, str | os.PathLike) else Picture.of(image)
     kept = picture.metadata if keep_metadata else Metadata()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
     if wrong := picture.metadata.problem(picture.mode):
@@ -126,7 +146,7 @@ def compress(
 
 
 def decompress(
-    data: Buffer,
+    data: Source,
     *,
     threads: int = 0,
     backend: str | None = None,
@@ -137,34 +157,36 @@ def decompress(
 ) -> NDArray[Any]:
     """Return the pixels of a ``.bb`` file: bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``.
 
-    For a palette picture these are the indices; `decompress_picture` gives the palette with them.
+    For a palette picture these are the indices; `decompress_picture` returns the palette too.
 
     Parameters
     ----------
-    data : bytes-like
+    data : bytes-like or path
         A whole file.
     threads : int
-        0 for all cores.
+        Number of threads; 0 is one for each core.
     backend : str, optional
-        Of the engine: numpy, numba, native. The pixels do not depend on it.
+        numpy, numba or native. The pixels do not depend on it.
     limits : Limits or int, optional
         What may be allocated; a number is the largest width * height (2**30 if not given).
     model : str, path or Model, optional
-        A model to use, beside the installed ones, if the file names it.
+        A model to use beside the installed ones, if the file names it.
     progress : callable, optional
-        Called with (tiles done, tiles in all) by the learned method.
+        Called with (parts done, parts in all) by the learned method.
     region : (x, y, width, height), optional
-        Pixels: this part of the picture alone. No more tiles are decoded than it needs; the checksum of the
-        picture's pixels is not verified then, only those of the file's bytes.
+        Return this part of the picture only, in pixels. No more tiles are decoded than it needs. The checksum
+        of the pixels is not verified then, only those of the file's bytes.
 
     Raises
     ------
     FormatError
-        Not a sound ``.bb`` file.
+        Not a ``.bb`` file, or a damaged one.
     LimitError
         More pixels than allowed.
     ModelMissingError
         The file needs a model that is neither embedded nor installed.
+    OSError
+        The file cannot be read.
     """
     return decompress_picture(
         data,
@@ -177,17 +199,17 @@ def decompress(
     ).array
 
 
-def decompress_image(data: Buffer, **options: Any) -> Image.Image:
+def decompress_image(data: Source, **options: Any) -> Image.Image:
     """Return the Pillow image of a ``.bb`` file: same mode, pixels and palette; metadata in ``info``.
 
-    Options and errors as for `decompress`; also `UnsupportedImageError` for 16-bit LA, RGB and RGBA pictures,
-    for which Pillow has no mode.
+    Options and errors are those of `decompress`; also `UnsupportedImageError` for 16-bit LA, RGB and RGBA
+    pictures, for which Pillow has no mode.
     """
     return decompress_picture(data, **options).to_pil()
 
 
 def decompress_picture(
-    data: Buffer,
+    data: Source,
     *,
     threads: int = 0,
     backend: str | None = None,
@@ -197,4 +219,197 @@ def decompress_picture(
     region: Region | None = None,
 ) -> Picture:
     """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata. See `decompress`."""
-    return decode(data, Execution(threads, backend, progress), limits=limits, model=model, region=region)
+    execution = Execution(threads, backend, progress)
+    with _named(data) as content:
+        return decode(content, execution, limits=limits, model=model, region=region)
+
+
+def info(data: Source, *, limits: Limits | int | None = None) -> Info:
+    """Return what is in a ``.bb`` file, without decoding its pixels and without needing its model.
+
+    Errors are those of `decompress`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = info(compress(np.zeros((4, 6), np.uint8)))
+    >>> report.mode, report.width, report.height, report.method
+    ('L', 6, 4, 'classic')
+    """
+    with _named(data) as content:
+        return describe(content, limits=limits)
+
+
+def salvage(
+    data: Source,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+    model: ModelLike | None = None,
+    progress: Progress | None = None,
+) -> Salvaged:
+    """Decode what is intact in a damaged ``.bb`` file, and tell what is lost.
+
+    A damaged chain or tile costs its own pixels, where the file has several; see docs/format.md, "sums".
+
+    Parameters
+    ----------
+    data, threads, backend, limits, model, progress
+        As for `decompress`. A given model is also used where the file no longer tells which one it needs.
+
+    Raises
+    ------
+    FormatError
+        Nothing of the picture can be saved.
+    LimitError, ModelMissingError, OSError
+        As for `decompress`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data = bytearray(compress(np.ones((2, 16500), np.uint8)))  # two tiles
+    >>> data[len(data) // 2] ^= 1
+    >>> found = salvage(data)
+    >>> found.picture.pixels.shape, [(loss.what, loss.pixels) for loss in found.lost]
+    ((2, 16500), [('file', 0), ('colour', 16500)])
+    """
+    execution = Execution(threads, backend, progress)
+    with _named(data) as content:
+        return save_what_is_intact(content, execution, limits=limits, model=model)
+
+
+def cost_map(
+    data: Source,
+    *,
+    threads: int = 0,
+    backend: str | None = None,
+    limits: Limits | int | None = None,
+    model: ModelLike | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return how many bits each pixel of a ``.bb`` file cost: float32 ``[H, W]``, its colours together.
+
+    Models of the family ``local`` (photo, fast, thumb) know the cost of every pixel. Models with latents know
+    the cost of a tile of 64 x 64, which its pixels share. The sum of the map is the size of the file's chains
+    in bits, to within `bbcodec.bbfile.cost_map.CHAIN_OVERHEAD` bits a chain. Alpha and the low bytes of
+    16-bit samples, which no model codes, are not in the map.
+
+    Parameters
+    ----------
+    data, threads, backend, limits, model
+        As for `decompress`. The map does not depend on threads and backend.
+    progress : callable, optional
+        Called with (parts done, parts in all): the file is decoded first, then its costs are counted.
+
+    Raises
+    ------
+    OptionError
+        No model codes this picture (method classic).
+    FormatError, LimitError, ModelMissingError, OSError
+        As for `decompress`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> data = compress(np.zeros((8, 12, 3), np.uint8), method="learned", model="fast")
+    >>> cost_map(data).shape
+    (8, 12)
+    """
+    execution = Execution(threads, backend, progress)
+    with _named(data) as content:
+        return count_costs(content, execution, limits=limits, model=model)
+
+
+def read_image(
+    source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS, **options: Any
+) -> Picture:
+    """Read an image file exactly, ``.bb`` files and 16-bit RGB(A) PNG included.
+
+    Parameters
+    ----------
+    source : path or binary file object
+    max_pixels : int
+        Largest width * height.
+    **options
+        Of `decompress_picture`, for a ``.bb`` file.
+
+    Raises
+    ------
+    UnsupportedImageError
+        The samples cannot be kept exactly: animations, multi-page files, CMYK, 32-bit and float samples,
+        formats whose reader reduces the samples.
+    FormatError
+        Not an image, or damaged.
+    LimitError
+        More than `max_pixels`.
+    OSError
+        The file cannot be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            start = file.read(len(MAGIC)) if file.seekable() else b""
+        if start == MAGIC:
+            return decompress_picture(source, **{"limits": max_pixels, **options})
+        return files.read_image(source, max_pixels=max_pixels)
+    content = source.read()
+    if content[: len(MAGIC)] == MAGIC:
+        return decompress_picture(content, **{"limits": max_pixels, **options})
+    return files.read_image(io.BytesIO(content), max_pixels=max_pixels)
+
+
+def read(path: str | os.PathLike[str], **options: Any) -> NDArray[Any]:
+    """Return the pixels of a ``.bb`` file or of any image file that `read_image` reads.
+
+    Options and errors are those of `read_image`.
+
+    Examples
+    --------
+    >>> import numpy as np, os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "zeros.bb")
+    >>> write(path, np.zeros((4, 6, 3), np.uint8))
+    >>> read(path).shape
+    (4, 6, 3)
+    """
+    return read_image(path, **options).array
+
+
+def write(path: str | os.PathLike[str], image: PictureLike, **options: Any) -> None:
+    """Write a picture to a file: compressed where the name ends in ``.bb``, else as `write_image` does.
+
+    The file appears when it is complete; a file of that name is replaced.
+
+    Parameters
+    ----------
+    path : where to.
+    image : as for `compress`.
+    **options
+        Of `compress`, or of `write_image`.
+
+    Raises
+    ------
+    UnsupportedImageError, OptionError, ModelMissingError, ModelError
+        As for `compress` and `write_image`.
+    OSError
+        The file cannot be written.
+    """
+    if os.fspath(path).lower().endswith(".bb"):
+        data = compress(image, **options)
+        with atomic_write(os.fspath(path), overwrite=True) as file:
+            file.write(data)
+    else:
+        files.write_image(path, image, **options)
+
+
+@contextlib.contextmanager
+def _named(data: Source) -> Iterator[Buffer]:
+    """Give the bytes of a file; errors name its path."""
+    if not isinstance(data, str | os.PathLike):
+        yield data
+        return
+    with open(data, "rb") as file:
+        content = file.read()
+    try:
+        yield content
+    except BBCodecError as error:
+        raise type(error)(f"{os.fspath(data)}: {error}") from error

@@ -165,13 +165,7 @@ class Reader:
                 raise
             whole = self.source.read(found.at, found.end - found.at)
             _, data = tables.unpack_file(whole[sections.LEAD : -sections.CRC], found.at)
-            saved = salvage(
-                data,
-                threads=self._execution.threads,
-                backend=self._execution.backend,
-                limits=self._limits,
-                model=self._any_model(data),
-            )
+            saved = salvage(data, self._execution, limits=self._limits, model=self._any_model(data))
             entry, picture = place.entry, saved.picture
             if (picture.mode, picture.height, picture.width) != (entry.mode, entry.height, entry.width):
                 raise

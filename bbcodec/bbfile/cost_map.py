@@ -18,7 +18,7 @@ from bbcodec.bbfile.parts import chains_of, mode_of
 from bbcodec.container import Buffer, Limits
 from bbcodec.errors import OptionError
 from bbcodec.families import learned
-from bbcodec.jobs import Execution, Progress
+from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import ModelLike, model_for
 from bbcodec.picture import planes
 from bbcodec.picture.raster import bands
@@ -37,50 +37,17 @@ ANCHORS: Final = (
 
 def cost_map(
     data: Buffer,
+    execution: Execution,
     *,
-    threads: int = 0,
-    backend: str | None = None,
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
-    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Return how many bits each pixel of a ``.bb`` file cost: float32 ``[H, W]``, its colours together.
-
-    Models of the family ``local`` (photo, fast, thumb) know it of every pixel. Those with latents know what a
-    tile of 64 x 64 cost, and its pixels share that equally. The sum of the map is the size of the file's
-    chains, in bits, to within `CHAIN_OVERHEAD` bits a chain: the start of each message belongs to no pixel.
-    Alpha and the low bytes of 16-bit samples, which no model codes, are not in the map.
-
-    Parameters
-    ----------
-    data : bytes-like
-        A whole file.
-    threads, backend, limits, model
-        As for `bbcodec.decompress`. The map does not depend on threads and backend.
-    progress : callable, optional
-        Called with (tiles done, tiles in all): the file is decoded first, then its costs are counted.
-
-    Raises
-    ------
-    OptionError
-        No model codes this picture: its method is classic, whose coders do not tell what a pixel costs.
-    FormatError, LimitError, ModelMissingError
-        As for `bbcodec.decompress`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bbcodec import compress
-    >>> data = compress(np.zeros((8, 12, 3), np.uint8), method="learned", model="fast")
-    >>> cost_map(data).shape
-    (8, 12)
-    """
+    """Return how many bits each pixel of a ``.bb`` file cost: float32 ``[H, W]``; see `bbcodec.cost_map`."""
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     section = parsed.one(container.CHAINS)
     if section is None:
         raise OptionError("no map: no model codes this picture (method classic)")
-    execution = Execution(threads, backend, progress)
     at_hand = model_for(parsed, model)
     picture = decode(data, execution, limits=bounds, model=at_hand)
     return learned.cost_map(
@@ -90,10 +57,6 @@ def cost_map(
         execution,
         fitted=parsed.one(container.FITTED),
     )
-
-
-bit_map = cost_map
-"""The former name of `cost_map`; it goes with the next version."""
 
 
 def colours(bits: NDArray[np.floating[Any]], most: float) -> NDArray[np.uint8]:

@@ -75,21 +75,7 @@ class Info:
 
 
 def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
-    """Return what is in a ``.bb`` file, without decoding its pixels and without needing its model.
-
-    Raises
-    ------
-    FormatError, LimitError
-        As for `decompress`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from bbcodec import compress
-    >>> report = info(compress(np.zeros((4, 6), np.uint8)))
-    >>> report.mode, report.width, report.height, report.method
-    ('L', 6, 4, 'classic')
-    """
+    """Return what is in a ``.bb`` file; see `bbcodec.info`."""
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     header = parsed.header

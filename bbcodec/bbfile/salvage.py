@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Of a damaged file what can be decoded, and an account of what cannot.
+"""Decode what is intact in a damaged file, and tell what is lost.
 
-`salvage` never raises for damage that leaves a part of the picture, and never is silent about any: whoever
-calls it must look at `Salvaged.lost`. Where samples begin and end in damaged bytes is
-`bbcodec.bbfile.salvage_scan`'s business; sound files are decoded by `bbcodec.api`.
+`salvage` does not raise where a part of the picture can be saved. Its caller must look at `Salvaged.lost`.
+`bbcodec.bbfile.salvage_scan` finds the sections in damaged bytes; `bbcodec.bbfile.decoder` reads sound files.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section,
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
 from bbcodec.families.stats import GRAY, Lost
-from bbcodec.jobs import Execution, Progress
+from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import ModelLike, installed, model_for
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
@@ -87,42 +86,15 @@ class _Part:
 
 def salvage(
     data: Buffer,
+    execution: Execution,
     *,
-    threads: int = 0,
-    backend: str | None = None,
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
-    progress: Progress | None = None,
 ) -> Salvaged:
-    """Return what can be decoded of a ``.bb`` file that may be damaged, and what is lost.
-
-    A damaged chain or tile costs its own pixels, where the file has several; see docs/format.md, "sums".
-
-    Parameters
-    ----------
-    data, threads, backend, limits, model, progress : as for `bbcodec.decompress`. A model that is given is
-        also used where the one that the file names cannot be told any more.
-
-    Raises
-    ------
-    FormatError
-        Nothing of the picture can be saved.
-    LimitError, ModelMissingError
-        As for `bbcodec.decompress`.
-
-    Examples
-    --------
-    >>> import numpy as np, bbcodec
-    >>> data = bytearray(bbcodec.compress(np.ones((2, 16500), np.uint8)))  # two tiles
-    >>> data[len(data) // 2] ^= 1
-    >>> found = salvage(data)
-    >>> found.picture.pixels.shape, [(loss.what, loss.pixels) for loss in found.lost]
-    ((2, 16500), [('file', 0), ('colour', 16500)])
-    """
+    """Decode what is intact in a damaged ``.bb`` file, and tell what is lost; see `bbcodec.salvage`."""
     bounds = Limits.of(limits)
     found = salvage_scan.find(data, bounds)
     size = memoryview(data).nbytes
-    execution = Execution(threads, backend, progress)
     memory.check(found.header, mode_of(found.header), size, bounds, execution.workers)
     return _Salvage(found, execution, bounds, model).run()
 

@@ -151,6 +151,13 @@ class Picture:
         """The pixels in the shape of the input array."""
         return self.pixels[..., None] if self.axis else self.pixels
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
+        """Return `array` for ``np.asarray(picture)``."""
+        found = np.asarray(self.array, dtype=dtype)
+        if copy is False and found.dtype != self.pixels.dtype:
+            raise ValueError("an array of another dtype is a copy, and copy=False was asked for")
+        return found.copy() if copy else found
+
     def same(self, other: Picture) -> bool:
         """Return whether mode, shape, every pixel and the palette are equal (metadata is not compared)."""
         return (
