@@ -23,11 +23,11 @@ from bbcodec.bbfile.salvage_scan import Damaged, Found
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
-from bbcodec.families.stats import GRAY, Lost
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import ModelLike, installed, model_for
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
+from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture, digest
 from bbcodec.picture.region import Place

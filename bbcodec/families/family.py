@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from bbcodec.coding.ans import Words
 from bbcodec.container import Buffer
 from bbcodec.errors import ModelError
-from bbcodec.families.stats import EncodedPixels, Lost, Pixels
+from bbcodec.families.stats import EncodedPixels, Pixels
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
+from bbcodec.picture.loss import Lost
 from bbcodec.picture.region import Place, Window
 
 __all__ = ["MODULES", "Family", "Fit", "families", "family_of"]
@@ -85,7 +86,7 @@ class Family(Protocol):
     ) -> Pixels:
         """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
-        With `lost`, as many payloads as `places` tells are given; see `bbcodec.families.stats.Lost`.
+        With `lost`, as many payloads as `places` tells are given; see `bbcodec.picture.loss.Lost`.
 
         Raises
         ------

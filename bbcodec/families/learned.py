@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from bbcodec.container import Buffer, Section
 from bbcodec.families.family import Fit, family_of
-from bbcodec.families.stats import ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 from bbcodec.picture import turn
+from bbcodec.picture.loss import Lost
 from bbcodec.picture.region import Place, Window
 
 __all__ = [
@@ -65,7 +66,7 @@ def decode(
 ) -> Pixels:
     """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
 
-    With `lost`, as many payloads as `places` tells are given; see `bbcodec.families.stats.Lost`.
+    With `lost`, as many payloads as `places` tells are given; see `bbcodec.picture.loss.Lost`.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What coders of every family hand over: samples, payloads with their statistics, and what was lost."""
+"""What coders of every family hand over: samples, payloads with their statistics, ."""
 
 from __future__ import annotations
 
@@ -8,16 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GRAY", "ChainStats", "EncodedPixels", "Lost", "Pixels"]
+__all__ = ["ChainStats", "EncodedPixels", "Pixels"]
 
 Pixels = NDArray[np.uint8]
-
-Lost = dict[int, str]
-"""Chains that cannot be decoded, and why. A decoder that is given one leaves out those that are in it, and
-adds those that turn out to be damaged, where it would raise otherwise; their pixels are `GRAY`."""
-
-GRAY = 128
-"""What a sample that is lost becomes."""
 
 
 @dataclass(frozen=True, slots=True)

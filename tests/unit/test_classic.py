@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bbcodec import classic
+from bbcodec.classic import codes, generic, webp
 from bbcodec.container import varint
 from bbcodec.errors import FormatError
 from bbcodec.picture import raster
@@ -60,13 +61,13 @@ def test_colours_under_zero_alpha_survive() -> None:
 @pytest.mark.parametrize("shape", [(3, 16384), (16385, 2), (2, 40000)])
 def test_long_sides_go_into_tiles(shape: tuple[int, int]) -> None:
     payload = assert_round_trip(noise(shape, "uint8"))
-    assert payload[0] in (classic.TILED, classic.DEFLATE, classic.LZMA)
+    assert payload[0] in (classic.TILED, codes.DEFLATE, codes.LZMA)
     assert_round_trip(ramp(shape, "uint16"))
 
 
 def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classic, "_WHOLE_PIXELS", 5000)
-    monkeypatch.setattr(classic, "_TILE_PIXELS", 2000)
+    monkeypatch.setattr(webp, "MAX_WHOLE_PIXELS", 5000)
+    monkeypatch.setattr(webp, "TILE_PIXELS", 2000)
     samples = noise((160, 160, 3), "uint8")
     payload = assert_round_trip(samples)
     assert payload[0] == classic.TILED
@@ -89,7 +90,7 @@ def test_16_bit_transforms_pay() -> None:
     assert assert_round_trip(common)[1] == 3  # predicted, green taken from red and blue
     widened = noise((64, 64), "uint8").astype(np.uint16) * 257
     payload = assert_round_trip(widened)
-    assert payload[:2] == bytes([classic.SPLIT16, 4])
+    assert payload[:2] == bytes([codes.SPLIT16, 4])
     assert len(payload) < 64 * 64 + 100
     assert len(assert_round_trip(ramp((64, 64), "uint16"))) < 300
 
@@ -104,7 +105,7 @@ def test_truncated_payload(samples: NDArray[Any]) -> None:
             assert np.array_equal(classic.decode(payload[:size], samples.shape, samples.dtype), samples)
 
 
-@pytest.mark.parametrize("method", [9, 255, classic.SPLIT16])
+@pytest.mark.parametrize("method", [9, 255, codes.SPLIT16])
 def test_unknown_method(method: int) -> None:
     with pytest.raises(FormatError, match="method"):
         classic.decode(bytes([method, 0, 0, 0]), (2, 2), "uint8")
@@ -119,11 +120,11 @@ def test_bad_16_bit_payload(body: bytes) -> None:
 
 
 def test_size_in_the_stream_is_checked_before_decoding() -> None:
-    payload = bytes([classic.WEBP]) + classic._vp8l(noise((8, 9, 3), "uint8"))
+    payload = bytes([codes.WEBP]) + webp.encode_stream(noise((8, 9, 3), "uint8"))
     with pytest.raises(FormatError, match="VP8L stream is 9 x 8, version 0; expected 16000 x 16000"):
         classic.decode(payload, (16000, 16000, 3), "uint8")
     with pytest.raises(FormatError, match="signature"):
-        classic.decode(bytes([classic.WEBP]) + b"RIFFxxxx", (1, 1), "uint8")
+        classic.decode(bytes([codes.WEBP]) + b"RIFFxxxx", (1, 1), "uint8")
 
 
 def raw_deflate(raw: bytes) -> bytes:
@@ -134,8 +135,8 @@ def raw_deflate(raw: bytes) -> bytes:
 @pytest.mark.parametrize("size", [99, 101, 10**6])
 def test_streams_of_another_size(size: int) -> None:
     for method, body in (
-        (classic.DEFLATE, raw_deflate(bytes(size))),
-        (classic.LZMA, lzma.compress(bytes(size), lzma.FORMAT_RAW, filters=classic._LZMA_FILTERS)),
+        (codes.DEFLATE, raw_deflate(bytes(size))),
+        (codes.LZMA, lzma.compress(bytes(size), lzma.FORMAT_RAW, filters=generic._LZMA_FILTERS)),
     ):
         with pytest.raises(FormatError, match=r"does not end after 100 bytes|cannot hold"):
             classic.decode(bytes([method]) + body, (10, 10), "uint8")
@@ -152,13 +153,13 @@ def test_tiles_that_cannot_be_there() -> None:
 
 def test_bilevel_samples_are_checked() -> None:
     with pytest.raises(FormatError, match="bilevel sample is 3"):
-        classic.decode(bytes([classic.DEFLATE]) + raw_deflate(b"\0\3"), (1, 2), "bool")
+        classic.decode(bytes([codes.DEFLATE]) + raw_deflate(b"\0\3"), (1, 2), "bool")
 
 
 def test_large_pictures_are_not_subject_to_pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = np.random.default_rng(0).integers(0, 200, (100, 100, 3)).astype(np.uint8)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     payload = classic.encode(samples)
-    assert payload[0] == classic.WEBP
+    assert payload[0] == codes.WEBP
     assert np.array_equal(classic.decode(payload, samples.shape, samples.dtype), samples)
     assert Image.MAX_IMAGE_PIXELS == 1000

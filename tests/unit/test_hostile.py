@@ -18,6 +18,7 @@ import pytest
 
 import bbcodec
 from bbcodec import classic, container
+from bbcodec.classic import codes, generic
 from bbcodec.container import Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError
 from bbcodec.picture.picture import MODES, Palette, Picture
@@ -174,7 +175,7 @@ def hostile(mode: str, payload: bytes, width: int = 30000, height: int = 30000) 
     "payload",
     [
         bytes([classic.DEFLATE]) + zlib.compress(bytes(100000), wbits=-15),
-        bytes([classic.LZMA]) + lzma.compress(bytes(100000), lzma.FORMAT_RAW, filters=classic._LZMA_FILTERS),
+        bytes([codes.LZMA]) + lzma.compress(bytes(100000), lzma.FORMAT_RAW, filters=generic._LZMA_FILTERS),
         bytes([classic.TILED]) + varint(2**60) * 200,
         bytes([classic.TILED]) + varint(0) * 500,
         bytes([classic.WEBP]) + b"\x2f" + b"\xff" * 60,

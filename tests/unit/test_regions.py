@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 import bbcodec
-from bbcodec import classic, container
+from bbcodec import container
 from bbcodec.bbfile.encoder import Encoder
+from bbcodec.classic import samples8, webp
 from bbcodec.container import Section
 from bbcodec.families.latent import tiles
 from bbcodec.families.local import blocks
@@ -51,9 +52,9 @@ def test_learned_regions(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("tiled", [False, True])
 def test_classic_regions(channels: int, dtype: Any, tiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if tiled:
-        monkeypatch.setattr(classic, "_WHOLE_PIXELS", 0)
-        monkeypatch.setattr(classic, "_TILE_PIXELS", 700)
-        monkeypatch.setattr(classic, "_SMALL_BYTES", 0)
+        monkeypatch.setattr(webp, "MAX_WHOLE_PIXELS", 0)
+        monkeypatch.setattr(webp, "TILE_PIXELS", 700)
+        monkeypatch.setattr(samples8, "_SMALL_BYTES", 0)
     image = picture(channels, dtype)
     data = bbcodec.compress(image, method="classic")
     for region in REGIONS:

@@ -27,9 +27,10 @@ from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.latent import chains as chain_codec
 from bbcodec.families.latent.chains import EMPTY_BITS, TileCodecs, decode_chain, encode_chain, tile_bits
-from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
+from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.region import Place, Window
 
 TILE: Final = 64

@@ -23,9 +23,10 @@ from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families.local.codec import block_bits, group_codec
 from bbcodec.families.local.model import local_model
 from bbcodec.families.local.order import LANES
-from bbcodec.families.stats import GRAY, ChainStats, EncodedPixels, Lost, Pixels
+from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
+from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.raster import cut
 from bbcodec.picture.region import Window
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which room imports which: `python tests/helpers/rooms.py` prints the arrows, floor by floor.
+
+A room is a package below ``bbcodec/`` or a module beside them; imports inside of functions and for type
+checkers count too. docs/architecture.md explains the floors.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the top to the ground. A room may import rooms of lower floors, and of its own room.
+FLOORS = (
+    ("__main__",),
+    ("cli",),
+    ("integrations", "models"),
+    ("archive", "arrays"),
+    ("api",),
+    ("bbfile",),
+    ("families",),
+    ("modelfile", "classic"),
+    ("engine", "coding", "picture"),
+    ("container", "storage", "jobs", "backends"),
+    ("errors", "_native"),
+)
+FLOOR = {room: len(FLOORS) - floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Yield the dotted name and path of every module of the package, ``bbcodec.models`` included."""
+    for folder, package in (("bbcodec", "bbcodec"), ("models", "bbcodec.models")):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            yield ".".join([package, *parts]).removesuffix(".__init__"), path
+
+
+def imported(name: str, path: Path, known: set[str]) -> Iterator[str]:
+    """Yield the modules of the package that a module imports."""
+    base = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("bbcodec."))
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                above = base[: len(base) - node.level + 1]
+                module = ".".join([*above, module]) if module else ".".join(above)
+            if module == "bbcodec" or module.startswith("bbcodec."):
+                for alias in node.names:
+                    whole = f"{module}.{alias.name}"
+                    yield whole if whole in known or module == "bbcodec" else module
+
+
+def room(module: str) -> str:
+    """Return the room of a module: the first part of its name below the package."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """Return the modules behind every arrow from one room to another."""
+    known = {name for name, _ in modules()}
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, path in modules():
+        for other in imported(name, path, known):
+            pair = (room(name), room(other))
+            if pair[0] != pair[1] and pair[1] in FLOOR and pair[0]:
+                found.setdefault(pair, []).append(f"{name} -> {other}")
+    return found
+
+
+def circles() -> list[list[str]]:
+    """Return the circles of modules that import each other when they are loaded, shortest first."""
+    known = {name for name, _ in modules()}
+    graph = {name: set(_at_load(name, path, known)) & known - {name} for name, path in modules()}
+    out = []
+    for start in graph:
+        paths, seen = [[start]], {start}
+        while paths:
+            path = paths.pop(0)
+            for step in graph[path[-1]]:
+                if step == start:
+                    out.append([*path, start])
+                    paths = []
+                    break
+                if step not in seen:
+                    seen.add(step)
+                    paths.append([*path, step])
+    return sorted(out, key=len)
+
+
+def _at_load(name: str, path: Path, known: set[str]) -> Iterator[str]:
+    """Yield what is imported at the top of a module, packages' faces aside."""
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in known else node.module
+
+
+def main() -> None:
+    """Print every room with the rooms that it imports, and what goes upward."""
+    found = arrows()
+    for rooms in FLOORS:
+        for this in rooms:
+            others = sorted((b for a, b in found if a == this), key=lambda b: -FLOOR[b])
+            print(f"{this:<13} -> {', '.join(others) or '(nothing)'}")
+    upward = [pair for pair in found if FLOOR[pair[0]] <= FLOOR[pair[1]]]
+    for pair in upward:
+        print("UPWARD", *pair, *found[pair], sep="\n  ")
+    for circle in circles():
+        print("CIRCLE", " -> ".join(circle))
+    print(f"{len(FLOOR)} rooms, {len(found)} arrows, {len(upward)} upward, {len(circles())} circles")
+
+
+if __name__ == "__main__":
+    main()
