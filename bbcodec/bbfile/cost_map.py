@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from bbcodec import container
 from bbcodec.bbfile.decoder import decode
-from bbcodec.bbfile.parts import chains_of, mode_of
+from bbcodec.bbfile.parts import mode_of
+from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Buffer, Limits
 from bbcodec.errors import OptionError
 from bbcodec.families import learned
@@ -52,7 +53,7 @@ def cost_map(
     picture = decode(data, execution, limits=bounds, model=at_hand)
     return learned.cost_map(
         planes.select(picture.pixels, planes.COLOUR, mode_of(parsed.header)),
-        chains_of(section),
+        unpack_chains(section),
         at_hand,
         execution,
         fitted=parsed.one(container.FITTED),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bbcodec import classic, container
 from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
-from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
+from bbcodec.bbfile.parts import mode_of, parts_of
+from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Buffer, Container, Limits, Section
 from bbcodec.errors import FormatError
 from bbcodec.families import learned
@@ -88,7 +89,7 @@ class _Decoder:
     def run(self) -> tuple[NDArray[Any], Palette | None]:
         """Return the pixels (of the window, if there is one) and the palette."""
         parts = parts_of(self.parsed, self.mode)
-        stored = palette_of(self.parsed, self.mode)
+        stored = self.parsed.one(container.PALETTE)
         size = (self.height, self.width) if self.window is None else (self.window.height, self.window.width)
         shape = self.mode.shape(*size)
         pixels: NDArray[Any] | None = None
@@ -110,7 +111,7 @@ class _Decoder:
         assert place is not None  # parts_of has checked every mask
         if section.kind == container.CHAINS:
             return learned.decode(
-                chains_of(section),
+                unpack_chains(section),
                 *place[0],
                 model_for(self.parsed, self.given),
                 self.execution,

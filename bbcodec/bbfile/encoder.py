@@ -21,7 +21,8 @@ from bbcodec import backends, classic, container
 from bbcodec.bbfile import choose, metadata_sections, pieces
 from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.palette_section import pack_palette, paint
-from bbcodec.container import Header, Limits, Section, varint
+from bbcodec.bbfile.samples_sections import pack_chains, pack_classic
+from bbcodec.container import Header, Limits, Section
 from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.families import learned
 from bbcodec.families.family import family_of
@@ -173,7 +174,7 @@ class _Encoder:
         payload = classic.encode(
             planes.select(self.picture.pixels, mask, self.mode), threads=self.execution.threads
         )
-        return [Section(container.CLASSIC, bytes([mask]) + payload)]
+        return [pack_classic(mask, payload)]
 
     def _palette_picture(self, palette: Palette) -> list[Section]:
         """Code a palette and its indices, or the colours and how the palette orders them if that is less.
@@ -197,7 +198,7 @@ class _Encoder:
                 container.PALETTE,
                 pack_palette(palette, pixels if len(payload) < choose.ORDER_PALETTE_BELOW_BYTES else None),
             ),
-            Section(container.CLASSIC, bytes([planes.COLOUR]) + payload),
+            pack_classic(planes.COLOUR, payload),
         ]
         return min(found, painted, key=_size)
 
@@ -213,13 +214,9 @@ class _Encoder:
             size = _total(again.chains) + len(fitted.payload) + choose.SECTION_OVERHEAD_BYTES
             if size < _total(coded.chains):
                 coded, changes = again, [fitted]
-        stored = bytes.fromhex(model.id) + (
-            model_bytes(self.options.model, model) if self.options.embed_model else b""
-        )
-        lengths = b"".join(varint(len(chain)) for chain in coded.chains)
-        head = bytes([planes.COLOUR]) + varint(len(coded.chains)) + lengths
-        payload = b"".join([head, *coded.chains])  # in one go: it may be large
-        sections = [Section(container.MODEL, stored), *changes, Section(container.CHAINS, payload)]
+        file = model_bytes(self.options.model, model) if self.options.embed_model else b""
+        stored = Section(container.MODEL, bytes.fromhex(model.id) + file)
+        sections = [stored, *changes, pack_chains(planes.COLOUR, coded.chains)]
         every = planes.every(self.mode)
         for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):
             if mask & every:

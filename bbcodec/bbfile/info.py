@@ -8,7 +8,8 @@ from typing import Any
 
 from bbcodec import classic, container
 from bbcodec.bbfile import metadata_sections
-from bbcodec.bbfile.parts import chains_of, mode_of, palette_of, parts_of
+from bbcodec.bbfile.parts import mode_of, parts_of
+from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, model_id_of
 from bbcodec.errors import BBCodecError
 from bbcodec.families import learned
@@ -81,7 +82,6 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
     header = parsed.header
     mode = mode_of(header)
     parts = parts_of(parsed, mode)
-    palette_of(parsed, mode)
     coders = []
     for section, mask in parts:
         code = section.payload[1] if section.kind == container.CLASSIC else None
@@ -128,12 +128,12 @@ def _fit(parsed: Container) -> dict[str, Any] | None:
     section = parsed.one(container.FITTED)
     if section is None:
         return None
-    return {"bytes": section.size, **learned.summary_of_fit(section)}
+    return {"bytes": section.size, **learned.unpack_fit(section).summary()}
 
 
 def _inspect(parsed: Container, section: Section) -> dict[str, Any]:
     """Facts about the chains; the number of latents only where the model is at hand and sound."""
-    chains = chains_of(section)
+    chains = unpack_chains(section)
     try:
         model = registry.model_for(parsed, None)
         return learned.inspect(chains, parsed.header.height, parsed.header.width, model)

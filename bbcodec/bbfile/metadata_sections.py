@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,53 +16,23 @@ from bbcodec.container.inflate import deflate, inflate
 from bbcodec.errors import FormatError, LimitError, UnsupportedImageError
 from bbcodec.picture.metadata import Metadata
 
-__all__ = ["KINDS", "check_size", "pack", "unpack"]
+__all__ = ["FIELDS", "Field", "check_size", "pack", "unpack"]
 
 ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY = "iccp", "exif", "xmpd", "dens", "text", "trns"
 
-
-KINDS = (ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY)
-
-
-_RAW, _DEFLATE, _CURVES = 0, 1, 2
-
-
-_DPI = struct.Struct("<dd")
-
-
-_TEXT_SIZE = 2**20  # bytes, and pairs: a parsed list takes many times the memory of its JSON
-
-
-_TEXT_PAIRS = 10_000
-
-
-def pack(metadata: Metadata) -> list[Section]:
-    """Return the ancillary sections that hold `metadata`, compressed where that is smaller."""
-    out = []
-    for kind, raw in (
-        (ICC, metadata.icc),
-        (EXIF, metadata.exif),
-        (XMP, metadata.xmp),
-        (DENSITY, _DPI.pack(*metadata.dpi) if metadata.dpi else None),
-        (TEXT, _dump_text(metadata.text) if metadata.text else None),
-        (COLOUR_KEY, _dump_key(metadata.colour_key)),
-    ):
-        if raw is None:
-            continue
-        forms = [bytes([_RAW]) + raw, bytes([_DEFLATE]) + deflate(raw)]
-        if kind == ICC:
-            forms.append(bytes([_CURVES]) + deflate(_curves(raw, forward=True)))
-        out.append(Section(kind, min(forms, key=len)))
-    return out
+_RAW, _DEFLATE, _CURVES = 0, 1, 2  # forms of a value in its section
+_DPI: Final = struct.Struct("<dd")
+_MAX_TEXT_BYTES: Final = 2**20  # of JSON: a parsed list takes many times its memory
+_MAX_TEXT_PAIRS: Final = 10_000
 
 
 def check_size(metadata: Metadata) -> None:
     """Raise `UnsupportedImageError` for metadata that no reader with the usual limits takes."""
-    text = _dump_text(metadata.text)
-    if len(text) > _TEXT_SIZE or len(metadata.text) > _TEXT_PAIRS:
+    text = _dump_text(metadata.text) or b"[]"
+    if len(text) > _MAX_TEXT_BYTES or len(metadata.text) > _MAX_TEXT_PAIRS:
         raise UnsupportedImageError(
-            f"{len(metadata.text)} texts of {len(text)} bytes, at most {_TEXT_PAIRS} of {_TEXT_SIZE} can be "
-            f"kept; leave the metadata out"
+            f"{len(metadata.text)} texts of {len(text)} bytes, at most {_MAX_TEXT_PAIRS} of {_MAX_TEXT_BYTES} "
+            f"can be kept; leave the metadata out"
         )
     size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
     limit = Limits().max_metadata
@@ -71,8 +42,22 @@ def check_size(metadata: Metadata) -> None:
         )
 
 
+def pack(metadata: Metadata) -> list[Section]:
+    """Return the ancillary sections that hold `metadata`, compressed where that is smaller."""
+    out = []
+    for kind, field in FIELDS.items():
+        raw = field.dump(getattr(metadata, field.name))
+        if raw is None:
+            continue
+        forms = [bytes([_RAW]) + raw, bytes([_DEFLATE]) + deflate(raw)]
+        if kind == ICC:
+            forms.append(bytes([_CURVES]) + deflate(_curves(raw, forward=True)))
+        out.append(Section(kind, min(forms, key=len)))
+    return out
+
+
 def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None) -> Metadata:
-    """Return the metadata of the known ancillary sections; unknown ones are passed over.
+    """Return the metadata of the known ancillary sections; other sections are passed over.
 
     Parameters
     ----------
@@ -91,7 +76,8 @@ def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None)
     left = (limits or Limits()).max_metadata
     values: dict[str, Any] = {}
     for section in sections:
-        if section.kind not in KINDS:
+        field = FIELDS.get(section.kind)
+        if field is None:
             continue
         reader = section.reader()
         form = reader.u8("form")
@@ -104,16 +90,7 @@ def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None)
         left -= len(raw)
         if form == _CURVES:
             raw = _curves(raw, forward=False)
-        if section.kind == DENSITY:
-            if len(raw) != _DPI.size:
-                raise reader.error(f"density has {len(raw)} bytes, expected {_DPI.size}")
-            values["dpi"] = _DPI.unpack(raw)
-        elif section.kind == TEXT:
-            values["text"] = _load_text(raw, reader)
-        elif section.kind == COLOUR_KEY:
-            values["colour_key"] = _load_key(raw, section.offset)
-        else:
-            values[{ICC: "icc", EXIF: "exif", XMP: "xmp"}[section.kind]] = raw
+        values[field.name] = field.load(raw, reader)
     found = Metadata(**values)
     if wrong := found.problem(mode):
         raise FormatError(f"metadata: {wrong}")
@@ -124,8 +101,8 @@ def _size(size: int, kind: str, left: int) -> int:
     """Return the raw size of a section, if there is room for it."""
     if size > left:
         raise LimitError(f"section {kind}: metadata of {size} bytes, {left} bytes are left of the limit")
-    if kind == TEXT and size > _TEXT_SIZE:
-        raise LimitError(f"section {kind}: {size} bytes, the limit is {_TEXT_SIZE}")
+    if kind == TEXT and size > _MAX_TEXT_BYTES:
+        raise LimitError(f"section {kind}: {size} bytes, the limit is {_MAX_TEXT_BYTES}")
     return size
 
 
@@ -163,8 +140,8 @@ def _curves(profile: bytes, *, forward: bool) -> bytes:
     return bytes(data)
 
 
-def _dump_text(text: tuple[tuple[str, str], ...]) -> bytes:
-    return json.dumps(text, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+def _dump_text(text: tuple[tuple[str, str], ...]) -> bytes | None:
+    return None if not text else json.dumps(text, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
 def _load_text(raw: bytes, reader: Reader) -> tuple[tuple[str, str], ...]:
@@ -172,8 +149,8 @@ def _load_text(raw: bytes, reader: Reader) -> tuple[tuple[str, str], ...]:
         pairs = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise reader.error(f"text is not JSON: {error}") from error
-    if isinstance(pairs, list) and len(pairs) > _TEXT_PAIRS:
-        raise LimitError(f"section {TEXT}: {len(pairs)} pairs, the limit is {_TEXT_PAIRS}")
+    if isinstance(pairs, list) and len(pairs) > _MAX_TEXT_PAIRS:
+        raise LimitError(f"section {TEXT}: {len(pairs)} pairs, the limit is {_MAX_TEXT_PAIRS}")
     if not isinstance(pairs, list) or not all(
         isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) and isinstance(p[1], str) for p in pairs
     ):
@@ -188,11 +165,56 @@ def _dump_key(key: int | tuple[int, ...] | None) -> bytes | None:
     return bytes([0 if isinstance(key, int) else len(values)]) + b"".join(varint(v) for v in values)
 
 
-def _load_key(raw: Buffer, offset: int) -> int | tuple[int, ...]:
-    reader = Reader(raw, f"section {COLOUR_KEY}", offset)
+def _load_key(raw: Buffer, outer: Reader) -> int | tuple[int, ...]:
+    reader = Reader(raw, f"section {COLOUR_KEY}", outer.offset)
     count = reader.u8("count")
     if count > 4:
         raise FormatError(f"section {COLOUR_KEY}: {count} values, expected at most 4")
     values = tuple(reader.varint("value") for _ in range(max(count, 1)))
     reader.finish()
     return values if count else values[0]
+
+
+def _dump_density(dpi: tuple[float, float] | None) -> bytes | None:
+    return _DPI.pack(*dpi) if dpi else None
+
+
+def _load_density(raw: bytes, reader: Reader) -> tuple[float, ...]:
+    if len(raw) != _DPI.size:
+        raise reader.error(f"density has {len(raw)} bytes, expected {_DPI.size}")
+    return _DPI.unpack(raw)
+
+
+def _dump_bytes(value: bytes | None) -> bytes | None:
+    return value
+
+
+def _load_bytes(raw: bytes, reader: Reader) -> bytes:
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of `Metadata` and its section.
+
+    Attributes
+    ----------
+    name : of the field.
+    dump : returns the bytes of a value, or None where there is no value.
+    load : returns the value of bytes; the reader makes errors that name the place.
+    """
+
+    name: str
+    dump: Callable[[Any], bytes | None]
+    load: Callable[[bytes, Reader], Any]
+
+
+FIELDS: Final = {
+    ICC: Field("icc", _dump_bytes, _load_bytes),
+    EXIF: Field("exif", _dump_bytes, _load_bytes),
+    XMP: Field("xmp", _dump_bytes, _load_bytes),
+    DENSITY: Field("dpi", _dump_density, _load_density),
+    TEXT: Field("text", _dump_text, _load_text),
+    COLOUR_KEY: Field("colour_key", _dump_key, _load_key),
+}
+"""Sections of metadata, in the order in which they are written."""

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from bbcodec import container
-from bbcodec.bbfile import pieces
+from bbcodec.bbfile import sections
 from bbcodec.container import Container, Header, Section
 from bbcodec.errors import FormatError
 from bbcodec.picture import planes
 from bbcodec.picture.picture import BY_CODE, Mode
 
-__all__ = ["chains_of", "mode_of", "palette_of", "parts_of"]
+__all__ = ["mode_of", "parts_of"]
 
 
 def mode_of(header: Header) -> Mode:
+    """Return the mode of a picture; FormatError where the header has none, or flags that do not suit it."""
     mode = BY_CODE.get(header.mode)
     if mode is None:
         raise FormatError(f"header: mode {header.mode}, expected 0 to {max(BY_CODE)}")
@@ -23,11 +24,19 @@ def mode_of(header: Header) -> Mode:
 
 
 def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
-    """Return the sections that hold samples, with their plane masks: together, every sample once."""
+    """Return the sections that hold samples, with their plane masks: together, every sample once.
+
+    All sections of the file are checked against each other and the mode (`bbcodec.bbfile.sections`).
+
+    Raises
+    ------
+    FormatError
+        Samples are missing or come twice, or a section does not suit the file.
+    """
     out: list[tuple[Section, int]] = []
     seen = 0
     for section in parsed.sections:
-        if section.kind not in (container.CLASSIC, container.CHAINS):
+        if section.kind not in sections.holding(sections.Holds.SAMPLES):
             continue
         if len(section.payload) < 2:
             raise FormatError(
@@ -43,32 +52,9 @@ def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
             )
         seen |= mask
         out.append((section, mask))
-    if parsed.one(container.FITTED) and not parsed.one(container.CHAINS):
-        raise FormatError(f"file: section {container.FITTED} without section {container.CHAINS}")
     if seen != planes.every(mode):
         raise FormatError(
             f"file: sections hold the planes {seen:#x}, mode {mode.name} has {planes.every(mode):#x}"
         )
-    pieces.check(parsed.one(container.SUMS), [section for section, _ in out])
+    sections.check(parsed, mode)
     return out
-
-
-def palette_of(parsed: Container, mode: Mode) -> Section | None:
-    """Return the palette section, which must be there in mode ``P``, and only there."""
-    section = parsed.one(container.PALETTE)
-    if (section is None) == (mode.name == "P"):
-        place = "missing in" if section is None else "found outside of"
-        raise FormatError(f"file: palette section {place} a picture of mode P")
-    return section
-
-
-def chains_of(section: Section) -> list[memoryview]:
-    reader = section.reader()
-    reader.u8("plane mask")
-    count = reader.varint("number of chains")
-    if count > reader.left:
-        raise reader.error(f"{count} chains cannot stand in {reader.left} bytes")
-    sizes = [reader.varint(f"size of chain {i}") for i in range(count)]
-    chains = [reader.take(size, f"chain {i}") for i, size in enumerate(sizes)]
-    reader.finish()
-    return chains

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bbcodec import classic, container
+from bbcodec.bbfile.samples_sections import chain_sizes
 from bbcodec.container import Buffer, Section, varint
 from bbcodec.errors import FormatError
 
@@ -53,13 +54,8 @@ def sizes(section: Section, height: int, width: int) -> list[int]:
         found = classic.pieces(section.payload[1:], height, width)
         found = [1 + found[0], *found[1:]] if found else []
     else:
-        reader = section.reader()
-        reader.u8("plane mask")
-        count = reader.varint("number of chains")
-        if count > reader.left:
-            raise reader.error(f"{count} chains cannot stand in {reader.left} bytes")
-        chains = [reader.varint(f"size of chain {i}") for i in range(count)]
-        found = [reader.offset - section.offset, *chains]
+        start, chains = chain_sizes(section)
+        found = [start, *chains]
     return found if len(found) > 2 else []
 
 

@@ -20,6 +20,7 @@ from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
+from bbcodec.bbfile.sections import Holds, holding
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
@@ -157,7 +158,7 @@ class _Salvage:
 
     def _parts(self) -> list[_Part]:
         """Sections with samples, each with its mask; those that overlap others are left out."""
-        holders = [s for s in self.sections if s.kind in (container.CLASSIC, container.CHAINS)]
+        holders = [s for s in self.sections if s.kind in holding(Holds.SAMPLES)]
         listed: list[list[Piece]] = []
         sums = self._one(container.SUMS)
         if sums is not None and not isinstance(sums, Damaged):
@@ -272,7 +273,7 @@ class _Salvage:
         """Metadata of the sections that are sound."""
         kept: list[Section] = []
         for section in self.sections:
-            if section.kind not in metadata_sections.KINDS or isinstance(section, Damaged):
+            if section.kind not in metadata_sections.FIELDS or isinstance(section, Damaged):
                 continue
             try:
                 metadata_sections.unpack([*kept, section], self.mode.name, self.limits)

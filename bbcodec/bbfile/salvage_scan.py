@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bbcodec import container
-from bbcodec.bbfile import metadata_sections
+from bbcodec.bbfile.sections import TABLE
 from bbcodec.container import Buffer, Header, Limits, Reader, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError
 
 __all__ = ["Damaged", "Found", "find", "renamed", "unknown"]
 
-_KINDS: Final = (*sorted(container.CRITICAL), container.SUMS, *metadata_sections.KINDS)
+_KINDS: Final = tuple(TABLE)
 _HEADER: Final = 34  # bytes at most
 _LEAD: Final = 13  # bytes at most: type and length
 _WORK: Final = 16  # times the size of the file may be checksummed in looking for sections

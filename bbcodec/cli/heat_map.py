@@ -57,7 +57,7 @@ def paint(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
 
     from bbcodec import container
     from bbcodec.bbfile import cost_map
-    from bbcodec.bbfile.parts import chains_of
+    from bbcodec.bbfile.samples_sections import unpack_chains
     from bbcodec.families.family import family_of
     from bbcodec.modelfile.registry import model_for
     from bbcodec.picture.files import write_image
@@ -77,7 +77,7 @@ def paint(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
         "max": float(bits.max()),
         "scale_max": most,
         "bits": float(bits.sum(dtype=np.float64)),
-        "chain_bits": 8 * sum(map(len, chains_of(section))),
+        "chain_bits": 8 * sum(map(len, unpack_chains(section))),
     }
 
 

@@ -46,6 +46,10 @@ class Fit(Protocol):
         """Return the changed model; FormatError where it cannot be changed so."""
         ...
 
+    def pack(self) -> bytes:
+        """Return the payload of the section."""
+        ...
+
     def summary(self) -> dict[str, Any]:
         """Return what changes, in JSON values."""
         ...

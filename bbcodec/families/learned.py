@@ -29,8 +29,9 @@ __all__ = [
     "encode",
     "estimate_bits",
     "inspect",
+    "pack_fit",
     "places",
-    "summary_of_fit",
+    "unpack_fit",
 ]
 
 _ALL_CORES: Final = Execution()
@@ -125,14 +126,19 @@ def estimate_bits(image: Pixels, model: Model, execution: Execution = _ALL_CORES
     return family_of(model).estimate_bits(image, model, execution)
 
 
-def summary_of_fit(fitted: Section) -> dict[str, Any]:
-    """Return what a section ``FITT`` changes, in JSON values, without its model.
+def pack_fit(fit: Fit) -> bytes:
+    """Return the payload of a section ``FITT``."""
+    return fit.pack()
+
+
+def unpack_fit(section: Section) -> Fit:
+    """Read a section ``FITT`` without its model.
 
     Only the family ``local`` has fits so far, so the layout of the section is its.
     """
     from bbcodec.families.local.fitted import unpack
 
-    return unpack(fitted.payload, fitted.offset).summary()
+    return unpack(section.payload, section.offset)
 
 
 def _changed(model: Model, fitted: Section | None) -> tuple[Model, int]:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 from bbcodec import api, container
 from bbcodec.bbfile import metadata_sections
-from bbcodec.bbfile.parts import mode_of, palette_of, parts_of
+from bbcodec.bbfile.parts import mode_of, parts_of
 from bbcodec.container import Header, Limits, Reader, Section, varint
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.picture import metadata as meta
@@ -109,7 +109,6 @@ class BBImageFile(ImageFile.ImageFile):
                 parsed = container.read(self._read(), limits=_NO_LIMIT)
                 mode = mode_of(parsed.header)
                 parts_of(parsed, mode)
-                palette_of(parsed, mode)
                 metadata_sections.unpack(parsed.sections, mode.name)
         finally:
             super().verify()
@@ -133,7 +132,7 @@ def _metadata_sections(file: IO[bytes], header: Header) -> Iterator[Section]:
         kind = bytes(reader.take(4, "section type")).decode("ascii", "replace")
         size = reader.varint("length of section")
         start, offset = reader.offset, reader.offset + size + 4
-        if kind in metadata_sections.KINDS:
+        if kind in metadata_sections.FIELDS:
             if size > _NO_LIMIT.max_metadata:
                 raise FormatError(f"section {kind}: {size} bytes")
             file.seek(start)

@@ -80,7 +80,7 @@ _DEFLATED = (1, 2)
 
 
 def _part(kind: str, payload: bytes) -> bytes:
-    if kind in metadata_sections.KINDS and payload[:1] and payload[0] in _DEFLATED:
+    if kind in metadata_sections.FIELDS and payload[:1] and payload[0] in _DEFLATED:
         reader = Reader(payload[1:], kind)
         reader.varint("size")
         return kind.encode() + bytes([payload[0] + 0x80]) + _inflate(bytes(reader.rest()), -15)

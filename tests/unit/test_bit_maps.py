@@ -12,7 +12,7 @@ from small_pictures import pictures
 import bbcodec
 from bbcodec import container, modelfile
 from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours, cost_map
-from bbcodec.bbfile.parts import chains_of
+from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Section
 from bbcodec.families import learned
 from bbcodec.families.local.fitted import Fitted
@@ -35,7 +35,7 @@ def left_over(bits: np.ndarray, chains: list[bytes] | list[memoryview]) -> float
 def chains_in(data: bytes) -> list[memoryview]:
     section = container.read(data).one(container.CHAINS)
     assert section is not None
-    return chains_of(section)
+    return unpack_chains(section)
 
 
 @pytest.mark.parametrize("model", ["photo", "fast", "thumb"])
