@@ -31,8 +31,8 @@ def check_size(metadata: Metadata) -> None:
     text = _dump_text(metadata.text) or b"[]"
     if len(text) > _MAX_TEXT_BYTES or len(metadata.text) > _MAX_TEXT_PAIRS:
         raise UnsupportedImageError(
-            f"{len(metadata.text)} texts of {len(text)} bytes, at most {_MAX_TEXT_PAIRS} of {_MAX_TEXT_BYTES} "
-            f"can be kept; leave the metadata out"
+            f"{len(metadata.text)} texts of {len(text)} bytes; at most {_MAX_TEXT_PAIRS} texts of "
+            f"{_MAX_TEXT_BYTES} bytes can be kept; leave the metadata out"
         )
     size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
     limit = Limits().max_metadata

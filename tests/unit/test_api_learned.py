@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import bbcodec
 from bbcodec import container, modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import FormatError, ModelMissingError
+from bbcodec.families import learned
 from bbcodec.picture.picture import MODES, Picture
 
 
@@ -27,22 +26,27 @@ class Coded:
     stats: None = None
 
 
-def fake_learned(factor: float) -> types.ModuleType:
-    """Return a module like bbcodec.families.family whose two chains are the deflated halves of a picture."""
-    module = types.ModuleType("bbcodec.families.learned")
+def fake_learned(factor: float) -> dict[str, Any]:
+    """Return functions like those of `learned`; their two chains are the deflated halves of a picture."""
 
-    def encode(samples: np.ndarray[Any, Any], model: Any, **options: Any) -> Coded:
+    def encode(samples: np.ndarray[Any, Any], model: Any, execution: Any, **options: Any) -> Coded:
         raw = samples.tobytes()
         half = len(raw) // 2
         return Coded([zlib.compress(raw[:half]), zlib.compress(raw[half:])])
 
     def decode(
-        chains: Sequence[bytes], height: int, width: int, channels: int, model: Any, **options: Any
+        chains: Sequence[bytes],
+        height: int,
+        width: int,
+        channels: int,
+        model: Any,
+        execution: Any,
+        **options: Any,
     ) -> np.ndarray[Any, Any]:
         raw = b"".join(zlib.decompress(chain) for chain in chains)
         return np.frombuffer(raw, np.uint8).reshape(height, width, channels)
 
-    def estimate_bits(crop: np.ndarray[Any, Any], model: Any, backend: str | None = None) -> float:
+    def estimate_bits(crop: np.ndarray[Any, Any], model: Any, execution: Any) -> float:
         from bbcodec.classic import webp_size
 
         return 8 * factor * webp_size(crop)
@@ -50,8 +54,7 @@ def fake_learned(factor: float) -> types.ModuleType:
     def inspect(chains: Sequence[bytes], height: int, width: int, model: Any = None) -> dict[str, Any]:
         return {"chains": len(chains), "tiles": 7, "initial_bits": 123}
 
-    vars(module).update(encode=encode, decode=decode, estimate_bits=estimate_bits, inspect=inspect)
-    return module
+    return {"encode": encode, "decode": decode, "estimate_bits": estimate_bits, "inspect": inspect}
 
 
 @pytest.fixture
@@ -62,14 +65,13 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def learned(monkeypatch: pytest.MonkeyPatch) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, 0.5)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
-    module = fake_learned(factor)
-    monkeypatch.setitem(sys.modules, "bbcodec.families.learned", module)
-    monkeypatch.setattr(bbcodec, "learned", module, raising=False)
+    for name, function in fake_learned(factor).items():
+        monkeypatch.setattr(learned, name, function)
 
 
 def picture(mode: str, height: int = 21, width: int = 34) -> Picture:
@@ -136,9 +138,8 @@ def test_auto_never_trusts_a_poor_result(
 
 
 def test_auto_keeps_a_good_result(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["bbcodec.families.learned"]
-    monkeypatch.setattr(module, "encode", lambda *args, **options: Coded([b"all", b"of it"]))
-    monkeypatch.setattr(module, "decode", lambda *args, **options: photograph())
+    monkeypatch.setattr(learned, "encode", lambda *args, **options: Coded([b"all", b"of it"]))
+    monkeypatch.setattr(learned, "decode", lambda *args, **options: photograph())
     assert bbcodec.info(bbcodec.compress(photograph(), model=model)).method == "learned"
     install(monkeypatch, 1.5)
     assert bbcodec.info(bbcodec.compress(photograph(), model=model)).method == "classic"
@@ -149,8 +150,7 @@ def test_auto_knows_of_repeats_that_crops_miss(model: Path, monkeypatch: pytest.
     texture = np.random.default_rng(0).integers(0, 256, (130, 130, 3)).astype(np.uint8)
     samples = np.tile(texture, (4, 4, 1))
     chains = [bytes(int(samples.size * 0.8))]  # much less than six crops of noise promise
-    module = sys.modules["bbcodec.families.learned"]
-    monkeypatch.setattr(module, "encode", lambda *args, **options: Coded(chains))
+    monkeypatch.setattr(learned, "encode", lambda *args, **options: Coded(chains))
     data = bbcodec.compress(samples, model=model)
     assert bbcodec.info(data).method == "classic"
     assert len(data) < samples.size / 10
