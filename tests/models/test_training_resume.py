@@ -14,8 +14,9 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from bbcodec.models import data, train  # noqa: E402
+from bbcodec.models import data, pack_checkpoint, train  # noqa: E402
 from bbcodec.models.config import Config, FlowConfig  # noqa: E402
+from bbcodec.models.export import export  # noqa: E402
 from bbcodec.models.layers import BinaryConv  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -191,3 +192,36 @@ def test_mirrored_crops_are_never_transposed() -> None:
     assert 70 < mirrored < 130
     default = next(data.crops([picture], 6, 200, seed=0))[:, 0]
     assert any(torch.equal(crop, straight.T) for crop in default)
+
+
+@pytest.mark.parametrize("family", ["rvae", "flowpp"])
+def test_a_packed_checkpoint_exports_alike_and_goes_on(folder: Path, tmp_path: Path, family: str) -> None:
+    words = arguments(folder, tmp_path, family)
+    train.main(words)
+    whole, packed = tmp_path / "checkpoint.pt", tmp_path / "packed.pt"
+    pack_checkpoint.main([str(whole), str(packed)])
+    first, state = train.load_checkpoint(whole)
+    second, small = train.load_checkpoint(packed)
+    assert export(first) == export(second)
+    for name in ("model", "average"):
+        for key, value in state[name].items():
+            assert torch.equal(value < 0, small[name][key] < 0)
+    assert packed.stat().st_size < 0.7 * whole.stat().st_size  # names take much in so small a network
+    pack_checkpoint.main([str(packed), str(packed)])  # nothing changes when it is packed again
+    assert export(train.load_checkpoint(packed)[0]) == export(first)
+    ends = []
+    for path in (whole, packed):
+        train.main([*words, "--steps", "12", "--resume", str(path)])
+        ends.append(train.load_checkpoint(tmp_path / "checkpoint.pt")[1])
+    assert [end["steps"] for end in ends] == [12, 12]
+    assert ends[0]["curve"][-1][2] == pytest.approx(ends[1]["curve"][-1][2], abs=0.05)
+    for key, value in ends[0]["average"].items():
+        assert torch.allclose(value, ends[1]["average"][key], atol=0.03)
+
+
+def test_weights_that_float16_does_not_know_keep_their_sign() -> None:
+    v = torch.tensor([1e-9, -1e-9, 0.0, -0.25])
+    half = pack_checkpoint._half(v)
+    assert half.dtype == torch.float16
+    assert torch.equal(half < 0, v < 0)
+    assert half.tolist() == [2.0**-24, -(2.0**-24), 0.0, -0.25]
