@@ -117,6 +117,9 @@ class Training:
         return words + (["--weights", self.weights] if self.weights else [])
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
 class Stopped(Exception):
     """A training was stopped by a signal; the row goes on from its checkpoint."""
 
@@ -163,7 +166,7 @@ def train(row: Row, recipe: Training, folder: Path) -> None:
             child.terminate()
             child.wait()
             raise
-    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if status - 128 in STOPPING or -status in STOPPING:  # the latter before its first step
         raise Stopped(f"{row.name}: stopped, the same command goes on from {out / 'checkpoint.pt'}")
     if status:
         raise subprocess.CalledProcessError(status, command)
