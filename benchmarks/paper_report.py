@@ -75,8 +75,9 @@ def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]
     found : figures of the rows by name; the first set is that of batches and of the average.
     sizes : of networks at the paper's size.
     """
-    lines = ["# The paper's table", "", *head, "", *_networks(PAPER, found), "", "## Ablations", ""]
-    lines += _networks([PAPER[2], *ABLATION], found)
+    lines = ["# The paper's table", "", *head, "", *_networks(PAPER, found)]
+    if any(row.name in found for row in ABLATION):
+        lines += ["", "## Ablations", "", *_networks([PAPER[2], *ABLATION], found)]
     several = [f["sets"] for row in (PAPER[2], *AVERAGE) if (f := found.get(row.name))]
     if len(several) > 1:
         for name in several[0]:

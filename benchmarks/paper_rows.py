@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bbcodec.models.config import Config, FlowConfig, Recipe
 
-__all__ = ["ABLATION", "AVERAGE", "PAPER", "ROWS", "SIZES", "Row", "train"]
+__all__ = ["ABLATION", "AVERAGE", "ORDER", "PAPER", "ROWS", "SIZES", "Row", "Stopped", "Training", "train"]
 
 # Networks of about the paper's sizes, 56 M and 34 M parameters.
 SIZES: dict[str, Recipe] = {
@@ -76,36 +79,95 @@ AVERAGE = [replace(PAPER[2], name=f"rvae-1-1-seed-{seed}", seed=seed) for seed i
 ROWS = {row.name: row for row in (*PAPER, *ABLATION, *AVERAGE)}
 
 
-def train(row: Row, data: str, valid: str, folder: Path, steps: int, minutes: float, threads: int) -> None:
+# In which rows are trained: first those that the README quotes.
+ORDER = [
+    "flowpp-1-32", "rvae-1-32", "rvae-32-32", "rvae-1-1", "flowpp-32-32", "flowpp-1-1", "rvae-wide-1-32",
+    "rvae-wide-1-1", "rvae-none", "flowpp-none", *(row.name for row in (*ABLATION, *AVERAGE)),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """How every row is trained; options of ``bbcodec.models.latent.train``.
+
+    Attributes
+    ----------
+    data, weights : sources, and the share of each among the crops; no weights: by area.
+    valid : source of the pictures of the validation.
+    steps : of 32 pictures.
+    ema : decay of the average of the weights.
+    minutes : limit of a row; 0: none.
+    threads : of PyTorch.
+    """
+
+    data: str
+    weights: str | None
+    valid: str
+    steps: int
+    ema: float
+    minutes: float
+    threads: int
+
+    def options(self) -> list[str]:
+        """Words of the command line."""
+        words = ["--data", self.data, "--valid", self.valid, "--valid-pictures", "300", "--crop", "32"]
+        words += ["--batch", "32", "--lr", "0.002", "--mirror", "--ema", str(self.ema), "--by-steps"]
+        words += ["--steps", str(self.steps), "--minutes", str(self.minutes), "--validate-steps", "250"]
+        words += ["--threads", str(self.threads)]
+        return words + (["--weights", self.weights] if self.weights else [])
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(Exception):
+    """A training was stopped by a signal; the row goes on from its checkpoint."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Turn SIGTERM into `SystemExit`, so that the child process is not left alone."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def train(row: Row, recipe: Training, folder: Path) -> None:
     """Train a row to its end, or as far as its minutes reach; goes on from its checkpoint.
 
     Raises
     ------
+    Stopped
+        The training was stopped before its end.
     subprocess.CalledProcessError
         The training failed.
     """
     out = folder / row.name
     if (out / "done").exists():
         return
-    command = [
-        sys.executable,
-        "-m",
-        "bbcodec.models.latent.train",
-        "--data",
-        data,
-        "--valid",
-        valid,
-        "--crop",
-        "32",
-    ]
-    command += ["--batch", "32", "--lr", "0.002", "--steps", str(steps), "--minutes", str(minutes)]
-    command += ["--seed", str(row.seed), "--threads", str(threads), "--validate-every", "1"]
-    command += ["--out", str(out)]
+    command = [sys.executable, "-m", "bbcodec.models.latent.train", *recipe.options()]
+    command += ["--seed", str(row.seed), "--out", str(out)]
     for option, value in row.options.items():
         command += [f"--{option}"] if value is True else [f"--{option}", str(value)]
     if (out / "checkpoint.pt").exists():
         command += ["--resume", str(out / "checkpoint.pt")]
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "log.txt").open("a") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
+    with (out / "log.txt").open("a") as log, _terminable():
+        child = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            status = child.wait()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    if status - 128 in STOPPING or -status in STOPPING:  # the latter before its first step
+        raise Stopped(f"{row.name}: stopped, the same command goes on from {out / 'checkpoint.pt'}")
+    if status:
+        raise subprocess.CalledProcessError(status, command)
     (out / "done").touch()

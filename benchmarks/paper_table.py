@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of Bird, Kingma and Barber (ICLR 2021) as one command: train every row alike, code, tabulate.
 
-    python benchmarks/paper_table.py --data ../shared/data --work runs/paper > docs/results/paper_table.md
+    python benchmarks/paper_table.py --data ../shared/data --work runs/paper --train-only
+    python benchmarks/paper_table.py --data ../shared/data --work runs/paper > table.md
     python benchmarks/paper_table.py --cifar10 cifar-10-batches-py --work runs/cifar --steps 100000 ...
 
 Trains on CIFAR-10 where `--cifar10` names its folder (python or binary batches), and reports on 500 of its
-test images (its curves are of training images); else on the first 3,500 images of `cifar10_first4000.npz` and
-thumbnails of `photos/train`, and reports on images 3500-3999 and thumbnails of `photos/valid`. Rows take the
-same number of steps, each at most `--minutes`; whatever was finished before is not done again. Rates, in bits
-per sub-pixel:
+test images (its curves are of training images). With `--data`, half of the crops are of images 0-3199 of
+`cifar10_first4000.npz`, the others of `photos/train`, scaled down to six sizes; validation is on images
+3200-3499, and the report on images 3500-3999 and thumbnails of `photos/valid`. Crops are 32 x 32 and
+mirrored left-right at random; the weights that count are averages over the last steps.
+
+Rows take the same number of steps, one row after the other. A row that was stopped goes on from its
+checkpoint, and ends as if it had not been stopped; whatever was finished before is not done again. Rates, in
+bits per sub-pixel:
 
 - bound: negative ELBO of the network in float32, mean over the pictures;
 - coded: the file of all pictures as one batch, every byte, after its round trip was verified;
@@ -36,7 +41,7 @@ from bbcodec.models.latent.export import export, residual_sizes
 from bbcodec.models.latent.train import build, load_checkpoint
 from paper_plot import curves
 from paper_report import page
-from paper_rows import ABLATION, AVERAGE, PAPER, SIZES, train
+from paper_rows import ORDER, PAPER, ROWS, SIZES, Stopped, Training, train
 from torch import nn
 
 from bbcodec import modelfile
@@ -44,6 +49,10 @@ from bbcodec.coding.bits_back import initial_bits
 from bbcodec.families import batch
 from bbcodec.families.latent import chains
 from bbcodec.families.stats import Pixels
+
+# Scales of the training photographs, their short side in pixels, and the share of each among the crops. Their
+# content at 32 pixels is like CIFAR-10's; larger ones add smooth areas and variety.
+PHOTO_SHARES = {32: 2, 48: 2, 64: 1.5, 96: 1, 128: 1, 192: 0.5}
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
@@ -109,34 +118,55 @@ def main() -> None:
     parser.add_argument("--cifar10", type=Path, help="folder of CIFAR-10's python or binary batches")
     parser.add_argument("--data", type=Path, help="folder with cifar10_first4000.npz and photos/")
     parser.add_argument("--work", type=Path, required=True, help="checkpoints and figures; goes on from them")
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--minutes", type=float, default=60.0, help="budget of a row")
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--ema", type=float, default=0.999, help="decay of the average of the weights")
+    parser.add_argument("--minutes", type=float, default=0.0, help="limit of a row; 0: none")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rows", default=None, help="names, by commas; all by default")
+    parser.add_argument("--rows", default=None, help="names, by commas, or `all`; default: the paper's ten")
+    parser.add_argument("--train-only", action="store_true", help="end when all rows are trained")
     parser.add_argument("--images", type=int, default=500, help="pictures to report on, of each set")
     parser.add_argument("--plot", type=Path, default=None, help="training curves, .svg")
     args = parser.parse_args()
     if args.cifar10:
-        training = valid = f"cifar10:{args.cifar10}"
-        sets = {"CIFAR-10 test": sources.load_cifar10(args.cifar10, train=False)[: args.images]}
+        training = valid = plain = f"cifar10:{args.cifar10}"
+        weights = None
     elif args.data:
-        cifar, thumbnails = args.data / "cifar10_first4000.npz", args.data / "photos"
-        training, valid = f"{cifar}[0:3500],{thumbnails / 'train'}@32", f"{thumbnails / 'valid'}@32"
-        sets = {
-            "CIFAR-10 3500-3999": sources.load(f"{cifar}[3500:4000]")[: args.images],
-            "thumbnails": sources.load(f"{thumbnails / 'valid'}@32")[: args.images],
-        }
+        cifar, photos = args.data / "cifar10_first4000.npz", args.data / "photos"
+        scales = [f"{photos / 'train'}@{size}" for size in PHOTO_SHARES]
+        training, valid = ",".join([f"{cifar}[0:3200]", *scales]), f"{cifar}[3200:3500]"
+        weights = ",".join(f"{share:g}" for share in (sum(PHOTO_SHARES.values()), *PHOTO_SHARES.values()))
+        plain = f"{cifar}[0:3200],{photos / 'train'}@32"
     else:
         parser.error("one of --cifar10 and --data is needed")
+    if args.rows == "all":
+        chosen = ORDER
+    else:
+        chosen = args.rows.split(",") if args.rows else [n for n in ORDER if ROWS[n] in PAPER]
+    if unknown := sorted({*chosen} - {*ROWS}):
+        parser.error(f"--rows: {', '.join(unknown)} not known; known are {', '.join(ROWS)}")
+    recipe = Training(training, weights, valid, args.steps, args.ema, args.minutes, args.threads)
+    for name in chosen:
+        try:
+            train(ROWS[name], recipe, args.work)
+        except Stopped as stopped:
+            sys.exit(str(stopped))
+        print(f"{name}: trained", file=sys.stderr, flush=True)
+    if args.train_only:
+        return
+    if args.cifar10:
+        sets = {"CIFAR-10 test": sources.load_cifar10(args.cifar10, train=False)[: args.images]}
+    else:
+        sets = {
+            "CIFAR-10 3500-3999": sources.load(f"{cifar}[3500:4000]")[: args.images],
+            "thumbnails": sources.load(f"{photos / 'valid'}@32")[: args.images],
+        }
     torch.set_num_threads(args.threads)
-    pictures = sources.load(training)[::10]  # for the scales of the coder of pictures without latents
-    chosen = args.rows.split(",") if args.rows else [row.name for row in (*PAPER, *ABLATION, *AVERAGE)]
+    pictures = sources.load(plain)[::10]  # for the scales of the coder of pictures without latents
     found: dict[str, dict[str, Any]] = {}
-    for row in (*PAPER, *ABLATION, *AVERAGE):
-        if row.name in chosen:
-            train(row, training, valid, args.work, args.steps, args.minutes, args.threads)
-            found[row.name] = evaluate(args.work / row.name, sets, pictures)
-            print(row.name, {n: s["bound"] for n, s in found[row.name]["sets"].items()}, file=sys.stderr)
+    for name in ROWS:
+        if name in chosen:
+            found[name] = evaluate(args.work / name, sets, pictures)
+            print(name, {n: s["bound"] for n, s in found[name]["sets"].items()}, file=sys.stderr)
     shown = [Path(a).name if a.startswith(("/", "..")) else a for a in sys.argv[1:]]
     head = [
         f"`python benchmarks/paper_table.py {' '.join(shown)}`", "",

@@ -77,44 +77,112 @@ def thumbnails(pictures: list[Picture], size: int) -> list[Picture]:
     return out
 
 
+def load_each(source: str, size: int | None = None) -> list[list[Picture]]:
+    """Pictures of each name in a list separated by commas; see `load`. Each file is read once."""
+    found: list[list[Picture]] = []
+    read: dict[str, list[Picture]] = {}
+    for part in source.split(","):
+        name, at, behind = part.rpartition("@")
+        name, side = (name, int(behind)) if at and behind.isdigit() else (part, size)
+        if name not in read:
+            read[name] = _load_whole(name)
+        found.append(thumbnails(read[name], side) if side else read[name])
+    return found
+
+
+def _load_whole(source: str) -> list[Picture]:
+    """Pictures of one name, at their own size."""
+    if source.startswith("cifar10:"):
+        return load_cifar10(Path(source.removeprefix("cifar10:")))
+    if ".npz" in source:
+        name, _, part = source.partition("[")
+        start, _, stop = part.rstrip("]").partition(":")
+        return load_npz(Path(name), int(start or 0), int(stop) if stop else None)
+    return load_folder(Path(source))
+
+
 def load(source: str, size: int | None = None) -> list[Picture]:
     """Pictures named by a command line: a folder, ``cifar10:FOLDER``, or ``file.npz[start:stop]``.
 
     `size` makes thumbnails of them, and so does ``@SIZE`` behind the name. Several names are separated by
     commas.
     """
-    if "," in source:
-        return [picture for part in source.split(",") for picture in load(part, size)]
-    name, at, behind = source.rpartition("@")
-    if at and behind.isdigit():
-        source, size = name, int(behind)
-    if source.startswith("cifar10:"):
-        pictures = load_cifar10(Path(source.removeprefix("cifar10:")))
-    elif ".npz" in source:
-        name, _, part = source.partition("[")
-        start, _, stop = part.rstrip("]").partition(":")
-        pictures = load_npz(Path(name), int(start or 0), int(stop) if stop else None)
-    else:
-        pictures = load_folder(Path(source))
-    return thumbnails(pictures, size) if size else pictures
+    return [picture for part in load_each(source, size) for picture in part]
 
 
-def crops(pictures: list[Picture], size: int, batch: int, seed: int) -> Iterator[torch.Tensor]:
-    """Endless batches of random crops, mirrored and transposed at random; pictures drawn by their area."""
-    pictures = [p for p in pictures if min(p.shape[:2]) >= size]
-    if not pictures:
-        raise ValueError(f"no picture is at least {size} pixels wide and high")
+def shares(sources: list[list[Picture]], weights: list[float], size: int) -> NDArray[np.float64]:
+    """Chance of each picture to be drawn for a crop, over all sources in order.
+
+    Parameters
+    ----------
+    sources : pictures of each source.
+    weights : share of each source among the crops, in any unit. Within a source, pictures are drawn by their
+        area.
+    size : of a crop, pixels. Smaller pictures are never drawn.
+
+    Raises
+    ------
+    ValueError
+        The number of weights is not that of the sources, a weight is negative, no weight is positive, or a
+        source with a weight has no picture that is large enough.
+    """
+    if len(weights) != len(sources):
+        raise ValueError(f"{len(weights)} weights for {len(sources)} sources: give one for each")
+    if min(weights) < 0 or not max(weights) > 0:
+        raise ValueError(f"weights are {weights}, expected none below 0 and one above")
+    parts = []
+    for number, (pictures, weight) in enumerate(zip(sources, weights, strict=True), 1):
+        areas = np.array([p.shape[0] * p.shape[1] * (min(p.shape[:2]) >= size) for p in pictures], float)
+        if weight and not areas.any():
+            raise ValueError(f"source {number}: no picture is at least {size} pixels wide and high")
+        parts.append(weight * areas / max(areas.sum(), 1.0))
+    every = np.concatenate(parts)
+    return every / every.sum()
+
+
+def crops(
+    pictures: list[Picture],
+    size: int,
+    batch: int,
+    seed: int,
+    *,
+    chances: NDArray[np.float64] | None = None,
+    transpose: bool = True,
+    step: int | None = None,
+) -> Iterator[torch.Tensor]:
+    """Endless batches of random crops [batch, 3, size, size], mirrored left-right at random.
+
+    Parameters
+    ----------
+    chances : of each picture to be drawn, see `shares`. Default: by area.
+    transpose : one crop in four is transposed too.
+    step : number of the first batch. Batches then depend on the seed and their number alone, so that a
+        training goes on with the batches that it would have had without a pause. Default: one sequence of
+        random numbers from the seed.
+
+    Raises
+    ------
+    ValueError
+        No picture is large enough.
+    """
+    if chances is None:
+        pictures = [p for p in pictures if min(p.shape[:2]) >= size]
+        if not pictures:
+            raise ValueError(f"no picture is at least {size} pixels wide and high")
+        chances = np.array([p.shape[0] * p.shape[1] for p in pictures], float)
+        chances /= chances.sum()
     rng = np.random.default_rng(seed)
-    area = np.array([p.shape[0] * p.shape[1] for p in pictures], float)
-    area /= area.sum()
     while True:
+        if step is not None:
+            rng = np.random.default_rng([seed, step])
+            step += 1
         out = np.empty((batch, 3, size, size), np.float32)
-        for n, i in enumerate(rng.choice(len(pictures), batch, p=area)):
+        for n, i in enumerate(rng.choice(len(pictures), batch, p=chances)):
             h, w = pictures[i].shape[:2]
             y, x = rng.integers(h - size + 1), rng.integers(w - size + 1)
             crop = pictures[i][y : y + size, x : x + size].transpose(2, 0, 1)
             crop = crop[:, :, ::-1] if rng.integers(2) else crop
-            out[n] = crop.transpose(0, 2, 1) if rng.integers(4) == 0 else crop
+            out[n] = crop.transpose(0, 2, 1) if transpose and rng.integers(4) == 0 else crop
         yield torch.from_numpy(out)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,12 +69,82 @@ def test_rows_are_trained_once_and_stand_in_the_page(
     labels = [e.text for e in ElementTree.parse(plot).iter("{http://www.w3.org/2000/svg}text")]
     assert set(ROWS) < set(labels)
 
-    def no_training(*_: object) -> None:
+    def no_training(*_: object, **__: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("subprocess.run", no_training)
+    monkeypatch.setattr("subprocess.Popen", no_training)
     table.main()
     assert capsys.readouterr().out == first
+
+
+def test_a_row_that_was_stopped_goes_on(
+    table: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe reaches the training; a stopped row ends the command, and goes on with the next one."""
+    import paper_rows
+
+    arguments = [
+        "--data",
+        str(data),
+        "--work",
+        str(tmp_path),
+        "--rows",
+        "rvae-1-1,flowpp-1-1",
+        "--train-only",
+    ]
+    monkeypatch.setattr(sys, "argv", ["paper_table.py", *arguments])
+    commands: list[list[str]] = []
+    statuses = [128 + signal.SIGTERM, 0, 0]
+
+    class Child:
+        """Leaves a checkpoint, and ends with the first status that is left."""
+
+        def __init__(self, command: list[str], **_: object):
+            commands.append(command)
+            (Path(command[command.index("--out") + 1]) / "checkpoint.pt").touch()
+
+        def wait(self) -> int:
+            return statuses.pop(0)
+
+    monkeypatch.setattr(paper_rows.subprocess, "Popen", Child)
+    with pytest.raises(SystemExit, match="rvae-1-1: stopped"):
+        table.main()
+    assert not (tmp_path / "rvae-1-1" / "done").exists()
+    table.main()
+    rows = [Path(command[command.index("--out") + 1]).name for command in commands]
+    assert rows == ["rvae-1-1", "rvae-1-1", "flowpp-1-1"]
+    assert ["--resume" in command for command in commands] == [False, True, False]
+    assert all((tmp_path / name / "done").exists() for name in rows)
+    wanted = {"--steps": "10000", "--ema": "0.999", "--minutes": "0.0", "--weights": "8,2,2,1.5,1,1,0.5"}
+    for option, value in wanted.items():
+        assert commands[0][commands[0].index(option) + 1] == value
+    assert {"--mirror", "--by-steps"} < set(commands[0])
+    table.main()  # nothing is left to do
+    assert len(commands) == 3
+
+
+def test_a_training_that_fails_is_not_done(
+    table: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paper_rows
+
+    recipe = paper_rows.Training(str(tmp_path / "nothing"), None, str(data), 1, 0.0, 0.0, 1)
+    with pytest.raises(subprocess.CalledProcessError):
+        paper_rows.train(paper_rows.ROWS["rvae-none"], recipe, tmp_path)
+    assert not (tmp_path / "rvae-none" / "done").exists()
+    assert "Error" in (tmp_path / "rvae-none" / "log.txt").read_text()
+
+
+def test_rows_have_an_order_and_names(
+    table: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import paper_rows
+
+    assert sorted(paper_rows.ORDER) == sorted(paper_rows.ROWS)
+    arguments = ["--data", str(data), "--work", str(tmp_path), "--rows", "rvae-2-2"]
+    monkeypatch.setattr(sys, "argv", ["paper_table.py", *arguments])
+    with pytest.raises(SystemExit):
+        table.main()
 
 
 def test_an_average_of_networks(table: ModuleType) -> None:

@@ -28,7 +28,7 @@ from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
 from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.raster import cut
-from bbcodec.picture.region import Window
+from bbcodec.picture.region import Place, Window
 
 BLOCK: Final = 1024  # pixels, the longest side
 
@@ -37,7 +37,7 @@ def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
     """Encode pixels; see `bbcodec.families.family.Family`."""
     height, width, channels = image.shape
     local = local_model(model)
-    places = cut(height, width, local.block)
+    places = _cut(height, width, local.block)
     inner = _for_each(execution, len(places))
     report = Report(execution.progress, len(places))
 
@@ -79,7 +79,7 @@ def decode(
     if lost is None:
         _check(chains, height, width, local.block)
     window = window or Window(0, 0, height, width)
-    places = cut(height, width, local.block)
+    places = _cut(height, width, local.block)
     wanted = [index for index, place in enumerate(places) if window.meet(place)]
     inner = _for_each(execution, len(wanted))
     report = Report(execution.progress, len(wanted))
@@ -115,7 +115,7 @@ def decode(
 
 def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:
     """Rows and columns that each chain holds; see `Family.places`."""
-    return [[place] for place in cut(height, width, local_model(model).block)]
+    return [[place] for place in _cut(height, width, local_model(model).block)]
 
 
 def cost_map(
@@ -125,7 +125,7 @@ def cost_map(
     height, width = image.shape[:2]
     local = local_model(model)
     _check(chains, height, width, local.block)
-    places = cut(height, width, local.block)
+    places = _cut(height, width, local.block)
     inner = _for_each(execution, len(places))
     report = Report(execution.progress, len(places))
     bits = np.empty((height, width), np.float32)
@@ -156,6 +156,11 @@ def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
     return float(size_bits(after) - size_bits(message))
 
 
+def _cut(height: int, width: int, side: int) -> list[Place]:
+    """Rows and columns of the blocks of a picture, for a model whose blocks have at most this side."""
+    return cut(height, width, min(side, BLOCK))
+
+
 def _for_each(execution: Execution, blocks: int) -> Execution:
     """Return how one of several blocks is coded: they share the threads, and each gets at least one."""
     return Execution(max(1, execution.workers // max(1, blocks)), execution.backend)
@@ -163,7 +168,7 @@ def _for_each(execution: Execution, blocks: int) -> Execution:
 
 def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None:
     """Raise unless there are as many blocks as the size asks for, each of a length that can be."""
-    expected = len(cut(height, width, side))
+    expected = len(_cut(height, width, side))
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:
