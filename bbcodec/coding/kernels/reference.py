@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rANS kernels in NumPy, vectorised over lanes: the meaning of the vector rule.
+"""The rANS kernels in NumPy, vectorised over lanes. They define the results of the vector rule.
 
-Clarity first: groups of lanes go through :mod:`bbcodec.coding.ans` one after another. Speed is the business
-of ``jit`` and ``native``.
+They are written for clarity: groups of lanes go through :mod:`bbcodec.coding.ans` one after another. ``jit``
+and ``native`` are fast.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pop_logistic(
 def _search(
     cf: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.int64], nsym: int, floor: int
 ) -> NDArray[np.int64]:
-    """The greatest ``k`` with ``cdf(k) <= cf``, by bisection: ``cdf(low) <= cf < cdf(high)`` throughout."""
+    """Return the greatest ``k`` with ``cdf(k) <= cf``, by bisection with ``cdf(low) <= cf < cdf(high)``."""
     low, high = np.zeros_like(cf), np.full_like(cf, nsym)
     for _ in range((nsym - 1).bit_length()):
         middle = (low + high) >> 1
