@@ -187,7 +187,7 @@ class Reader:
         return FormatError(f"{self._name}: {text} (at byte {self.offset})")
 
     def take(self, count: int, what: str) -> memoryview:
-        """Return the next `count` bytes as a view."""
+        """Return the next `count` bytes as a view; raise `FormatError` if fewer are left."""
         if count > self.left:
             raise self.error(f"{what} needs {count} bytes, found {self.left}: file cut off or corrupt")
         self._at += count
@@ -202,7 +202,7 @@ class Reader:
         return int(_U32.unpack(self.take(4, what))[0])
 
     def varint(self, what: str) -> int:
-        """Return a LEB128 number of at most 9 bytes, in its shortest form."""
+        """Return a LEB128 number of at most 9 bytes; raise `FormatError` unless it has its shortest form."""
         value = 0
         for i in range(_MAX_VARINT_BYTES):
             byte = self.u8(what)

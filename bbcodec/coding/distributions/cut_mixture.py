@@ -118,12 +118,12 @@ class NativeCutMixture:
         self._maps = _native().CutMixtures(_native_tables(), *parts, bits, cells_log2)
 
     def ends(self, m: Integers) -> Integers:
-        """See `CutMixture`."""
+        """Return what `CutMixture.ends` returns."""
         found: Integers = self._maps.ends(np.ascontiguousarray(m, np.int64).reshape(-1))
         return found.reshape(self._shape)
 
     def find(self, y: Integers) -> Integers:
-        """See `CutMixture`."""
+        """Return what `CutMixture.find` returns."""
         found: Integers = self._maps.find(np.ascontiguousarray(y, np.int64).reshape(-1))
         return found.reshape(self._shape)
 

@@ -18,7 +18,7 @@ from bbcodec.coding.kernels import check_intervals, check_lengths, check_symbols
 def push_logistic(
     head: Head, symbols: NDArray[np.int32], mu: NDArray[np.int32], e: NDArray[np.int32], nsym: int, floor: int
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_logistic` defines."""
     check_lengths(len(head), len(symbols), len(mu), len(e))
     logistic_tables.check_nsym(nsym, floor)
     check_symbols(symbols, nsym)
@@ -32,7 +32,7 @@ def push_logistic(
 def pop_logistic(
     head: Head, mu: NDArray[np.int32], e: NDArray[np.int32], nsym: int, floor: int, words: Words
 ) -> tuple[Head, NDArray[np.int32], int]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Pop as :meth:`bbcodec.coding.kernels.RansKernels.pop_logistic` defines."""
     check_lengths(len(head), len(mu), len(e))
     logistic_tables.check_nsym(nsym, floor)
     head, tail = head.copy(), (words, ())
@@ -66,7 +66,7 @@ def _search(
 def push_freqs(
     head: Head, starts: NDArray[np.uint64], freqs: NDArray[np.uint64], precision: int
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_freqs` defines."""
     check_lengths(len(head), len(starts), len(freqs))
     check_intervals(starts, freqs, precision)
     head = head.copy()
@@ -87,6 +87,6 @@ def push_sections(
     sections: NDArray[np.int64],
     precision: int,
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_sections` defines."""
     check_lengths(len(head), len(starts), len(freqs))
     return push_freqs(head, *padded(starts, freqs, sections, len(head), precision), precision)
