@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors of bbcodec, all under one root.
+"""The exception classes of bbcodec, all derived from one root.
 
-Only exception classes live here. A message names the file, the offset or the field, what was found and what
-was expected. Wrong arguments of a programmer (shapes, dtypes, ranges) stay ``ValueError`` or ``TypeError``.
+A message names the file, the offset or the field, what was found and what was expected. Programming errors
+(wrong shapes, dtypes, ranges) stay ``ValueError`` or ``TypeError``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class BBCodecError(Exception):
 
 
 class FormatError(BBCodecError):
-    """The bytes to be read are not what the format says: corrupt, truncated or hostile."""
+    """The bytes do not follow the format: they are corrupt, truncated or hostile."""
 
 
 class MessageUnderflow(FormatError):
-    """More words were popped than the message holds: a truncated or corrupt message."""
+    """A pop needs more words than the message holds: the message is truncated or corrupt."""
 
 
 class ModelError(FormatError):
@@ -36,16 +36,16 @@ class ModelError(FormatError):
 
 
 class ModelMissingError(BBCodecError):
-    """The model that a file names is neither installed nor embedded."""
+    """The model that a file needs is neither installed nor embedded."""
 
 
 class UnsupportedImageError(BBCodecError):
-    """The image has a mode, depth, size or channel count that this method cannot hold."""
+    """The image has a mode, depth, size or channel count that the method or the format cannot hold."""
 
 
 class LimitError(BBCodecError):
-    """A declared size is above the limit that the caller allows (pixels, memory)."""
+    """A declared size exceeds a limit of the caller (pixels, memory)."""
 
 
 class OptionError(BBCodecError):
-    """An option, or a combination of options, makes no sense."""
+    """An option, or a combination of options, is not valid."""

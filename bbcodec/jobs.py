@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How work is carried out: threads, pools and progress. Nothing here changes a byte or a pixel."""
+"""Run work on threads, and report its progress.
+
+Nothing here changes a byte or a pixel of a result.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,21 @@ from bbcodec.errors import OptionError
 __all__ = ["SERIAL", "Execution", "Progress", "Report", "cpus", "parallel"]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (parts done, parts in all), perhaps from worker threads."""
+"""Callback with (parts done, total parts); worker threads may call it."""
 
-_PATIENCE: Final = 0.2  # seconds between two looks at signals
+_SIGNAL_POLL_SECONDS: Final = 0.2  # between two checks for signals
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a call is carried out; the result never depends on it.
+    """Settings of how a call runs; the result never depends on them.
 
     Attributes
     ----------
-    threads : number of threads; 0 is one for each core.
+    threads : number of threads; 0 means one per core.
     backend : ``numpy``, ``numba``, ``native``, or None for the fastest that is installed
         (`bbcodec.backends`).
-    progress : told how far the work is, or None.
+    progress : callback that gets the progress, or None.
 
     Raises
     ------
@@ -47,15 +50,15 @@ class Execution:
 
     def __post_init__(self) -> None:
         if self.threads < 0:
-            raise OptionError(f"threads is {self.threads}, expected 0 (all cores) or more")
+            raise OptionError(f"threads must be 0 (all cores) or more (got {self.threads})")
 
     @property
     def workers(self) -> int:
-        """Number of threads, at least 1."""
+        """Return the number of threads, at least 1."""
         return self.threads or cpus()
 
     def with_threads(self, threads: int) -> Execution:
-        """Return the same with another number of threads."""
+        """Return a copy with another number of threads."""
         return replace(self, threads=threads)
 
 
@@ -64,7 +67,7 @@ SERIAL: Final = Execution(threads=1)
 
 
 class Report:
-    """Counts finished parts for a progress callback.
+    """Counter of finished parts that calls a progress callback.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ class Report:
         self.progress, self.total, self.done = progress, total, 0
 
     def part(self) -> None:
-        """Count one more part."""
+        """Count one more finished part, and call the callback."""
         self.done += 1
         if self.progress is not None:
             self.progress(min(self.done, self.total), self.total)
@@ -88,26 +91,26 @@ def cpus() -> int:
 
 
 def parallel(function: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
-    """Return what a function returns for every item, in order.
+    """Call a function with every item on worker threads, and return the results in order.
 
-    The calling thread only waits, even for a single item, so that it answers signals at once while others
-    are deep in native code. Once something is raised, no further item begins; an interruption
-    (KeyboardInterrupt, SystemExit) does not wait for those at work either.
+    The calling thread only waits, even for a single item. It therefore answers signals while the workers run
+    native code. After an error no further item starts, and the error of the function is raised when the
+    running items have ended. KeyboardInterrupt and SystemExit do not wait for them.
 
     Parameters
     ----------
     function : called with one item.
-    items : the work.
-    threads : at a time; 0 is one for each core.
+    items : arguments of the calls.
+    threads : number of items at a time; 0 means one per core.
     """
     pool = ThreadPoolExecutor(max(1, min(threads or cpus(), len(items))))
     futures = [pool.submit(function, item) for item in items]
     results: list[Any] = []
     try:
         for future in futures:
-            # The system may give a signal to a worker, and then nothing but the time ends a wait.
+            # The system may deliver a signal to a worker thread; only a timeout ends the wait then.
             while not future.done():
-                wait([future], _PATIENCE)
+                wait([future], _SIGNAL_POLL_SECONDS)
             results.append(future.result())
     except BaseException as error:
         pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rANS stack: message, push, pop, flatten. Word for word the message format of craystack.
+"""The rANS stack: message, push, pop, flatten. The message format equals that of craystack, word for word.
 
-A message is a pair ``(head, tail)``. The head is a uint64 array of any shape, one rANS lane per element; the
-tail is a last-in first-out linked list of uint32 arrays, ``(words, rest)`` or ``()``, shared by the lanes.
+A message is a pair ``(head, tail)``. The head is a uint64 array of any shape, one rANS lane per element. The
+tail is a last-in first-out linked list of uint32 arrays, ``(words, rest)`` or ``()``, which the lanes share.
 Every lane ``h`` keeps the invariant of rANS (Duda 2013; vectorised as in Giesen, arXiv:1402.3392)::
 
     2**31  <=  h  <  2**63
@@ -12,15 +12,14 @@ A symbol owns an interval of the ``2**p`` numbers of a model of precision ``p``:
     0             start               start + freq          2**p
     |---------------|----------------------|------------------|
                     |-------- freq --------|
-    0 < freq,   0 <= start,   start + freq <= 2**p,   0 <= p <= 31  (p <= 27: above, coding gets inaccurate)
+    0 < freq,   0 <= start,   start + freq <= 2**p,   0 <= p <= 31  (above p = 27 coding gets inaccurate)
 
-``push`` multiplies a lane by about ``2**p / freq`` and ``pop`` divides it again; both move 32 bits at a time
-between head and tail so as to keep the invariant. They are exact inverses, so bits that were pushed by one
-model may be popped by another: that is bits-back coding.
+``push`` multiplies a lane by about ``2**p / freq``, and ``pop`` divides it again. Both move 32 bits at a time
+between head and tail to keep the invariant. They are exact inverses. Bits that one model pushed may therefore
+be popped by another model: that is bits-back coding.
 
-Messages are immutable: nothing here changes an array in place that was passed in. Probabilities, symbols and
-codecs do not belong here (see :mod:`bbcodec.coding.codecs`), nor do bytes, magic or checksums (the
-container).
+Messages are immutable: no function here changes its arguments in place. Probabilities, symbols and codecs
+belong to :mod:`bbcodec.coding.codecs`. Bytes, magic and checksums belong to the container.
 """
 
 from __future__ import annotations
@@ -45,7 +44,12 @@ Shape: TypeAlias = int | tuple[int, ...]
 
 
 def base_message(shape: Shape) -> Message:
-    """Return the empty message: every lane at ``2**31``, no tail.
+    """Return the empty message: every lane is ``2**31``, and the tail is empty.
+
+    Raises
+    ------
+    ValueError
+        The shape has no lane.
 
     >>> base_message(2)
     (array([2147483648, 2147483648], dtype=uint64), ())
@@ -59,8 +63,9 @@ def base_message(shape: Shape) -> Message:
 def push(message: Message, starts: ArrayLike, freqs: ArrayLike, precisions: ArrayLike) -> Message:
     """Push one symbol on every lane.
 
-    Lanes that would overflow, ``h >= ((2**31 >> p) << 32) * freq``, emit their low 32 bits: all of them, in
-    C order, as one array at the front of the tail. Then ``h = ((h div freq) << p) + (h mod freq) + start``.
+    Lanes that would overflow, ``h >= ((2**31 >> p) << 32) * freq``, first emit their low 32 bits. These words
+    are put in front of the tail as one array in C order.
+    Then ``h = ((h div freq) << p) + (h mod freq) + start``.
 
     Parameters
     ----------
@@ -71,7 +76,7 @@ def push(message: Message, starts: ArrayLike, freqs: ArrayLike, precisions: Arra
     Raises
     ------
     ValueError
-        If a frequency is zero, or a shape does not fit the head.
+        A frequency is zero, or a shape does not fit the head.
 
     >>> push(base_message(1), 3, 1, 2)  # four times 2**31, plus 3
     (array([8589934595], dtype=uint64), ())
@@ -102,10 +107,16 @@ def pop(message: Message, precisions: ArrayLike) -> tuple[Head, Callable[[ArrayL
     Returns
     -------
     cf : uint64, the shape of the head
-        ``h mod 2**p``: a number within the interval of the symbol, ``start <= cf < start + freq``.
+        ``h mod 2**p``: a number in the interval of the symbol, ``start <= cf < start + freq``.
     finish : callable ``(starts, freqs) -> Message``
-        To be called with the interval that ``cf`` lies in: ``h = freq * (h >> p) + cf - start``; then lanes
-        with ``h < 2**31`` take one word each from the front of the tail, in C order. Raises MessageUnderflow.
+        Call it with the interval that contains ``cf``: ``h = freq * (h >> p) + cf - start``. Then each lane
+        with ``h < 2**31`` takes one word from the front of the tail, in C order. Raises MessageUnderflow when
+        the words run out.
+
+    Raises
+    ------
+    ValueError
+        A shape does not fit the head.
 
     >>> cf, finish = pop((np.array([8589934595], np.uint64), ()), 2)
     >>> cf, finish(3, 1)
@@ -133,7 +144,7 @@ def pop(message: Message, precisions: ArrayLike) -> tuple[Head, Callable[[ArrayL
 
 
 def tail_gather(tail: Tail, n: int) -> Tail:
-    """Return an equal tail whose first array holds at least ``n`` words, or all words if there are fewer."""
+    """Return an equal tail whose first array has at least ``n`` words, or all words if there are fewer."""
     if tail and len(tail[0]) >= n:
         return tail
     parts: list[Words] = []
@@ -147,7 +158,13 @@ def tail_gather(tail: Tail, n: int) -> Tail:
 
 
 def tail_pop(tail: Tail, n: int) -> tuple[Words, Tail]:
-    """Take ``n`` words from the front of a tail: ``(words, rest)``; MessageUnderflow when they run out."""
+    """Take ``n`` words from the front of a tail, and return ``(words, rest)``.
+
+    Raises
+    ------
+    MessageUnderflow
+        The tail has fewer than ``n`` words.
+    """
     tail = tail_gather(tail, n)
     words, rest = tail if tail else (np.empty(0, np.uint32), ())
     if len(words) < n:
@@ -156,7 +173,7 @@ def tail_pop(tail: Tail, n: int) -> tuple[Words, Tail]:
 
 
 def flatten(message: Message) -> Words:
-    """Write a message as one uint32 array: high words of the head, its low words, the tail from the front."""
+    """Return a message as one uint32 array: high words of the head, low words, the tail from the front."""
     head, tail = message
     lanes = np.ravel(head)
     parts = [(lanes >> np.uint64(32)).astype(np.uint32), lanes.astype(np.uint32)]
@@ -167,18 +184,20 @@ def flatten(message: Message) -> Words:
 
 
 def unflatten(words: NDArray[Any], shape: Shape) -> Message:
-    """Read what :func:`flatten` wrote.
+    """Return the message of an array that :func:`flatten` returned.
 
     Parameters
     ----------
     words : uint32, 1-D
     shape : int or tuple of int
-        Shape of the head; it is not part of the words.
+        Shape of the head, which the words do not contain.
 
     Raises
     ------
     FormatError
-        If there are fewer words than the head needs, or a lane is outside ``[2**31, 2**63)``.
+        There are fewer words than the head needs, or a lane is outside ``[2**31, 2**63)``.
+    ValueError
+        The words are not 1-D uint32, or the shape has no lane.
 
     >>> message = push(base_message(3), [0, 1, 2], 1, 16)
     >>> message_equal(unflatten(flatten(message), 3), message)
@@ -200,5 +219,5 @@ def unflatten(words: NDArray[Any], shape: Shape) -> Message:
 
 
 def message_equal(first: Message, second: Message) -> bool:
-    """Whether two messages have equal heads (shape included) and the same words in their tails."""
+    """Return whether two messages have equal heads (and head shapes), and equal words in their tails."""
     return first[0].shape == second[0].shape and np.array_equal(flatten(first), flatten(second))

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Codecs: pairs of pure functions on a message, and the combinators that make bigger ones out of them.
+"""Codecs: pairs of pure functions on a message, and combinators that build codecs from codecs.
 
 A codec is ``Codec(push, pop)`` with craystack's protocol::
 
     push(message, symbol, *context) -> (message, *context)
     pop(message, *context)          -> (message, symbol, *context)
 
-and one law, which every codec and every combinator keeps: popping returns the symbol **and exactly the
-message** that it was pushed on, and pushing a popped symbol restores the message::
+Every codec and every combinator obeys one law. Popping returns the symbol **and exactly the message** before
+the push, and pushing a popped symbol restores the message::
 
     pop(*push(m, x)) == (m, x)          push(*pop(m)) == (m,)
 
-The context is anything that a codec wants handed along; most have none. Combinators list codecs in the order
-in which they **decode**. Distributions of pixels and latents live in :mod:`bbcodec.coding.distributions`,
-latent variables in :mod:`bbcodec.coding.bits_back`; the word arithmetic is :mod:`bbcodec.coding.ans`.
+The context is any state that a codec passes along; most have none. Combinators list codecs in **decode**
+order. Distributions of pixels and latents are in :mod:`bbcodec.coding.distributions`, latent variables in
+:mod:`bbcodec.coding.bits_back`, and the arithmetic on words in :mod:`bbcodec.coding.ans`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
 
 
 class Codec(NamedTuple):
-    """A push and a pop that undo each other; see the head of this module for the protocol."""
+    """A push and a pop that undo each other; the module docstring defines the protocol."""
 
     push: Callable[..., tuple[Any, ...]]
     pop: Callable[..., tuple[Any, ...]]
@@ -61,9 +61,10 @@ class Codec(NamedTuple):
 
 
 def from_generator(generator_fun: Callable[[], Generator[Codec, Any, None]]) -> Codec:
-    """Chain codecs of which each may depend on the symbols before it. The symbol is the list of theirs.
+    """Chain codecs, each of which may depend on the symbols before it.
 
-    ``generator_fun()`` yields codecs in decode order and is sent each one's symbol.
+    The symbol is the list of their symbols. ``generator_fun()`` yields codecs in decode order, and receives
+    the symbol of each by ``send``. Pushing raises ValueError if the numbers of symbols and codecs differ.
 
     >>> def pair():
     ...     bits = yield uniform(4)
@@ -113,7 +114,7 @@ def serial(codecs: Iterable[Codec]) -> Codec:
 
 
 def repeat(codec: Codec, n: int) -> Codec:
-    """Chain ``n`` times the same codec; the symbol is a list of ``n`` symbols.
+    """Chain the same codec ``n`` times. The symbol is a list of ``n`` symbols.
 
     >>> codec = repeat(uniform(8), 3)
     >>> message, = codec.push(ans.base_message(2), [[1, 2], [3, 4], [5, 6]])
@@ -124,14 +125,16 @@ def repeat(codec: Codec, n: int) -> Codec:
 
 
 def substack(codec: Codec, view_fun: Callable[[Any], Any]) -> Codec:
-    """Apply a codec to some lanes of the head; the tail is shared.
+    """Apply a codec to some lanes of the head; all lanes share the tail.
 
     Parameters
     ----------
     codec : Codec
     view_fun : callable, head -> view
         Selects and arranges lanes by slicing, indexing, reshaping or transposing, each lane at most once:
-        ``lambda head: head[:5]``. It must not calculate: it is also applied to an array of lane numbers.
+        ``lambda head: head[:5]``. It must not calculate, because it is applied to an array of lane numbers.
+
+    Pushing and popping raise ValueError if the view has a lane twice, or the codec changes the view's shape.
 
     >>> codec = substack(uniform(4), lambda head: head[1:])
     >>> codec.push(ans.base_message(2), 7)[0][0]
@@ -178,9 +181,9 @@ def non_uniform(
     dec_statfun: Callable[[Any], Any],
     precision: ArrayLike,
 ) -> Codec:
-    """Codec from two functions, ``symbol -> (start, freq)`` and ``cf -> symbol``, for symbols on every lane.
+    """Return a codec of one symbol per lane from functions ``symbol -> (start, freq)`` and ``cf -> symbol``.
 
-    They must agree, ``start <= cf < start + freq``, or popping raises ValueError.
+    The functions must agree, ``start <= cf < start + freq``, or popping raises ValueError.
     """
 
     def push(message: Message, symbol: Any, *context: Any) -> tuple[Any, ...]:
@@ -199,9 +202,10 @@ def non_uniform(
 
 
 def uniform(precision: ArrayLike) -> Codec:
-    """``2**precision`` equally likely symbols on every lane, uint64; ``0 <= precision <= 27``.
+    """Return a codec of ``2**precision`` equally likely symbols per lane, uint64; ``0 <= precision <= 27``.
 
-    It is craystack's Uniform. For other counts see :func:`bbcodec.coding.distributions.uniform.Uniform`.
+    It equals craystack's Uniform. For other counts see :func:`bbcodec.coding.distributions.uniform.Uniform`.
+    Pushing raises ValueError for a symbol that does not fit the precision.
     """
 
     def interval(symbol: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
@@ -214,7 +218,10 @@ def uniform(precision: ArrayLike) -> Codec:
 
 
 def big_uniform(precision: ArrayLike) -> Codec:
-    """Uniform symbols of up to 64 bits on every lane, 16 bits at a time, the lowest pushed first; uint64."""
+    """Return a codec of uniform symbols of up to 64 bits per lane, uint64.
+
+    It codes 16 bits at a time and pushes the lowest bits first.
+    """
     precision = np.asarray(precision).astype(np.uint64)
     steps = []
     for lower in (48, 32, 16, 0):
@@ -243,21 +250,21 @@ def vector_codec(
     precision: int,
     backend: str | None = None,
 ) -> Codec:
-    """Codec for an array of independent symbols, by the vector rule of :mod:`bbcodec.coding.kernels`.
+    """Return a codec of an array of independent symbols, by the vector rule of :mod:`bbcodec.coding.kernels`.
 
     Parameters
     ----------
     encode : callable ``(symbols, part) -> (starts, freqs)``
         Intervals of the symbols at the positions ``part`` of the raveled array; int64 vectors.
-        Raises ValueError for a symbol that has none.
+        Raises ValueError for a symbol without an interval.
     decode : callable ``(cf, part) -> symbols``
-        The symbols at ``part`` whose intervals hold ``cf``.
+        The symbols at ``part`` whose intervals contain ``cf``.
     shape : tuple of int or None
-        Shape of the symbols; None takes that of the head. Popped symbols are int32.
+        Shape of the symbols; None means the shape of the head. Popped symbols are int32.
     precision : int
         Intervals are within ``0 .. 2**precision``.
     backend : str or None
-        Which kernels push; the words are the same.
+        Kernels that push; the words do not depend on them.
     """
 
     def push(message: Message, symbols: ArrayLike, *context: Any) -> tuple[Any, ...]:
@@ -287,7 +294,15 @@ def vector_codec(
 
 
 def as_symbols(symbols: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Ravel an integer array of that shape to int32; ValueError or TypeError if anything would be lost."""
+    """Ravel an integer array of the given shape to int32.
+
+    Raises
+    ------
+    TypeError
+        The symbols are not integers.
+    ValueError
+        The symbols have another shape, or one does not fit 32 bits.
+    """
     array = np.asarray(symbols)
     if array.dtype.kind not in "iu":
         raise TypeError(f"symbols are integers, got {array.dtype}")
@@ -301,8 +316,8 @@ def as_symbols(symbols: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int32]:
 
 # ------------------------------------------------------------- folding the lanes of a message into one
 
-# round(2**16 * log2(1 + s/16)): mass below the four bits s that follow the leading one of a Benford number.
-_BENFORD = np.array(
+# round(2**16 * log2(1 + s/16)): mass below s, the four bits that follow the leading one of a Benford number.
+_BENFORD_CDF = np.array(
     [
         *(0, 5732, 11136, 16248, 21098, 25711, 30109, 34312, 38336),
         *(42196, 45904, 49472, 52911, 56229, 59434, 62534, 65536),
@@ -316,8 +331,8 @@ _ONE = np.uint64(1)
 def _make_benford64() -> Codec:
     length_codec = uniform(5)
     high_codec = non_uniform(
-        lambda s: (_BENFORD[s], _BENFORD[s + _ONE] - _BENFORD[s]),
-        lambda cf: (np.searchsorted(_BENFORD, cf, side="right") - 1).astype(np.uint64),
+        lambda s: (_BENFORD_CDF[s], _BENFORD_CDF[s + _ONE] - _BENFORD_CDF[s]),
+        lambda cf: (np.searchsorted(_BENFORD_CDF, cf, side="right") - 1).astype(np.uint64),
         16,
     )
 
@@ -342,7 +357,7 @@ def _make_benford64() -> Codec:
 
 
 def _bit_length(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Bits of each number, exactly; ValueError outside ``[2**31, 2**63)``."""
+    """Return the exact number of bits of each number; raise ValueError outside ``[2**31, 2**63)``."""
     if ((x < ans.LOWER) | (x >= ans.UPPER)).any():
         raise ValueError("Benford64 codes numbers in [2**31, 2**63)")
     powers = np.uint64(1) << np.arange(64, dtype=np.uint64)
@@ -350,10 +365,10 @@ def _bit_length(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 benford64 = _make_benford64()
-"""Code for numbers ``2**31 <= x < 2**63`` whose logarithm is about uniform, such as the lanes of a head.
+"""Codec of numbers ``2**31 <= x < 2**63`` whose logarithm is about uniform, such as the lanes of a head.
 
-Bit for bit craystack's Benford64, except that it takes bit lengths from integers: the float64 logarithm there
-corrupts numbers just below a power of two from 2**49 on.
+It equals craystack's Benford64 bit for bit, except that it computes bit lengths with integers. The float64
+logarithm there corrupts numbers just below a power of two from 2**49 on.
 """
 
 
@@ -362,7 +377,7 @@ def _fold_codec(lanes: int) -> Codec:
 
 
 def flatten(message: Message) -> Words:
-    """Fold the lanes into one by coding them with Benford64, then write all as uint32 words.
+    """Fold the lanes into one by coding them with Benford64, then return all as uint32 words.
 
     >>> len(ans.flatten(ans.base_message(100))), len(flatten(ans.base_message(100)))
     (200, 111)
@@ -371,14 +386,28 @@ def flatten(message: Message) -> Words:
 
 
 def unflatten(words: NDArray[Any], shape: Shape) -> Message:
-    """Read what :func:`flatten` wrote; FormatError (MessageUnderflow) for words that cannot be a message."""
+    """Return the message of the words that :func:`flatten` returned.
+
+    Raises
+    ------
+    FormatError
+        The words are not a message (MessageUnderflow if there are too few).
+    """
     return reshape_head(ans.unflatten(words, 1), shape)
 
 
 def reshape_head(message: Message, shape: Shape) -> Message:
-    """Change the number of lanes without losing anything: fewer lanes give bits to the tail, more take some.
+    """Change the number of lanes without loss.
 
-    Sizes double from the smaller to the bigger one; MessageUnderflow if there are not enough bits to grow.
+    Fewer lanes move bits to the tail, and more lanes take bits from it. The sizes double from the smaller to
+    the bigger one.
+
+    Raises
+    ------
+    MessageUnderflow
+        The message has too few bits for more lanes.
+    ValueError
+        The shape has no lane.
     """
     head, tail = message
     shape = shape if isinstance(shape, tuple) else (shape,)
@@ -386,7 +415,7 @@ def reshape_head(message: Message, shape: Shape) -> Message:
     if size < 1:
         raise ValueError(f"a head needs at least one lane, got shape {shape}")
     head = np.ravel(head)
-    sizes = _grow(min(size, len(head)), max(size, len(head)))
+    sizes = _doublings(min(size, len(head)), max(size, len(head)))
     if size < len(head):
         for small, big in zip(sizes[-2::-1], sizes[:0:-1], strict=True):
             ((head, tail),) = _fold_codec(big - small).push((head[:small], tail), head[small:])
@@ -397,7 +426,8 @@ def reshape_head(message: Message, shape: Shape) -> Message:
     return head.reshape(shape), tail
 
 
-def _grow(small: int, big: int) -> list[int]:
+def _doublings(small: int, big: int) -> list[int]:
+    """Return sizes that double from `small`, and end with `big`."""
     sizes = [small]
     while sizes[-1] < big:
         sizes.append(min(2 * sizes[-1], big))
@@ -405,9 +435,9 @@ def _grow(small: int, big: int) -> list[int]:
 
 
 def message_bits(message: Message) -> float:
-    """Information content in bits: 32 per tail word, and log2(h / 2**31) per lane (0 for a base message).
+    """Return the information in bits: 32 per tail word, and log2(h / 2**31) per lane (0 for a base message).
 
-    For reports; exact up to float64 rounding. What a file holds is ``32 * len(flatten(message))``.
+    Use it for reports: it is exact up to float64 rounding. A file holds ``32 * len(flatten(message))`` bits.
     """
     head, tail = message
     words = 0
@@ -418,7 +448,10 @@ def message_bits(message: Message) -> float:
 
 
 def size_bits(message: Message) -> int:
-    """Bits of a message to within one a lane, in integers: decisions made with it are the same everywhere."""
+    """Return the bits of a message, up to one bit per lane, as an integer.
+
+    Decisions that use it are the same on every machine.
+    """
     head, tail = message
     bits = sum(int(lane).bit_length() for lane in head)
     while tail:

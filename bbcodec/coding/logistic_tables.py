@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer logistic: format-level constants, tables, and their meaning in NumPy.
+"""The integer logistic: its constants, tables and definition in NumPy, which are part of the format.
 
-Every number here decides coded probabilities, so all of it is integer arithmetic (``decimal`` for the one
-table that needs an exponential, rounded once, 50 digits deep), and none of it may change: files depend on it.
-Codecs are not made here (:mod:`bbcodec.coding.distributions.logistic`, ``mixture``).
+Every number here determines coded probabilities, and files depend on it: none may change. All arithmetic is
+on integers. The one table that needs an exponential uses ``decimal`` with 50 digits and rounds once. The
+codecs are in :mod:`bbcodec.coding.distributions.logistic` and ``mixture``.
 
-Symbols are ``k = 0 .. nsym - 1``. The location ``mu`` counts 1/64 symbol, the scale is ``s = 2**(e/8 - 3)``
-symbols for ``e`` in 0..79, and the sigmoid is a table over 32 cells per unit of its argument, linear within::
+Symbols are ``k = 0 .. nsym - 1``. The location ``mu`` is in 1/64 symbol. The scale is ``s = 2**(e/8 - 3)``
+symbols for ``e`` in 0..79. The sigmoid is a table of 32 cells per unit of its argument, linear in each cell::
 
     d      = 64 k - 32 - mu                              lower boundary of symbol k, in 1/64 symbol
     A      = clamp((d * INV[e]) >> 10, -2**19, 2**19)    d / 64 / s, in units of 2**-15
@@ -16,9 +16,9 @@ symbols for ``e`` in 0..79, and the sigmoid is a table over 32 cells per unit of
     2**20
 
 ``start = cdf(k)`` and ``freq = cdf(k + 1) - cdf(k) >= floor``: the first term is monotone, the second adds
-the floor. The floor is 1 where any symbol may have to be coded (pixels, priors), and 0 for posteriors, whose
-symbols are popped first: they must look like samples of the logistic, and a floor of 1 would scatter one in
-2,000 over the whole range.
+the floor. The floor is 1 where any symbol may have to be coded (pixels, priors). It is 0 for posteriors,
+whose symbols are popped first and must look like samples of the logistic. A floor of 1 would spread one
+symbol in 2,000 over the whole range.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _HALF_RANGE = 1 << 19
 
 @lru_cache(maxsize=1)
 def sigmoid_table() -> NDArray[np.int64]:
-    """``T[i] = round_half_up(2**30 * sigmoid((i - 512) / 32))``, int64 [1025]; T[0] = 0, T[1024] = 2**30."""
+    """Return ``T[i] = round_half_up(2**30 * sigmoid((i - 512) / 32))``, int64 [1025].
+
+    The ends are T[0] = 0 and T[1024] = 2**30.
+    """
     context = Context(prec=50, rounding=ROUND_HALF_UP)
     one, scale = Decimal(1), Decimal(1 << 30)
     values = []
@@ -56,21 +59,21 @@ def sigmoid_table() -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def inverse_scale_table() -> NDArray[np.int64]:
-    """``INV[e] = round(2**(22 - e/8))``, int64 [80], from integer square roots."""
+    """Return ``INV[e] = round(2**(22 - e/8))``, int64 [80], from integer square roots."""
     return inverse_scales(E_LIMIT + 1)
 
 
 def inverse_scales(count: int) -> NDArray[np.int64]:
-    """``round(2**(22 - e/8))`` for e below `count`, at most 185; int64 [count]."""
+    """Return ``round(2**(22 - e/8))`` for e below `count`, at most 185; int64 [count]."""
     eighth_roots = [math.isqrt(math.isqrt(math.isqrt(1 << (184 - e)))) for e in range(count)]
     return _frozen([(root + 1) // 2 for root in eighth_roots])  # root = floor(2 * 2**(22 - e/8))
 
 
 @lru_cache(maxsize=1)
 def guess_table() -> NDArray[np.int64]:
-    """``A`` at which ``C`` reaches the middle of each of 1024 equal cells of probability, int64 [1024].
+    """Return the ``A`` at which ``C`` reaches the middle of each of 1024 equal cells of probability.
 
-    First guess of a symbol search; it steers how long the search takes and never what it finds.
+    int64 [1024]. It is the first guess of a symbol search: it affects the time of the search, not its result.
     """
     table = sigmoid_table()
     target = (2 * np.arange(_CELLS, dtype=np.int64) + 1) << 19
@@ -94,12 +97,12 @@ def clamp_parameters(
 
 
 def cumulative(k: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Logistic mass below symbol ``k``, in units of 2**-30: ``C`` above.
+    """Return the logistic mass below symbol ``k``, in units of 2**-30: ``C`` in the module docstring.
 
     Parameters
     ----------
     k, mu, inverse : int64, broadcast together
-        Symbol (its lower boundary), and what :func:`clamp_parameters` returns.
+        Symbol, and the two results of :func:`clamp_parameters`.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def cumulative(k: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.
 
 
 def sigmoid(a: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sigmoid of ``a / 2**15`` in units of 2**-30: ``C`` above, the clamp of ``A`` included."""
+    """Return the sigmoid of ``a / 2**15`` in units of 2**-30: ``C`` above, with the clamp of ``A``."""
     table = sigmoid_table()
     u = np.clip(a, -_HALF_RANGE, _HALF_RANGE) + _HALF_RANGE
     i = np.minimum(u >> 10, _CELLS - 1)
@@ -119,7 +122,7 @@ def sigmoid(a: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def scaled_cdf(c: NDArray[np.int64], k: NDArray[np.int64], nsym: int, floor: int = 1) -> NDArray[np.int64]:
-    """``cdf(k)`` from ``C``: total 2**20, every symbol at least ``floor`` (0 or 1); ``0 <= k <= nsym``."""
+    """Return ``cdf(k)`` from ``C``, for ``0 <= k <= nsym``. Its total is 2**20; ``floor`` is 0 or 1."""
     inner = ((c * ((1 << PRECISION) - floor * nsym)) >> 30) + floor * k
     return np.where(k <= 0, 0, np.where(k >= nsym, 1 << PRECISION, inner))
 
@@ -127,7 +130,7 @@ def scaled_cdf(c: NDArray[np.int64], k: NDArray[np.int64], nsym: int, floor: int
 def logistic_cdf(
     k: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.int64], nsym: int, floor: int = 1
 ) -> NDArray[np.int64]:
-    """``cdf(k)`` of the integer logistic, as the head of this file defines it."""
+    """Return ``cdf(k)`` of the integer logistic, as the module docstring defines it."""
     return scaled_cdf(cumulative(k, mu, inverse), k, nsym, floor)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``.bb`` container: header, sections, limits and the reader that checks every byte.
+"""The ``.bb`` container: header, sections, limits, and a reader that checks every byte.
 
-`container` reads and writes files of sections; `inflate` expands deflate streams within a limit.
-What the sections mean is decided elsewhere (`bbcodec.bbfile`).
+`container` reads and writes files of sections. `inflate` expands deflate streams within a limit.
+`bbcodec.bbfile` defines what the sections mean.
 """
 
 from __future__ import annotations

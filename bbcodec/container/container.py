@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``.bb`` container: header, typed sections with lengths and checksums, end marker.
 
-Here live the bytes around the payloads, as ``docs/format.md`` specifies them, and the bounded reader that
-every parser of untrusted bytes in this package uses. What the payloads mean (pixels, models, metadata) must
-not be known here: `bbcodec.api` puts them together.
+This module reads and writes the bytes around the payloads (``docs/format.md``). It has the bounded reader
+that every parser of untrusted bytes in this package uses. It must not know what the payloads mean (pixels,
+models, metadata): `bbcodec.api` puts them together.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MAGIC = b"\x89BBC\r\n\x1a\n"
 """First bytes of every file: a non-ASCII byte, a name, and line ends that text-mode transfers would break."""
 
-_ARCHIVE = b"\x89BBA\r\n\x1a\n"  # magic of `bbcodec.archive`, which others easily take for a picture's file
+_ARCHIVE_MAGIC = b"\x89BBA\r\n\x1a\n"  # of `bbcodec.archive`: users may pass an archive as a picture
 
 VERSION = (1, 0)
-"""Format version written: readers refuse another major and read every minor (it only adds ancillaries)."""
+"""Format version of written files. Readers refuse another major version. They read every minor version,
+because it adds only sections that readers may skip."""
 
 VERSION_SUMS = (1, 1)
-"""Format version of files with the section `SUMS`, which readers of version 1.0 skip."""
+"""Format version of files with a section `SUMS`; readers of version 1.0 skip that section."""
 
 MAX_PIXELS = 2**30
-"""Pixels (width * height) that a reader accepts unless told otherwise."""
+"""Default limit of a reader, in pixels (width * height)."""
 
-_CRC = struct.Struct("<I")
-_DIGEST = 8  # bytes
-_SIDE_MAX = 2**32 - 1  # pixels
-_VARINT_MAX = 9  # bytes: 63 bits, enough for any length and still a signed 64-bit number
-_FLAGS = 0x01
+_U32 = struct.Struct("<I")
+_DIGEST_BYTES = 8
+_MAX_SIDE_PIXELS = 2**32 - 1
+_MAX_VARINT_BYTES = 9  # 63 bits: enough for any length, and still a signed 64-bit number
+_KNOWN_FLAGS = 0x01
 
 PALETTE = "PLTE"
 MODEL = "MODL"
@@ -48,23 +49,24 @@ CLASSIC = "CLSC"
 SUMS = "sums"
 CRITICAL = frozenset({PALETTE, MODEL, FITTED, CHAINS, CLASSIC})
 END = b"\0"
-"""The end marker, where the type of another section would begin. It is no letter, so that a damaged one is
-not taken for a section; nothing stands behind it, so that a damaged type is not taken for the end."""
+"""End marker, in the place of the type of another section. It is not a letter, so a damaged marker does not
+look like a section. No bytes follow it, so a damaged section type does not look like the end."""
 _REPEATABLE = frozenset({CLASSIC})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader is willing to allocate.
+    """Limits on what a reader allocates.
 
     Parameters
     ----------
     max_pixels : int
         Largest width * height, in pixels.
     max_metadata : int
-        Largest size of all decompressed metadata sections together, in bytes.
+        Largest total size of all decompressed metadata sections, in bytes.
     max_memory : int, optional
-        Bytes that decoding may take by the estimate of `bbcodec.bbfile.memory`, the interpreter not counted.
+        Largest memory for decoding, in bytes: the estimate of `bbcodec.bbfile.memory`, without the
+        interpreter.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -73,13 +75,13 @@ class Limits:
 
     @classmethod
     def of(cls, limits: Limits | int | None) -> Limits:
-        """Return limits from limits, a number of pixels, or None for the default."""
+        """Return `Limits` from limits, from a number of pixels, or from None for the default."""
         return cls(max_pixels=limits) if isinstance(limits, int) else limits or cls()
 
 
 @dataclass(frozen=True)
 class Header:
-    """The header: what the picture is.
+    """Header of a file: mode, size and digest of the picture.
 
     Parameters
     ----------
@@ -113,9 +115,9 @@ class Section:
         Four ASCII letters; the first one is upper case when a reader must understand the section.
     payload : bytes-like
     offset : int
-        Where the payload starts in the file, for error messages (0 when not read from a file).
+        Offset of the payload in the file, for error messages (0 when not read from a file).
     size : int
-        Bytes the whole section takes in the file, with type, length and checksum (0 when not read).
+        Bytes of the whole section in the file, with type, length and checksum (0 when not read).
     """
 
     kind: str
@@ -125,7 +127,7 @@ class Section:
 
     @property
     def critical(self) -> bool:
-        """Whether a reader that does not know this type must refuse the file."""
+        """Return whether a reader that does not know this type must refuse the file."""
         return self.kind[0].isupper()
 
     def reader(self) -> Reader:
@@ -135,13 +137,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Container:
-    """A parsed file: header and sections (end marker left out), in file order."""
+    """A parsed file: header, and sections in file order without the end marker."""
 
     header: Header
     sections: tuple[Section, ...]
 
     def all(self, kind: str) -> list[Section]:
-        """Return every section of one type."""
+        """Return all sections of a type."""
         return [section for section in self.sections if section.kind == kind]
 
     def one(self, kind: str) -> Section | None:
@@ -151,15 +153,17 @@ class Container:
 
 
 class Reader:
-    """Reads fields from untrusted bytes; anything that does not fit is a `FormatError` with field and offset.
+    """Bounded reader of fields in untrusted bytes.
+
+    Every method that reads raises `FormatError` with field and offset if the bytes do not fit.
 
     Parameters
     ----------
     data : bytes-like
     name : str
-        What is being read, for messages.
+        Name of the data, for error messages.
     base : int
-        Offset of `data` in the file, for messages.
+        Offset of `data` in the file, for error messages.
     """
 
     def __init__(self, data: Buffer, name: str, base: int = 0) -> None:
@@ -170,20 +174,20 @@ class Reader:
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
+        """Return the number of bytes that are not read yet."""
         return len(self._data) - self._at
 
     @property
     def offset(self) -> int:
-        """Offset in the file of the next byte."""
+        """Return the offset of the next byte in the file."""
         return self._base + self._at
 
     def error(self, text: str) -> FormatError:
-        """Return (not raise) a `FormatError` that says where the reader stands."""
+        """Return (not raise) a `FormatError` with the offset of the next byte."""
         return FormatError(f"{self._name}: {text} (at byte {self.offset})")
 
     def take(self, count: int, what: str) -> memoryview:
-        """Return the next `count` bytes, without copying them."""
+        """Return the next `count` bytes as a view; raise `FormatError` if fewer are left."""
         if count > self.left:
             raise self.error(f"{what} needs {count} bytes, found {self.left}: file cut off or corrupt")
         self._at += count
@@ -195,26 +199,26 @@ class Reader:
 
     def u32(self, what: str) -> int:
         """Return the next four bytes as a little-endian number."""
-        return int(_CRC.unpack(self.take(4, what))[0])
+        return int(_U32.unpack(self.take(4, what))[0])
 
     def varint(self, what: str) -> int:
-        """Return a LEB128 number of at most 9 bytes, in its shortest form."""
+        """Return a LEB128 number of at most 9 bytes; raise `FormatError` unless it has its shortest form."""
         value = 0
-        for i in range(_VARINT_MAX):
+        for i in range(_MAX_VARINT_BYTES):
             byte = self.u8(what)
             value |= (byte & 0x7F) << (7 * i)
             if byte < 0x80:
                 if i and not byte:
                     raise self.error(f"{what} is not written in its shortest form")
                 return value
-        raise self.error(f"{what} is longer than {_VARINT_MAX} bytes")
+        raise self.error(f"{what} is longer than {_MAX_VARINT_BYTES} bytes")
 
     def rest(self) -> memoryview:
-        """Return all bytes that are left."""
+        """Return all remaining bytes as a view."""
         return self.take(self.left, "rest")
 
     def finish(self) -> None:
-        """Raise unless everything was read."""
+        """Raise `FormatError` unless all bytes are read."""
         if self.left:
             raise self.error(f"{self.left} bytes too many")
 
@@ -222,12 +226,17 @@ class Reader:
 def varint(value: int) -> bytes:
     """Return a number as little-endian base 128 (LEB128).
 
+    Raises
+    ------
+    ValueError
+        The number is negative, or has more than 63 bits.
+
     Examples
     --------
     >>> varint(5), varint(300)
     (b'\\x05', b'\\xac\\x02')
     """
-    if not 0 <= value < 1 << (7 * _VARINT_MAX):
+    if not 0 <= value < 1 << (7 * _MAX_VARINT_BYTES):
         raise ValueError(f"varint out of range: {value}")
     out = bytearray()
     while value >= 0x80:
@@ -238,52 +247,54 @@ def varint(value: int) -> bytes:
 
 
 def write(header: Header, sections: Iterable[Section]) -> bytes:
-    """Return the file: header, sections in the given order, end marker."""
+    """Return the bytes of a file: header, sections in the given order, end marker."""
     kind = bytes([*header.version, header.mode, header.flags])
     head = MAGIC + kind + varint(header.width) + varint(header.height) + header.digest
-    out: list[Buffer] = [head, _CRC.pack(zlib.crc32(head))]
+    out: list[Buffer] = [head, _U32.pack(zlib.crc32(head))]
     for section in sections:
         lead = section.kind.encode("ascii") + varint(len(section.payload))
-        out += [lead, section.payload, _CRC.pack(zlib.crc32(section.payload, zlib.crc32(lead)))]
+        out += [lead, section.payload, _U32.pack(zlib.crc32(section.payload, zlib.crc32(lead)))]
     return b"".join([*out, END])
 
 
 def read_header(data: Buffer, *, limits: Limits | None = None) -> Header:
-    """Return the header alone; only the bytes of the header are looked at.
+    """Return the header of a file, reading no other bytes.
 
     Raises
     ------
     FormatError
-        Not a ``.bb`` file, cut off, checksum wrong, or a format version this reader does not know.
+        The bytes are not a ``.bb`` file, are cut off, have a wrong checksum, or an unknown format version.
     LimitError
-        More pixels than `limits` allows.
+        The picture has more pixels than `limits` allows.
     """
     return parse_header(memoryview(data).cast("B"), limits or Limits())[0]
 
 
 def parse_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
-    """Return the header and its size in bytes; errors as of `read_header`."""
+    """Return the header and its size in bytes. Raise the errors of `read_header`."""
     found = bytes(view[: len(MAGIC)])
-    if found == _ARCHIVE:
-        raise FormatError("an archive of pictures, not one picture: see bbcodec.Archive, `bbcodec unpack`")
+    if found == _ARCHIVE_MAGIC:
+        raise FormatError(
+            "the file is an archive of pictures; read it with bbcodec.Archive or `bbcodec unpack`"
+        )
     if found != MAGIC[: len(found)]:
         raise FormatError(f"not a .bb file: magic at byte 0 is {found!r}, expected {MAGIC!r}")
     reader = Reader(view, "header")
     reader.take(len(MAGIC), "magic")
     major, minor = reader.u8("major version"), reader.u8("minor version")
-    if major != VERSION[0]:  # another major version may have another header: nothing more can be said of it
+    if major != VERSION[0]:  # another major version may have another header layout
         raise FormatError(f"header: format version is {major}.{minor}, this reader knows {VERSION[0]}.x")
     mode, flags = reader.u8("mode"), reader.u8("flags")
     width, height = reader.varint("width"), reader.varint("height")
-    digest = bytes(reader.take(_DIGEST, "digest"))
+    digest = bytes(reader.take(_DIGEST_BYTES, "digest"))
     computed = zlib.crc32(view[: reader.offset])
     stored = reader.u32("header checksum")
     if stored != computed:
         raise reader.error(f"checksum is {stored:08x}, the bytes have {computed:08x}")
-    if flags & ~_FLAGS:
-        raise FormatError(f"header: unknown flags {flags:#04x}, expected none beyond {_FLAGS:#04x}")
-    if not (0 < width <= _SIDE_MAX and 0 < height <= _SIDE_MAX):
-        raise FormatError(f"header: size is {width} x {height}, expected sides of 1 to {_SIDE_MAX}")
+    if flags & ~_KNOWN_FLAGS:
+        raise FormatError(f"header: unknown flags {flags:#04x}, expected none beyond {_KNOWN_FLAGS:#04x}")
+    if not (0 < width <= _MAX_SIDE_PIXELS and 0 < height <= _MAX_SIDE_PIXELS):
+        raise FormatError(f"header: size is {width} x {height}, expected sides of 1 to {_MAX_SIDE_PIXELS}")
     if width * height > limits.max_pixels:
         raise LimitError(
             f"header: {width} x {height} is {width * height} pixels, the limit is {limits.max_pixels}"
@@ -292,14 +303,15 @@ def parse_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
 
 
 def read(data: Buffer, *, limits: Limits | None = None) -> Container:
-    """Parse and check a whole file: every length and checksum; payloads are views, nothing is copied.
+    """Parse a whole file and check every length and checksum. Payloads are views; no bytes are copied.
 
     Raises
     ------
     FormatError
-        Bytes missing or too many, a wrong checksum, a critical section that is unknown or comes twice.
+        Bytes are missing or left over, a checksum is wrong, a critical section is unknown, or a section
+        occurs twice that may occur once.
     LimitError
-        More pixels than `limits` allows.
+        The picture has more pixels than `limits` allows.
     """
     view = memoryview(data).cast("B")
     header, size = parse_header(view, limits or Limits())
@@ -335,6 +347,13 @@ def read(data: Buffer, *, limits: Limits | None = None) -> Container:
 
 
 def model_id_of(section: Section) -> str:
+    """Return the model id at the start of a section, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    FormatError
+        The section is shorter than an id.
+    """
     if len(section.payload) < MODEL_ID_SIZE:
         raise FormatError(
             f"section {section.kind}: {len(section.payload)} bytes, expected at least {MODEL_ID_SIZE}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deflate streams behind their size: packed, and expanded within a limit."""
+"""Write and read deflate streams that follow their size. Expansion never exceeds that size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from bbcodec.container.container import Reader, varint
 
 __all__ = ["deflate", "inflate"]
 
-_DEFLATE_RATIO = 1032  # the most that one byte of deflate can become (RFC 1951: 258 bytes from 2 bits)
+_MAX_DEFLATE_RATIO = 1032  # bytes that one byte of deflate can expand to (RFC 1951: 258 bytes from 2 bits)
 
 
 def deflate(raw: bytes) -> bytes:
+    """Return the size of `raw` as a varint, then its raw deflate stream."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
     return varint(len(raw)) + squeeze.compress(raw) + squeeze.flush()
 
@@ -23,10 +24,10 @@ def inflate(reader: Reader, size: int) -> bytes:
     Raises
     ------
     FormatError
-        The stream is damaged, has another size, or could not hold that many bytes (checked first).
+        The stream is damaged, has another size, or cannot hold that many bytes (checked first).
     """
     packed = reader.rest()
-    if size > _DEFLATE_RATIO * len(packed):
+    if size > _MAX_DEFLATE_RATIO * len(packed):
         raise reader.error(f"{len(packed)} bytes of deflate cannot hold {size} bytes")
     expand = zlib.decompressobj(-15)
     try:

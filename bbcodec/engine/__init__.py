@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exact integer engine: graphs of 1-bit and integer convolutions that give the same bits everywhere.
+"""The exact integer engine: graphs of 1-bit and integer convolutions with equal results on every machine.
 
-`graph` holds the operations as data, `bounds` proves that nothing overflows, `reference` is their meaning in
-NumPy, `jit` and `native` are fast and equal, `select` chooses among them, `program` executes.  Nothing here
-knows about images, coding or files.
+`graph` holds the operations as data. `bounds` proves that nothing overflows. `reference` defines the results
+in NumPy; `jit` and `native` compute the same results faster. `program` executes graphs on the backend that
+`bbcodec.backends` chooses. The engine must not know about images, coding or files.
 """
 
 from bbcodec.engine.bounds import Analysis, Value, check_graph

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bit convention of the engine: how ±1 values become 64-bit words.
+"""The bit convention of the engine: pack ±1 values into 64-bit words, and unpack them.
 
-Written once, here.  Bit 1 means negative (-1), bit 0 means positive (+1); channel ``c`` is bit ``c % 64`` of
-word ``c // 64``; the spare bits of the last word are 0.  ``sign(0) = +1``, and therefore zero words are +1
-padding. No arithmetic of the graph lives here.
+This is the only place that defines it. Bit 1 means negative (-1), bit 0 means positive (+1). Channel ``c`` is
+bit ``c % 64`` of word ``c // 64``. The spare bits of the last word are 0. Because ``sign(0) = +1``, zero
+words are +1 padding. The arithmetic of the graph is not here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WORD = 64
 
 
 def words(channels: int) -> int:
-    """Number of 64-bit words that hold ``channels`` bits."""
+    """Return the number of 64-bit words that hold ``channels`` bits."""
     return -(-channels // WORD)
 
 
@@ -46,22 +46,22 @@ def pack(negative: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def pack_signs(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """Pack the signs of numbers along the last axis; zero counts as +1."""
+    """Pack the signs of numbers along the last axis; the sign of zero is +1."""
     return pack(np.asarray(values) < 0)
 
 
 def unpack(packed: NDArray[np.uint64], channels: int) -> NDArray[np.bool_]:
-    """Inverse of `pack`: uint64 [..., ceil(C / 64)] to bool [..., C], True = negative."""
+    """Undo `pack`: return bool [..., C] (True = negative) from uint64 [..., ceil(C / 64)]."""
     octets = np.ascontiguousarray(packed).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(octets, axis=-1, count=channels, bitorder="little").astype(bool)
 
 
 def unpack_signs(packed: NDArray[np.uint64], channels: int) -> NDArray[np.int8]:
-    """Like `unpack`, but as ±1 in int8."""
+    """Undo `pack_signs`: return int8 [..., C] of ±1 from uint64 [..., ceil(C / 64)]."""
     return (1 - 2 * unpack(packed, channels).astype(np.int8)).astype(np.int8)
 
 
 def spare_mask(channels: int) -> int:
-    """Mask of the bits of the last word that hold no channel (and must be 0)."""
+    """Return the mask of the bits of the last word that hold no channel and must be 0."""
     used = channels % WORD
     return 0 if used == 0 else ((1 << WORD) - 1) ^ ((1 << used) - 1)

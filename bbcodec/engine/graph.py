@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exact integer graph: its operations, what they mean, and their JSON form.
+"""The exact integer graph: its operations, their definitions, and their JSON form.
 
-A graph is plain data: named functions over named tensors.  Nothing is executed here (see `reference` for the
-meaning in NumPy) and nothing is proven here (see `bounds`).
+A graph is plain data: named functions over named tensors. Nothing is executed here (`reference` has the
+operations in NumPy), and nothing is proven here (`bounds`).
 
 Values are 4-D and channel-last:
 
 - *stream*: int16 [N, H, W, C];
 - *bits*: packed signs, uint64 [N, H, W, ceil(C / 64)], convention in `bbcodec.engine.bits`;
-- *acc*: int32 [N, H, W, C], made by convolutions and read by `Requantise` alone.
+- *acc*: int32 [N, H, W, C], the output of convolutions, which only `Requantise` reads.
 
-Every value has one definition (static single assignment) and stands in the list before its readers.
+Every value has one definition (static single assignment), which precedes its readers in the list.
 Convolutions are cross-correlations with "same" size::
 
     out[y, x] = sum over dy, dx of w[dy, dx] * in[y + dy - k // 2, x + dx - k // 2]
@@ -36,9 +36,9 @@ MAX_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Bconv:
-    """Bits x bits -> acc.  Weights: packed uint64 [Cout, k, k, ceil(Cin / 64)].
+    """Bits x bits -> acc. Weights: packed uint64 [Cout, k, k, ceil(Cin / 64)].
 
-    Outside of the map every input is +1.  ``acc = K - 2 * popcount(x xor w)`` with ``K = k * k * Cin``.
+    Outside the map every input is +1. ``acc = K - 2 * popcount(x xor w)`` with ``K = k * k * Cin``.
     """
 
     tag: ClassVar[str] = "bconv"
@@ -52,7 +52,7 @@ class Bconv:
 
 @dataclass(frozen=True, slots=True)
 class Wconv:
-    """Stream x 1-bit weights -> acc.  Weights as in `Bconv`; outside of the map every input is 0."""
+    """Stream x 1-bit weights -> acc. Weights as in `Bconv`; outside the map every input is 0."""
 
     tag: ClassVar[str] = "wconv"
     reads: ClassVar[tuple[str, ...]] = ("x",)
@@ -65,7 +65,7 @@ class Wconv:
 
 @dataclass(frozen=True, slots=True)
 class Qconv:
-    """Stream x int8 weights [Cout, k, k, Cin] -> acc; outside of the map every input is 0."""
+    """Stream x int8 weights [Cout, k, k, Cin] -> acc; outside the map every input is 0."""
 
     tag: ClassVar[str] = "qconv"
     reads: ClassVar[tuple[str, ...]] = ("x",)
@@ -80,8 +80,8 @@ class Qconv:
 class Requantise:
     """Acc -> stream: ``clamp((acc * mul[c] + add[c] + (1 << (shift - 1))) >> shift, lo, hi)``.
 
-    ``mul`` int32 [C], ``add`` int64 [C] with ``|add| <= 2^61``, ``1 <= shift <= 40``; the shift is arithmetic
-    and the arithmetic 64 bits wide, so the rounding is half up.
+    ``mul`` is int32 [C], ``add`` is int64 [C] with ``|add| <= 2^61``, and ``1 <= shift <= 40``. The shift is
+    arithmetic on 64-bit integers, so the rounding is half up.
     """
 
     tag: ClassVar[str] = "requantise"
@@ -114,8 +114,8 @@ class Add:
 class Mul:
     """Stream * stream -> stream: ``clamp((x * y + (1 << (shift - 1))) >> shift, lo, hi)``.
 
-    ``1 <= shift <= 15``; the product is exact in 32 bits, also with the rounding term, and the shift is
-    arithmetic, so the rounding is half up.
+    ``1 <= shift <= 15``. The product with the rounding term is exact in 32 bits. The shift is arithmetic, so
+    the rounding is half up.
     """
 
     tag: ClassVar[str] = "mul"
@@ -186,18 +186,18 @@ OPS: dict[str, type[Op]] = {
 
 
 def reads(op: Op) -> tuple[str, ...]:
-    """Names of the values that an operation reads, in argument order."""
+    """Return the names of the values that an operation reads, in argument order."""
     return tuple(getattr(op, name) for name in op.reads)
 
 
 def uses(op: Op) -> tuple[str, ...]:
-    """Names of the tensors that an operation uses, in argument order."""
+    """Return the names of the tensors that an operation uses, in argument order."""
     return tuple(getattr(op, name) for name in op.uses)
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A declared input of a function; for streams, lo and hi are the range that callers promise to keep."""
+    """A declared input of a function. For streams, lo and hi are the range that inputs must keep."""
 
     name: str
     kind: Literal["stream", "bits"]
@@ -208,7 +208,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """Inputs, operations in order, and the names of the values that are returned."""
+    """A function: inputs, operations in order, and the names of the returned values."""
 
     inputs: tuple[Input, ...]
     ops: tuple[Op, ...]
@@ -224,7 +224,7 @@ class Graph:
 
 
 def functions_to_json(functions: Mapping[str, Function]) -> dict[str, Any]:
-    """Plain JSON form of the functions; `functions_from_json` is its inverse."""
+    """Return the JSON form of functions; `functions_from_json` is the inverse."""
     return {
         name: {
             "inputs": [_fields(port) for port in function.inputs],
@@ -241,8 +241,8 @@ def functions_from_json(data: object) -> dict[str, Function]:
     Raises
     ------
     ModelError
-        Where a key is missing, unknown, or of the wrong type.  That the result makes sense as a graph is not
-        decided here but in `bounds.check_graph`.
+        A key is missing, unknown, or of the wrong type. `bounds.check_graph` checks whether the result is a
+        valid graph.
     """
     functions: dict[str, Function] = {}
     for name, body in _mapping(data, "functions").items():
@@ -278,7 +278,7 @@ def _build(cls: type[Any], data: object, where: str) -> Any:
     for item in fields(cls):
         value = entry[item.name]
         if item.type == "int":
-            # bool is an int in Python, and JSON integers have no width.
+            # Exact type: bool is an int in Python. Limit: JSON integers have any width.
             if type(value) is not int or abs(value) >= 1 << 62:
                 raise ModelError(f"{where}: {item.name} is {value!r:.40}, expected an integer")
         elif item.name == "kind":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executes functions of a graph on a backend.
+"""Execute functions of a graph on a backend.
 
-Here stand the validation of inputs, the lifetime of values, and the split of a batch over threads.  No
-arithmetic: that belongs to the backends, which are chosen in `select` alone.
+This module validates inputs, frees values after their last use, and splits a batch over threads. The
+arithmetic belongs to the backends; `bbcodec.backends` alone chooses among them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ Array: TypeAlias = NDArray[Any]
 Kernel: TypeAlias = Callable[..., Array]
 
 
-# A map of this size, its successor and some weights fit the second level cache of most machines.
+# A map of this size, the next map and some weights fit the second level cache of most machines.
 _CACHE_BYTES = 1 << 19
 
 
 class Step(NamedTuple):
-    """``values[out] = run(*(values[name] for name in reads))``."""
+    """One step of a program: ``values[out] = run(*(values[name] for name in reads))``."""
 
     reads: tuple[str, ...]
     out: str
@@ -40,12 +40,12 @@ class Step(NamedTuple):
 
 
 class Backend(Protocol):
-    """What a backend module offers."""
+    """Interface of a backend module."""
 
     name: str
 
     def steps(self, function: Function, tensors: Tensors, values: Mapping[str, Value]) -> list[Step]:
-        """Bind a checked function to its tensors; a backend may merge operations into one step."""
+        """Bind a checked function to its tensors. A backend may merge operations into one step."""
         ...
 
 
@@ -55,7 +55,7 @@ def plain_steps(
     tensors: Tensors,
     values: Mapping[str, Value],
 ) -> list[Step]:
-    """One step per operation, for backends that merge nothing; equal operations share one kernel."""
+    """Return one step per operation, for backends that merge nothing. Equal operations share one kernel."""
     kernels: dict[tuple[Any, ...], Kernel] = {}
     steps: list[Step] = []
     for op in function.ops:
@@ -76,20 +76,26 @@ _MODULES: Final = {
 
 
 def engine_backend(name: str | None = None) -> Backend:
-    """Module that implements the chosen backend (see `bbcodec.backends.backend_name`)."""
+    """Return the module of a backend; None chooses the default (`bbcodec.backends.backend_name`).
+
+    Raises
+    ------
+    OptionError
+        The backend is unknown or not available.
+    """
     return cast(Backend, importlib.import_module(_MODULES[backend_name(name)]))
 
 
 class Program:
-    """A graph, checked and bound to a backend.
+    """A graph that is checked and bound to a backend.
 
     Parameters
     ----------
     graph : Graph
-    backend : name of a backend, or None for the best one (see `select`)
+    backend : name of a backend, or None for the best one (`bbcodec.backends`)
     threads : int
-        How many threads a call may use; the images of a batch are split over them.  The result never depends
-        on it.
+        Number of threads of a call; the images of a batch are split over them. The result never depends on
+        it.
 
     Raises
     ------
@@ -108,7 +114,7 @@ class Program:
 
     @property
     def backend(self) -> str:
-        """Name of the backend that runs this program."""
+        """Return the name of the backend that runs this program."""
         return self._backend.name
 
     def __call__(self, function: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -121,16 +127,16 @@ class Program:
 
         Returns
         -------
-        dict of the declared outputs; never change them in place, they may be inputs.
+        dict of the declared outputs. Never change them in place: they may be inputs.
 
         Raises
         ------
         KeyError
-            There is no such function.
+            The graph has no such function.
         ValueError
-            Inputs are missing, unknown, of the wrong shape or dtype, or outside of their declared range.
+            Inputs are missing, unknown, of the wrong shape or dtype, or outside their declared range.
         ModelError
-            The sizes of the given maps do not fit the graph (such as an odd side before `SpaceToDepth`).
+            The sizes of the maps do not fit the graph (for example, an odd side before `SpaceToDepth`).
         """
         plan = self._plan(function)
         arrays = plan.validated(inputs)
@@ -152,7 +158,7 @@ class Program:
         return {name: np.concatenate([result[name] for result in done]) for name in done[0]}
 
     def _plan(self, function: str) -> _Plan:
-        # Two threads may build the same plan at once; both are equal and one wins.
+        # Two threads may build the same plan at once. Both plans are equal, so either may be kept.
         if function not in self._plans:
             analysis = self.analysis[function]
             body = self.graph.functions[function]
@@ -162,7 +168,7 @@ class Program:
 
 
 class _Plan:
-    """Steps of one function, each with the values that nobody reads after it."""
+    """Steps of one function, each with the values that no later step reads."""
 
     def __init__(self, name: str, function: Function, analysis: Analysis, steps: list[Step]) -> None:
         self.name = name
@@ -179,11 +185,12 @@ class _Plan:
         self.bytes_per_pixel = max(2 * value.channels * 4.0**value.up for value in values)
 
     def images_at_once(self, arrays: Mapping[str, Array]) -> int:
-        """Images whose largest map stays in the cache: from one step to the next, nothing goes to memory."""
+        """Return how many images fit the cache with their largest map, so that steps do not go to memory."""
         pixels = max(array.shape[1] * array.shape[2] for array in arrays.values())
         return max(1, int(_CACHE_BYTES / (self.bytes_per_pixel * pixels)))
 
     def validated(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the inputs as contiguous arrays; raise `ValueError` if they do not fit the declaration."""
         declared = {port.name: port for port in self.function.inputs}
         if set(inputs) != set(declared):
             raise ValueError(f"{self.name}: inputs {sorted(inputs)}, expected {sorted(declared)}")
@@ -195,22 +202,23 @@ class _Plan:
 
     def _input(self, port: Input, array: Array) -> Array:
         where = f"{self.name}: input {port.name!r}"
-        streams = port.kind == "stream"
-        dtype = np.dtype(np.int16 if streams else np.uint64)
-        depth = port.channels if streams else bits.words(port.channels)
+        is_stream = port.kind == "stream"
+        dtype = np.dtype(np.int16 if is_stream else np.uint64)
+        depth = port.channels if is_stream else bits.words(port.channels)
         if array.dtype != dtype or array.ndim != 4 or array.shape[3] != depth or array.size == 0:
             raise ValueError(
                 f"{where} is {array.dtype} {list(array.shape)}, expected {dtype} [N, H, W, {depth}]"
             )
-        if streams:
+        if is_stream:
             lo, hi = int(array.min()), int(array.max())
             if lo < port.lo or hi > port.hi:
-                raise ValueError(f"{where} holds [{lo}, {hi}], expected [{port.lo}, {port.hi}]")
+                raise ValueError(f"{where} has values in [{lo}, {hi}], expected [{port.lo}, {port.hi}]")
         elif np.any(array[..., -1] & np.uint64(bits.spare_mask(port.channels))):
             raise ValueError(f"{where}: spare bits are not 0")
         return np.ascontiguousarray(array)
 
     def run(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """Run all steps on validated arrays, and return the outputs."""
         live = dict(arrays)
         for step, dead in self.steps:
             args = [live[name] for name in step.reads]
@@ -221,13 +229,13 @@ class _Plan:
         return {name: live[name] for name in self.function.outputs}
 
     def _check_sizes(self, step: Step, args: list[Array]) -> None:
-        """What the static check cannot know: the sides of the maps."""
+        """Raise `ModelError` if the sides of the maps do not fit, which the static check cannot know."""
         shape = args[0].shape[:3]
         if any(arg.shape[:3] != shape for arg in args):
             shapes = ", ".join(
                 f"{name} {list(arg.shape)}" for name, arg in zip(step.reads, args, strict=True)
             )
-            raise ModelError(f"{self.name}: {step.out!r} is made from maps of different sizes: {shapes}")
+            raise ModelError(f"{self.name}: {step.out!r} reads maps of different sizes: {shapes}")
         ups = [self.analysis.values[name].up for name in (step.reads[0], step.out)]
         if ups[1] < ups[0] and (shape[1] % 2 or shape[2] % 2):
             raise ModelError(f"{self.name}: {step.out!r} halves a map with odd sides {shape[1]} x {shape[2]}")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The meaning of every operation, in NumPy.  All other backends must equal this one bit for bit.
+"""The reference backend: every operation in NumPy. All other backends must equal it bit for bit.
 
-Written to be read and trusted, not to be fast.  Convolutions are sums over kernel taps of one matrix product
-each.  The products run in float64 BLAS: all terms are integers and `bounds.check_graph` has proven that the
-sum of their magnitudes stays below 2^31 (hence far below 2^53), so every partial sum is exact in any order.
+It is written for clarity, not for speed. A convolution is a sum of one matrix product per kernel tap. The
+products run in float64 BLAS. All terms are integers, and `bounds.check_graph` has proven that the sum of
+their magnitudes stays below 2^31, far below 2^53. Every partial sum is therefore exact in any order.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from bbcodec.engine.program import Kernel, Step, plain_steps
 name = "numpy"
 
 Array = NDArray[Any]
-# Sizes per matrix product, so that the float64 copies of a large map stay within a few tens of megabytes.
+# Per matrix product, so that the float64 copies of a large map stay within a few tens of megabytes.
 _PIXELS_PER_PRODUCT = 1 << 15
 
 
 def steps(function: Function, tensors: Tensors, values: Mapping[str, Value]) -> list[Step]:
-    """One step per operation."""
+    """Return one step per operation of a function."""
     return plain_steps(prepare, function, tensors, values)
 
 
@@ -52,12 +52,12 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
     Parameters
     ----------
     op : operation of the graph
-    tensors : the graph's tensors
-    channels : channels of the (first) value that is read
+    tensors : tensors of the graph
+    channels : channels of the (first) value that the operation reads
 
     Returns
     -------
-    Function from the arrays that are read to the array that is defined.
+    Function that computes the output array from the input arrays.
     """
     match op:
         case Bconv():
@@ -85,58 +85,59 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
 
 
 def bconv(x: Array, weight: Array, channels: int) -> Array:
-    """uint64 [N, H, W, Cw] with uint64 [Cout, k, k, Cw] -> int32 [N, H, W, Cout]; padding is +1."""
+    """Convolve uint64 [N, H, W, Cw] with uint64 [Cout, k, k, Cw] to int32 [N, H, W, Cout]; padding is +1."""
     signs = bits.unpack_signs(x, channels)
     return _conv(signs, bits.unpack_signs(weight, channels), padding=1)
 
 
 def qconv(x: Array, weight: Array) -> Array:
-    """int16 [N, H, W, Cin] with int8 [Cout, k, k, Cin] -> int32 [N, H, W, Cout]; padding is 0."""
+    """Convolve int16 [N, H, W, Cin] with int8 [Cout, k, k, Cin] to int32 [N, H, W, Cout]; padding is 0."""
     return _conv(x, weight, padding=0)
 
 
 def requantise(x: Array, mul: Array, add: Array, shift: int, lo: int, hi: int) -> Array:
-    """int32 -> int16: multiply, add, round half up by an arithmetic shift, clamp; 64-bit integers inside."""
+    """Scale int32 to int16: multiply, add, round half up by an arithmetic shift, clamp. Work in 64 bits."""
     wide = x.astype(np.int64) * mul.astype(np.int64) + (add + (1 << (shift - 1)))
     return np.asarray(np.clip(wide >> shift, lo, hi), np.int16)
 
 
 def add_streams(x: Array, y: Array, lo: int, hi: int) -> Array:
-    """int16 + int16 -> int16, clamped to [lo, hi]."""
+    """Add int16 and int16 to int16, clamped to [lo, hi]."""
     return np.clip(x.astype(np.int32) + y, lo, hi).astype(np.int16)
 
 
 def multiply_streams(x: Array, y: Array, shift: int, lo: int, hi: int) -> Array:
-    """int16 * int16 -> int16: round half up by an arithmetic shift, clamp; 32-bit integers inside."""
+    """Multiply int16 by int16 to int16: round half up by an arithmetic shift, clamp. Work in 32 bits."""
     product = x.astype(np.int32) * y.astype(np.int32) + np.int32(1 << (shift - 1))
     return np.asarray(np.clip(product >> shift, lo, hi), np.int16)
 
 
 def sign(x: Array, threshold: Array) -> Array:
-    """int16 [..., C] with int16 [C] -> uint64 [..., ceil(C / 64)]."""
+    """Pack the signs of int16 [..., C] plus int16 [C] into uint64 [..., ceil(C / 64)]."""
     return bits.pack(x.astype(np.int32) + threshold < 0)
 
 
 def look_up(x: Array, table: Array, offset: int) -> Array:
-    """int16 -> int16 through a table; the index is clamped to the table."""
+    """Map int16 to int16 by a table; the index is clamped to the table."""
     return np.asarray(table[np.clip(x.astype(np.int64) + offset, 0, len(table) - 1)])
 
 
 def space_to_depth(x: Array) -> Array:
-    """int16 [N, 2H, 2W, C] -> [N, H, W, 4C]."""
+    """Rearrange int16 [N, 2H, 2W, C] to [N, H, W, 4C]."""
     n, height, width, c = x.shape
     split = x.reshape(n, height // 2, 2, width // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
     return np.ascontiguousarray(split).reshape(n, height // 2, width // 2, 4 * c)
 
 
 def depth_to_space(x: Array) -> Array:
-    """int16 [N, H, W, 4C] -> [N, 2H, 2W, C]."""
+    """Rearrange int16 [N, H, W, 4C] to [N, 2H, 2W, C]."""
     n, height, width, c = x.shape
     split = x.reshape(n, height, width, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
     return np.ascontiguousarray(split).reshape(n, 2 * height, 2 * width, c // 4)
 
 
 def _conv(x: Array, weight: Array, padding: int) -> Array:
+    """Convolve numbers [N, H, W, Cin] with numbers [Cout, k, k, Cin] to int32 [N, H, W, Cout]."""
     outputs, kernel = weight.shape[:2]
     n, height, width, channels = x.shape
     margin = kernel // 2

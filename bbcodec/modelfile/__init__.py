@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files.
+"""Read, write and find model files.
 
-`modelfile` reads and writes whole ``.bbm`` files, `delta` writes a model as changes of another one,
-`registry` finds the model that a name, a path or a ``.bb`` file asks for.
+`modelfile` reads and writes whole ``.bbm`` files. `delta` stores a model as changes of another model.
+`registry` finds a model by name, id or path, or for a ``.bb`` file.
 """
 
 from __future__ import annotations

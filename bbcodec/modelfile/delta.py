@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model file written as what it changes in a released one: small enough to be embedded in an archive.
+"""Model deltas: a model file stored as changes of a released model, small enough to embed in an archive.
 
-Layout, nothing behind it:
+Layout, without trailing bytes:
 
 ====== ======================================================================
 bytes  field
@@ -10,18 +10,22 @@ bytes  field
 1      version, 1
 32     id of the parent, a released model; all 0 for none
 32     id of the model, the SHA-256 of its whole file
-...    varint: length of the model file's header; the header as that file has it, compressed
+...    varint: length of the model file's header; that header, compressed as in the model file
 ...    raw LZMA stream (lc 0, lp 0, pb 0, dictionary of 1 MiB) of the changes
 ====== ======================================================================
 
-Changes: for each tensor of the header, in its order: a byte s, a byte w (0, 1, 2, 4 or 8, at most the bytes
-of an element), and w planes of one byte for each element, the lowest bytes first. An element ``z`` of the
-planes stands for the change ``(z >> 1 ^ -(z & 1)) << s``, which is added to the parent's element and wraps
-at the element's size; of unsigned tensors, it is the bits ``z`` themselves that differ (s is 0). Where the
-parent has no tensor of this name, dtype and shape, its elements count as 0.
+The changes list every tensor of the header, in its order. Each entry has a byte s, a byte w (0, 1, 2, 4 or
+8, at most the bytes of an element), and w planes with one byte per element, lowest bytes first. The planes
+form one number ``z`` per element:
 
-What is restored has the id that the file names, or is refused: whoever made it wrong, no pixel comes out
-wrong. Which models are installed is not known here (`bbcodec.modelfile.registry`).
+- signed tensors: the change ``(z >> 1 ^ -(z & 1)) << s`` is added to the parent's element and wraps at the
+  element's size;
+- unsigned tensors: ``z`` holds the bits that differ, and s is 0.
+
+If the parent has no tensor of this name, dtype and shape, its elements count as 0.
+
+A restored model must have the id in the delta, so a wrong delta cannot decode wrong pixels. This module must
+not know which models are installed (`bbcodec.modelfile.registry`).
 """
 
 from __future__ import annotations
@@ -54,53 +58,53 @@ _FILTERS: Final = [
         "pb": 0,
     }
 ]
-_WIDTHS: Final = (0, 1, 2, 4, 8)
+_PLANE_COUNTS: Final = (0, 1, 2, 4, 8)
 _MAX_SHIFT: Final = 63
-_MAX_BLOB: Final = 1 << 24  # bytes of tensors; larger models have no such form
+_MAX_BLOB_BYTES: Final = 1 << 24  # of all tensors; larger models have no delta
 
 Tensor = NDArray[Any]
 
 
 def is_delta(data: Buffer) -> bool:
-    """Whether the bytes begin like a file of this kind."""
+    """Return whether the bytes begin with the magic of a delta."""
     return bytes(memoryview(data).cast("B")[: len(MAGIC)]) == MAGIC
 
 
 def id_of(data: Buffer) -> str:
-    """Id of the model that an embedded file says it is: its hash, or what a delta names and `restore` proves.
+    """Return the id of a model file: its hash, or the id in a delta, which `restore` verifies.
 
     Raises
     ------
     ModelError
-        The bytes begin like a delta and are none.
+        The bytes begin like a delta but are not valid.
     """
     return _head(data)[1].hex() if is_delta(data) else hashlib.sha256(data).hexdigest()
 
 
 def parent_of(data: Buffer) -> str | None:
-    """Id of the model that a delta changes; None if it stands alone.
+    """Return the id of the parent of a delta, or None without a parent.
 
     Raises
     ------
     ModelError
-        The bytes are no delta.
+        The bytes are not a delta.
     """
     parent = _head(data)[0]
     return None if parent == NO_PARENT else parent.hex()
 
 
 def make(data: bytes, parent: modelfile.Model | None = None) -> bytes:
-    """Return a sound model file as a delta of a parent, or of nothing.
+    """Return the delta of a valid model file from a parent, or from nothing.
 
     Raises
     ------
     ModelError
-        The bytes are not a sound model, or it is too large for this form.
+        The bytes are not a valid model, or the model is too large for a delta.
     """
     model = modelfile.load(data)
     header, content, blob = modelfile.split(data)
-    if len(blob) > _MAX_BLOB:
-        raise ModelError(f"model delta: {len(blob)} bytes of tensors, expected at most {_MAX_BLOB}")
+    if len(blob) > _MAX_BLOB_BYTES:
+        raise ModelError(f"model delta: {len(blob)} bytes of tensors, expected at most {_MAX_BLOB_BYTES}")
     changes = bytearray()
     for entry in content["tensors"]:
         new = model.tensors[entry["name"]]
@@ -112,38 +116,43 @@ def make(data: bytes, parent: modelfile.Model | None = None) -> bytes:
 
 
 def smallest(data: bytes, parents: Iterable[modelfile.Model]) -> bytes:
-    """Return the shortest form of a model file: itself, or a delta of nothing or of one of the parents.
+    """Return the shortest form of a model file: itself, or a delta from nothing or from one of the parents.
 
     Parameters
     ----------
-    data : a sound model file.
+    data : a valid model file.
     parents : models that every reader has.
+
+    Raises
+    ------
+    ModelError
+        The bytes are not a valid model.
     """
-    if len(modelfile.split(data)[2]) > _MAX_BLOB:
+    if len(modelfile.split(data)[2]) > _MAX_BLOB_BYTES:
         return data
     return min([data, make(data), *(make(data, parent) for parent in parents)], key=len)
 
 
 def restore(data: Buffer, find: Callable[[str], modelfile.Model]) -> bytes:
-    """Return the model file that a delta stands for.
+    """Return the model file that a delta encodes.
 
     Parameters
     ----------
     data : a delta.
-    find : returns the model of an id; called with the id of the parent, if there is one.
+    find : function that returns the model of an id; called with the id of the parent, if there is one.
 
     Raises
     ------
     ModelError
-        The bytes are no sound delta.
+        The bytes are not a valid delta.
     """
     parent_id, wanted, header, reader = _head(data)
     parent = find(parent_id.hex()) if parent_id != NO_PARENT else None
     content = modelfile.parse_header(header)
     sizes = modelfile.layout(content["tensors"])
-    if sum(sizes) > _MAX_BLOB:
-        raise ModelError(f"model delta: {sum(sizes)} bytes of tensors, expected at most {_MAX_BLOB}")
-    changes = memoryview(_unpacked(reader.rest(), 2 * len(sizes) + sum(sizes)))
+    if sum(sizes) > _MAX_BLOB_BYTES:
+        raise ModelError(f"model delta: {sum(sizes)} bytes of tensors, expected at most {_MAX_BLOB_BYTES}")
+    changes = memoryview(_decompress(reader.rest(), 2 * len(sizes) + sum(sizes)))
     blob, at = bytearray(), 0
     for entry, size in zip(content["tensors"], sizes, strict=True):
         base = _base(parent.tensors if parent else {}, entry)
@@ -155,14 +164,14 @@ def restore(data: Buffer, find: Callable[[str], modelfile.Model]) -> bytes:
         raise ModelError(f"model delta: {len(changes) - at} bytes of changes too many")
     file = modelfile.assemble(bytes(header), bytes(blob))
     if hashlib.sha256(file).digest() != wanted:
-        raise ModelError(f"model delta: what it restores is not the model {wanted.hex()} that it names")
+        raise ModelError(f"model delta: the restored file does not have the expected id {wanted.hex()}")
     return file
 
 
 def _head(data: Buffer) -> tuple[bytes, bytes, memoryview, Reader]:
-    """Ids of parent and model, the header, and a reader that stands before the changes."""
+    """Return the ids of parent and model, the header, and a reader at the start of the changes."""
     if not is_delta(data):
-        raise ModelError("model delta: the magic is missing")
+        raise ModelError(f"model delta: the magic is missing, expected {MAGIC!r}")
     reader = Reader(data, "model delta")
     try:
         reader.take(len(MAGIC), "magic")
@@ -181,13 +190,14 @@ def same_form(a: Tensor, b: Tensor) -> bool:
 
 
 def _base(tensors: Mapping[str, Tensor], entry: Mapping[str, Any]) -> Tensor:
-    """The parent's tensor of an entry of the directory, or zeros."""
+    """Return the parent's tensor for a directory entry, or zeros if it has none of this form."""
     zeros: Tensor = np.broadcast_to(np.zeros((), entry["dtype"]), entry["shape"])
     tensor = tensors.get(entry["name"], zeros)
     return tensor if same_form(tensor, zeros) else zeros
 
 
 def _pack(new: Tensor, base: Tensor) -> bytes:
+    """Return the changes that turn the tensor `base` into `new`."""
     bits = 8 * new.dtype.itemsize
     unsigned = np.dtype(f"u{new.dtype.itemsize}")
     shift = 0
@@ -201,13 +211,13 @@ def _pack(new: Tensor, base: Tensor) -> bytes:
         z = ((change << 1) ^ (change >> 63)).view(np.uint64)
         if bits < 64:
             z &= np.uint64((1 << bits) - 1)
-    width = next(w for w in _WIDTHS if int(z.max()) < 1 << 8 * w)
+    width = next(w for w in _PLANE_COUNTS if int(z.max()) < 1 << 8 * w)
     planes = z.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :width]
     return bytes([shift, width]) + np.ascontiguousarray(planes.T).tobytes()
 
 
 def _unpack(changes: memoryview, at: int, base: Tensor) -> tuple[Tensor, int]:
-    """The tensor whose changes stand at `at`, and where they end."""
+    """Return the tensor whose changes begin at byte `at`, and the end of these changes."""
     if at + 2 > len(changes):
         raise ModelError("model delta: the changes are cut off")
     shift, width = changes[at], changes[at + 1]
@@ -215,7 +225,7 @@ def _unpack(changes: memoryview, at: int, base: Tensor) -> tuple[Tensor, int]:
     unsigned = np.dtype(f"u{base.dtype.itemsize}")
     plain = base.dtype.kind == "u"
     if (
-        width not in _WIDTHS
+        width not in _PLANE_COUNTS
         or width > base.dtype.itemsize
         or shift > (0 if plain else _MAX_SHIFT)
         or end > len(changes)
@@ -231,15 +241,17 @@ def _unpack(changes: memoryview, at: int, base: Tensor) -> tuple[Tensor, int]:
     return (base.ravel().view(unsigned) + change).view(base.dtype).reshape(base.shape), end
 
 
-def _unpacked(packed: memoryview, most: int) -> bytes:
-    """The content of a raw LZMA stream, of at most so many bytes."""
+def _decompress(packed: memoryview, max_bytes: int) -> bytes:
+    """Return the content of a raw LZMA stream, or raise if it exceeds `max_bytes`."""
     unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
     try:
-        content = unpacker.decompress(packed, most + 1)
-        if not unpacker.eof and len(content) <= most:
-            content += unpacker.decompress(b"", most + 1 - len(content))
+        content = unpacker.decompress(packed, max_bytes + 1)
+        if not unpacker.eof and len(content) <= max_bytes:
+            content += unpacker.decompress(b"", max_bytes + 1 - len(content))
     except (lzma.LZMAError, EOFError) as error:
-        raise ModelError(f"model delta: the changes are no LZMA stream ({error})") from error
-    if not unpacker.eof or unpacker.unused_data or len(content) > most:
-        raise ModelError("model delta: the changes are cut off, have a tail, or are too many")
+        raise ModelError(f"model delta: the changes are not a valid LZMA stream: {error}") from error
+    if not unpacker.eof or unpacker.unused_data or len(content) > max_bytes:
+        raise ModelError(
+            f"model delta: the changes are cut off, have trailing bytes, or exceed {max_bytes} bytes"
+        )
     return content

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find models: by released name, id or path; the one that a file names, embedded or installed.
+"""Find models by released name, id or path, and the model that a file needs, embedded or installed.
 
-Here deltas (`bbcodec.modelfile.delta`) are restored, because their parents are found here.
+This module also restores deltas (`bbcodec.modelfile.delta`), because it finds their parents.
 """
 
 from __future__ import annotations
@@ -39,34 +39,34 @@ SUFFIX: Final = ".bbm"
 RELEASED_PACKAGE: Final = "bbcodec.models.released"
 
 DEFAULT_MODEL = "photo"
-"""Name of the model that is used unless another is asked for."""
+"""Name of the default model."""
 
 FAST_MODEL = "fast"
-"""Name of the model for those in a hurry."""
+"""Name of the released model that favours speed."""
 
 ModelLike: TypeAlias = str | os.PathLike[str] | Model
 
 
 def load(data: Buffer) -> Model:
-    """Parse and check a model file, whole or a delta of a released model.
+    """Parse and check a model file: whole, or a delta from a released model.
 
     Raises
     ------
     ModelError
-        The bytes are not a sound model.
+        The bytes are not a valid model.
     ModelMissingError
-        They are a delta of a model that is not installed.
+        The bytes are a delta, and its parent is not installed.
     """
     return modelfile.load(restore(data) if delta.is_delta(data) else data)
 
 
 def find(model: ModelLike) -> Model:
-    """Return a model by released name, id or path, or the model itself; errors as of `load_named`."""
+    """Return a model by released name, id or path, or the given model. Raise the errors of `load_named`."""
     return model if isinstance(model, Model) else load_named(model)
 
 
 def released() -> dict[str, Path]:
-    """Names and paths of the models that come with the package."""
+    """Return the names and paths of the models in the package."""
     try:
         folder = resources.files(RELEASED_PACKAGE)
     except ModuleNotFoundError:
@@ -76,16 +76,16 @@ def released() -> dict[str, Path]:
 
 
 def load_named(name: str | os.PathLike[str]) -> Model:
-    """Load a model by released name, by id (or at least 8 digits of it), or by path.
+    """Load a model by released name, by id (or its first digits, at least 8), or by path.
 
-    Models are kept for the life of the process.
+    The process caches the loaded models.
 
     Raises
     ------
     ModelMissingError
-        There is no such model here.
+        No released model and no file has this name.
     ModelError
-        The file is not a sound model.
+        The file is not a valid model.
     """
     shipped = released()
     text = os.fspath(name)
@@ -99,7 +99,7 @@ def load_named(name: str | os.PathLike[str]) -> Model:
         return _load_path(Path(text))
     names = ", ".join(shipped) or "none"
     raise ModelMissingError(
-        f"model {text!r} is not installed (installed: {names}) and is no path to a {SUFFIX} file"
+        f"model {text!r} is not installed (installed: {names}) and is not a path to a {SUFFIX} file"
     )
 
 
@@ -107,7 +107,7 @@ def _load_path(path: Path) -> Model:
     try:
         status = path.stat()
         if status.st_size > modelfile.MAX_FILE_BYTES:
-            raise ModelError(f"{path}: {status.st_size} bytes are too many for a model")
+            raise ModelError(f"{path}: a file of {status.st_size} bytes is too large for a model")
         return _load_cached(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise ModelMissingError(f"model {str(path)!r}: {error.strerror}") from error
@@ -121,12 +121,12 @@ def _load_cached(path: Path, mtime: int, size: int) -> Model:
 
 
 def restore(data: Buffer) -> bytes:
-    """Return the model file that a delta stands for.
+    """Return the model file that a delta encodes.
 
     Raises
     ------
     ModelError
-        The bytes are no sound delta.
+        The bytes are not a valid delta.
     ModelMissingError
         The parent is not installed.
     """
@@ -143,12 +143,18 @@ def _parent(wanted: str) -> Model:
 
 
 def smallest(data: bytes) -> bytes:
-    """Return the shortest form of a sound model file: whole, or a delta of nothing or of a released model."""
-    return delta.smallest(data, _alike(modelfile.load(data)))
+    """Return the shortest form of a model file: whole, or a delta from nothing or from a released model.
+
+    Raises
+    ------
+    ModelError
+        The bytes are not a valid model.
+    """
+    return delta.smallest(data, _parent_candidates(modelfile.load(data)))
 
 
-def _alike(model: Model) -> list[Model]:
-    """Released models of the family with which the model shares most of its bytes' shapes."""
+def _parent_candidates(model: Model) -> list[Model]:
+    """Return the released models of the family that share tensor names and shapes for most of the bytes."""
     found = []
     for name in released():
         parent = load_named(name)
@@ -163,27 +169,24 @@ def _alike(model: Model) -> list[Model]:
 
 
 def model_bytes(source: ModelLike, model: Model) -> bytes:
-    """Return the file of a loaded model, to be embedded.
+    """Return the bytes that embed a loaded model in a file.
 
-    A released model is embedded whole; any other in its shortest form, which may be what it changes in a
-    released one (`bbcodec.modelfile.delta`).
+    A released model is embedded whole. Any other model is embedded in its shortest form, perhaps a delta
+    from a released model (`bbcodec.modelfile.delta`).
 
     Raises
     ------
     OptionError
-        The model was made elsewhere and its file is not at hand.
+        The file of the model is not available, and cannot be rebuilt from the loaded model.
     """
-
     for path in released().values():
         if hashlib.sha256(found := path.read_bytes()).hexdigest() == model.id:
             return found
-    return smallest(_own_bytes(source, model))
+    return smallest(_unreleased_bytes(source, model))
 
 
-def _own_bytes(source: ModelLike, model: Model) -> bytes:
-    """The whole file of a model that is not released."""
-    from bbcodec.modelfile import delta
-
+def _unreleased_bytes(source: ModelLike, model: Model) -> bytes:
+    """Return the whole file of a model that is not released."""
     if isinstance(source, str | os.PathLike) and (path := Path(source)).is_file():
         found = path.read_bytes()
         if delta.is_delta(found):
@@ -193,15 +196,23 @@ def _own_bytes(source: ModelLike, model: Model) -> bytes:
     again = modelfile.dump(model.family, model.config, model.graph, model.tensors, notes=model.notes)
     if hashlib.sha256(again).hexdigest() != model.id:
         raise OptionError(
-            f"model {model.id} cannot be embedded: its file is not at hand; pass its path as model"
+            f"model {model.id} cannot be embedded: its file is not available; pass its path as model"
         )
     return again
 
 
 def model_for(parsed: Container, given: ModelLike | None) -> Model:
-    """Return the model that a file names: the given one, the embedded one, or an installed one."""
-    from bbcodec.modelfile import delta
+    """Return the model that a file needs: the given model, the embedded one, or an installed one.
 
+    Raises
+    ------
+    FormatError
+        The file does not name a model, or its embedded model has another id.
+    ModelMissingError
+        The model is neither given, embedded nor installed.
+    ModelError
+        The model is not valid.
+    """
     section = parsed.one(container.MODEL)
     if section is None:
         raise FormatError(f"file: section {container.CHAINS} without section {container.MODEL}")
@@ -220,15 +231,15 @@ def model_for(parsed: Container, given: ModelLike | None) -> Model:
 
 
 def installed(model_id: str) -> Model | None:
-    """Return the released model of an id, or None."""
+    """Return the released model with an id, or None."""
     for path in released().values():
         status = path.stat()
-        if _hash(path, status.st_mtime_ns, status.st_size) == model_id:  # the others need not be sound
+        if _file_hash(path, status.st_mtime_ns, status.st_size) == model_id:  # do not load the others
             return load_named(path)
     return None
 
 
 @lru_cache(maxsize=32)
-def _hash(path: Path, changed: int, size: int) -> str:
-    """SHA-256 of a file that has not changed."""
+def _file_hash(path: Path, changed: int, size: int) -> str:
+    """Return the SHA-256 of a file; the cache key includes its time of change and its size."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures: samples, modes, palettes and metadata, and files of other formats."""
+"""Pictures (samples, modes, palettes, metadata), and readers and writers of image files."""

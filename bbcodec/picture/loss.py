@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What decoders of damaged data share: which parts are lost, and the value of their samples."""
+"""Types that all decoders of damaged data share: which parts are lost, and the value of their samples."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 __all__ = ["GRAY", "Lost"]
 
 Lost: TypeAlias = dict[int, str]
-"""Why parts (chains or tiles) cannot be decoded, by their numbers.
+"""Lost parts (chains or tiles): number of the part -> reason why it cannot be decoded.
 
-A decoder that is given one leaves out the parts in it, and adds those that turn out to be damaged instead of
-raising. Their samples are `GRAY`.
+A decoder with such a dict skips the parts in it. It adds the parts that it finds damaged, instead of raising
+an error. Samples of lost parts are `GRAY`.
 """
 
 GRAY: Final = 128
-"""Value of a sample that is lost."""
+"""Value of a lost sample."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata that travels with the pixels: ICC, EXIF (with orientation), XMP, DPI, PNG text, colour key.
+"""Metadata of a picture: ICC, EXIF (with orientation), XMP, DPI, PNG text, colour key.
 
-Here are the dataclass and its extraction from Pillow images. `bbcodec.bbfile.metadata_sections` writes it.
+This module has the dataclass and reads it from Pillow images. `bbcodec.bbfile.metadata_sections` packs it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bbcodec.errors import OptionError
 
 TIFF_XMP = 700
 """Adobe's TIFF tag for XMP packets."""
-_DESCRIPTIVE = (
+_DESCRIPTIVE_TAGS = (
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
     ExifTags.Base.Model,
@@ -27,20 +27,20 @@ _DESCRIPTIVE = (
     ExifTags.Base.Artist,
     ExifTags.Base.Copyright,
 )
-_GRAY_KEY = ("1", "L", "I;16", "I;16B")
-_RGB_KEY = ("RGB", "RGB;16")
+_GRAY_KEY_MODES = ("1", "L", "I;16", "I;16B")
+_RGB_KEY_MODES = ("RGB", "RGB;16")
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept beside the pixels.
+    """Metadata that a file keeps beside the pixels.
 
     Parameters
     ----------
     icc : bytes, optional
         ICC colour profile.
     exif : bytes, optional
-        EXIF block as Pillow gives it (orientation included; pixels are never rotated).
+        EXIF block as Pillow returns it, with the orientation. Pixels are never rotated.
     xmp : bytes, optional
         XMP packet.
     dpi : tuple of float, optional
@@ -48,7 +48,7 @@ class Metadata:
     text : tuple of (str, str)
         PNG text chunks, in file order.
     colour_key : int or tuple of int, optional
-        PNG ``tRNS`` of a gray or RGB picture: the one colour that is to be shown transparent.
+        PNG ``tRNS`` of a gray or RGB picture: the one colour that viewers show as transparent.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class Metadata:
         return any(getattr(self, field.name) not in (None, ()) for field in fields(self))
 
     def updated(self, other: Metadata) -> Metadata:
-        """Return this metadata with every field that `other` has replaced."""
+        """Return a copy in which the fields that `other` has replace those of this metadata."""
         values = {field.name: getattr(other, field.name) for field in fields(other)}
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return Metadata(**{k: own[k] if v in (None, ()) else v for k, v in values.items()})
@@ -81,7 +81,7 @@ class Metadata:
         Raises
         ------
         OptionError
-            For a name that is not a field, or a value of the wrong type.
+            A name is not a field, or a value has the wrong type.
         """
         if isinstance(values, cls):
             return values
@@ -102,7 +102,9 @@ class Metadata:
             pairs = text.items() if hasattr(text, "items") else text
             given["text"] = tuple((str(key), str(value)) for key, value in pairs)
         except (TypeError, ValueError, OverflowError) as error:
-            raise OptionError(f"metadata: dpi must be two numbers, text pairs of strings: {error}") from error
+            raise OptionError(
+                f"metadata: dpi must be two numbers, and text must be pairs of strings: {error}"
+            ) from error
         try:
             key = given.get("colour_key")
             if key is not None:
@@ -113,7 +115,7 @@ class Metadata:
         return cls(**given)
 
     def as_info(self) -> dict[str, Any]:
-        """Return what Pillow's readers put into ``info``."""
+        """Return the metadata as the ``info`` of a Pillow image."""
         named = {
             "icc_profile": self.icc,
             "exif": self.exif,
@@ -125,10 +127,10 @@ class Metadata:
         return texts | {key: value for key, value in named.items() if value is not None}
 
     def problem(self, mode: str) -> str | None:
-        """Return what keeps this from being the metadata of a picture of a mode, or None.
+        """Return why this metadata is not valid for a picture of a mode, or None if it is valid.
 
-        These are the rules of the format: a reader refuses a file that breaks them, and a writer does not
-        write one.
+        These are the rules of the format: readers refuse a file that breaks them, and writers never write
+        one.
         """
         for name in ("icc", "exif", "xmp"):
             if not isinstance(getattr(self, name), bytes | None):
@@ -153,7 +155,7 @@ def _text_problem(text: object) -> str | None:
         return "text is not pairs of strings"
     for key, value in text:
         if not key or "\0" in key or any(ord(c) > 255 for c in key):
-            return f"text has the key {key!r}, expected Latin-1 of at least one character, without NUL"
+            return f"text has the key {key!r}, expected one or more Latin-1 characters without NUL"
         if not _encodable(value):
             return f"text of {key!r} has a lone surrogate, expected Unicode characters"
     return None
@@ -170,9 +172,9 @@ def _encodable(value: str) -> bool:
 def _key_problem(key: object, mode: str) -> str | None:
     if key is None:
         return None
-    count = 1 if mode in _GRAY_KEY else 3 if mode in _RGB_KEY else 0
+    count = 1 if mode in _GRAY_KEY_MODES else 3 if mode in _RGB_KEY_MODES else 0
     if not count:
-        return f"colour_key in mode {mode}, expected a mode of gray or RGB without alpha"
+        return f"colour_key in mode {mode}, expected a gray or RGB mode without alpha"
     values = key if isinstance(key, tuple) else (key,)
     if (
         isinstance(key, tuple) != (count == 3)
@@ -185,7 +187,7 @@ def _key_problem(key: object, mode: str) -> str | None:
 
 
 def from_pil(image: Image.Image) -> Metadata:
-    """Return the metadata of a Pillow image whose pixels have been loaded."""
+    """Return the metadata of a Pillow image whose pixels are loaded."""
     info = image.info
     exif = info.get("exif")
     if image.format == "TIFF":
@@ -199,13 +201,13 @@ def from_pil(image: Image.Image) -> Metadata:
     pairs = [(str(k), str(v)) for k, v in (text or {}).items() if k != "XML:com.adobe.xmp"]
     key = info.get("transparency")
     if _key_problem(key, image.mode):
-        key = None  # of a palette, or left in `info` by a conversion: no colour key of this picture
+        key = None  # belongs to a palette, or a conversion left it in `info`
     try:
         density = (float(dpi[0]), float(dpi[1])) if dpi else None
     except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
-        density = None  # a damaged resolution tag is no reason to refuse the picture
+        density = None  # a damaged resolution tag must not make the picture unreadable
     if _density_problem(density):
-        density = None  # nor is 0/0, which TIFF files have
+        density = None  # TIFF files may have 0/0
     return Metadata(
         icc=info.get("icc_profile") or None,
         exif=exif or None,
@@ -217,9 +219,9 @@ def from_pil(image: Image.Image) -> Metadata:
 
 
 def descriptive(source: Image.Exif) -> Image.Exif:
-    """Return the tags that describe a picture; those that lay out a TIFF file must not travel."""
+    """Return the tags that describe a picture, without those that describe the layout of a TIFF file."""
     kept = Image.Exif()
-    for tag in _DESCRIPTIVE:
+    for tag in _DESCRIPTIVE_TAGS:
         if tag in source:
             kept[tag] = source[tag]
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):

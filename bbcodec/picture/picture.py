@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pixels in and out: the canonical picture, its modes, arrays and Pillow images.
+"""The canonical picture and its modes; conversion from and to arrays and Pillow images.
 
-Here every array and Pillow image becomes one `Picture` (array, mode, palette, metadata) without changing a
-pixel, or is refused by name, and a `Picture` becomes a Pillow image again. Files are read and written by
-`bbcodec.picture.files`; how pictures are compressed must not be known here.
+Every array and Pillow image becomes one `Picture` (array, mode, palette, metadata) without changing a pixel,
+or is refused. `bbcodec.picture.files` reads and writes files. This module must not know how pictures are
+compressed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Pixels: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to store a pixel.
+    """Pixel format of a picture.
 
     Parameters
     ----------
     code : int
         Number of the mode in the file header; never reused.
     name : str
-        Pillow's name, or a ``;16`` name for what Pillow has no mode for.
+        Pillow's name, or a name with ``;16`` for modes that Pillow does not have.
     channels : int
         Samples per pixel, alpha included.
     alpha : bool
@@ -55,7 +55,7 @@ class Mode:
 
     @property
     def colours(self) -> int:
-        """Channels that are not alpha."""
+        """Return the number of channels that are not alpha."""
         return self.channels - self.alpha
 
     def shape(self, height: int, width: int) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class Mode:
         return (height, width) if self.channels == 1 else (height, width, self.channels)
 
 
-_ALL = (
+_ALL_MODES = (
     Mode(0, "1", 1, False, "bool"),
     Mode(1, "L", 1, False, "uint8"),
     Mode(2, "P", 1, False, "uint8"),
@@ -76,8 +76,8 @@ _ALL = (
     Mode(9, "RGB;16", 3, False, "uint16"),
     Mode(10, "RGBA;16", 4, True, "uint16"),
 )
-MODES: dict[str, Mode] = {mode.name: mode for mode in _ALL}
-BY_CODE: dict[int, Mode] = {mode.code: mode for mode in _ALL}
+MODES: dict[str, Mode] = {mode.name: mode for mode in _ALL_MODES}
+BY_CODE: dict[int, Mode] = {mode.code: mode for mode in _ALL_MODES}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Palette:
     Parameters
     ----------
     data : bytes
-        Entries one after the other, 3 or 4 bytes each; at most 256 entries, unused ones included.
+        Entries of 3 or 4 bytes each; at most 256 entries, including unused ones.
     layout : str
         ``"RGB"`` or ``"RGBA"``.
     transparency : int or bytes, optional
@@ -99,7 +99,7 @@ class Palette:
     transparency: int | bytes | None = None
 
     def canonical(self) -> bytes:
-        """Return the bytes that enter the digest."""
+        """Return the bytes of the palette that the digest covers."""
         t = self.transparency
         head = struct.pack(
             "<BBI", len(self.layout), 0 if t is None else 1 + isinstance(t, bytes), len(self.data)
@@ -110,7 +110,7 @@ class Palette:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as it is kept: exact pixels, mode, palette, metadata.
+    """A picture: exact pixels, mode, palette, metadata.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Picture:
         For mode ``P`` only.
     metadata : Metadata
     axis : bool
-        The array came with an explicit channel axis of length 1, which `array` puts back.
+        Whether the input array had an explicit channel axis of length 1, which `array` restores.
     """
 
     pixels: Pixels
@@ -133,33 +133,41 @@ class Picture:
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns."""
+        """Return the number of columns."""
         return int(self.pixels.shape[1])
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height, as Pillow has it."""
+        """Return width and height, in the order of Pillow."""
         return self.width, self.height
 
     @property
     def array(self) -> Pixels:
-        """The pixels in the shape of the input array."""
+        """Return the pixels in the shape of the input array."""
         return self.pixels[..., None] if self.axis else self.pixels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
-        """Return `array` for ``np.asarray(picture)``."""
+        """Return `array` for ``np.asarray(picture)``.
+
+        Raises
+        ------
+        ValueError
+            `copy` is False, and `dtype` requires a copy.
+        """
         found = np.asarray(self.array, dtype=dtype)
         if copy is False and found.dtype != self.pixels.dtype:
-            raise ValueError("an array of another dtype is a copy, and copy=False was asked for")
+            raise ValueError(
+                f"dtype {found.dtype} needs a copy of {self.pixels.dtype} pixels, but copy=False"
+            )
         return found.copy() if copy else found
 
     def same(self, other: Picture) -> bool:
-        """Return whether mode, shape, every pixel and the palette are equal (metadata is not compared)."""
+        """Return whether mode, shape, pixels and palette are equal. Metadata is not compared."""
         return (
             self.mode == other.mode
             and self.axis == other.axis
@@ -168,7 +176,7 @@ class Picture:
         )
 
     def same_pixels(self, other: Picture) -> bool:
-        """Return whether shape, type and every sample are equal."""
+        """Return whether shape, dtype and every sample are equal."""
         return (
             self.pixels.dtype == other.pixels.dtype
             and self.pixels.shape == other.pixels.shape
@@ -186,6 +194,8 @@ class Picture:
         ------
         UnsupportedImageError
             The mode, dtype or shape cannot be kept exactly.
+        FormatError
+            The file that Pillow has open is damaged.
         """
         if isinstance(image, Picture):
             return image
@@ -203,7 +213,7 @@ class Picture:
         Raises
         ------
         UnsupportedImageError
-            16-bit LA, RGB and RGBA: Pillow has no mode for them.
+            The mode is 16-bit LA, RGB or RGBA, which Pillow does not have.
         """
         if self.mode in ("LA;16", "RGB;16", "RGBA;16"):
             raise UnsupportedImageError(
@@ -229,9 +239,10 @@ PictureLike: TypeAlias = Picture | Image.Image | NDArray[Any]
 
 
 def digest(picture: Picture) -> bytes:
-    """Return the 8 bytes that prove a decoded picture: BLAKE2b over mode, size, palette and pixels.
+    """Return the digest that verifies a decoded picture: 8 bytes of BLAKE2b over mode, size, palette, pixels.
 
-    Samples enter row by row, channels interleaved, 16-bit ones little-endian, bilevel ones as bytes 0 and 1.
+    It covers the samples row by row with interleaved channels: 16-bit samples little-endian, bilevel samples
+    as bytes 0 and 1.
     """
     state = hashlib.blake2b(digest_size=8, person=b"bbcodec-pixels")
     state.update(struct.pack("<BBII", MODES[picture.mode].code, picture.axis, picture.width, picture.height))
@@ -245,9 +256,9 @@ def digest(picture: Picture) -> bytes:
 
 
 def native(array: Pixels) -> Pixels:
-    """Return an array contiguous, in the byte order of this machine, and with bool stored as bytes 0 and 1.
+    """Return a contiguous array in native byte order, with bool values stored as bytes 0 and 1.
 
-    (Pillow's bilevel images arrive as bool arrays whose true bytes are 255.)
+    Pillow's bilevel images are bool arrays whose true bytes are 255.
     """
     if array.dtype == np.bool_:
         return np.not_equal(np.ascontiguousarray(array).view(np.uint8), 0)
@@ -265,8 +276,8 @@ def _from_array(array: Pixels) -> Picture:
     }.get(array.dtype.name, {})
     if flat.ndim not in (2, 3) or channels not in names or not array.size:
         raise UnsupportedImageError(
-            f"array is {array.dtype} {list(array.shape)}, expected uint8 or uint16 [H, W] or [H, "
-            f"W, 1..4], or bool [H, W]"
+            f"array is {array.dtype} {list(array.shape)}, "
+            f"expected uint8 or uint16 [H, W] or [H, W, 1..4], or bool [H, W]"
         )
     return Picture(native(flat), names[channels], axis=axis)
 
@@ -275,14 +286,14 @@ def _from_pil(image: Image.Image) -> Picture:
     if (count := frames(image)) > 1:
         kind = "multi-page file" if image.format in ("TIFF", "MPO") else "animation"
         raise UnsupportedImageError(
-            f"{image.format} {kind} of {count} pictures: only single pictures can be kept"
+            f"{image.format} {kind} of {count} pictures is not supported; expected a single picture"
         )
-    _refuse_reduced(image)
+    _refuse_reduced_samples(image)
     mode = MODES.get(image.mode)
     if mode is None:
         raise UnsupportedImageError(
-            f"mode {image.mode}: cannot be kept exactly yet; supported are "
-            f"{', '.join(m.name for m in _ALL[:8])}"
+            f"mode {image.mode} cannot be kept exactly; expected one of "
+            f"{', '.join(m.name for m in _ALL_MODES[:8])}"
         )
     if not (image.width and image.height):
         raise UnsupportedImageError(f"image is {image.width} x {image.height}, expected at least 1 x 1")
@@ -296,15 +307,21 @@ def _from_pil(image: Image.Image) -> Picture:
 
 
 def frames(image: Image.Image) -> int:
-    """Return how many pictures an image has; `FormatError` where looking for more meets damage."""
+    """Return the number of pictures of a Pillow image.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged where the reader looks for more pictures.
+    """
     try:
         return int(getattr(image, "n_frames", 1))
-    except Exception as error:  # the reader goes through the file, and raises many kinds on damaged ones
+    except Exception as error:  # Pillow reads the file, and raises many kinds on damaged ones
         raise FormatError(f"{image.format}: the number of pictures cannot be read: {error}") from error
 
 
 def _samples(image: Image.Image) -> Pixels:
-    """Return the samples of a loaded image; in bands, as Pillow makes copies of what it hands out."""
+    """Return the samples of a loaded image, read in bands because Pillow copies what it returns."""
     mode = MODES[image.mode]
     out = np.empty(mode.shape(image.height, image.width), mode.dtype)
     for rows in bands(image.height, image.width):
@@ -316,7 +333,7 @@ def _palette_of(image: Image.Image) -> Palette:
     layout = image.palette.mode if image.palette is not None else "RGB"
     if layout not in ("RGB", "RGBA"):
         raise UnsupportedImageError(
-            f"palette of {layout} colours: cannot be kept exactly, expected RGB or RGBA"
+            f"palette of {layout} colours cannot be kept exactly; expected RGB or RGBA"
         )
     key = image.info.get("transparency")
     if key is not None and not (isinstance(key, bytes) or (isinstance(key, int) and 0 <= key < 256)):
@@ -326,13 +343,17 @@ def _palette_of(image: Image.Image) -> Palette:
     return Palette(bytes(image.getpalette(layout) or ()), layout, key)
 
 
-def _refuse_reduced(image: Image.Image) -> None:
-    """Raise if Pillow has reduced, or is going to reduce, the samples of the file to 8 bits."""
+def _refuse_reduced_samples(image: Image.Image) -> None:
+    """Raise `UnsupportedImageError` if Pillow reduces the samples of the file to 8 bits."""
     deep = None
     if image.format == "PNG":
         name = getattr(image, "filename", "")
         where = getattr(image, "fp", None) or (name if name and os.path.exists(name) else None)
-        if where is not None and image.mode not in ("I;16", "I") and png16.sniff(_peek(where)) is not None:
+        if (
+            where is not None
+            and image.mode not in ("I;16", "I")
+            and png16.sniff(_first_bytes(where)) is not None
+        ):
             deep = "16 bits a sample"
     elif image.format == "TIFF":
         bits = getattr(image, "tag_v2", {}).get(258, (1,))
@@ -352,15 +373,15 @@ def _refuse_reduced(image: Image.Image) -> None:
         raise UnsupportedImageError(f"{image.format} has {deep}, which Pillow converts to 8 bits{hint}")
 
 
-def _peek(where: Any) -> bytes:
-    """Return the first bytes of a path, or of a file that Pillow has open, leaving its position alone."""
+def _first_bytes(where: Any) -> bytes:
+    """Return the first bytes of a path or of an open file, whose position does not change."""
     try:
         if isinstance(where, str | os.PathLike):
             with open(where, "rb") as file:
-                return file.read(png16.SNIFF)
+                return file.read(png16.SNIFF_BYTES)
         at = where.tell()
         where.seek(0)
-        head: bytes = where.read(png16.SNIFF)
+        head: bytes = where.read(png16.SNIFF_BYTES)
         where.seek(at)
         return head
     except (OSError, ValueError, AttributeError):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pillow's switch against decompression bombs, set to our own limits.
+"""Set Pillow's limit against decompression bombs to the limit of the caller.
 
-The switch is global; pictures of several hundred megapixels are our daily work. Nothing is opened here.
+Pillow's limit is global, and too low for pictures of several hundred megapixels. Nothing is opened here.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from PIL import Image
 
 __all__ = ["limited"]
 
-# Keeps our own threads from undoing each other's change.
+# Threads of this package must not undo each other's change.
 _LOCK = threading.Lock()
 
 
 @contextlib.contextmanager
 def limited(max_pixels: int | None) -> Iterator[None]:
-    """Set Pillow's limit of pixels inside the block, which only one thread at a time can be in.
+    """Set Pillow's pixel limit inside the block. Only one thread at a time can be in the block.
 
-    Readers may allocate before they tell the size (of a GIF whose frame exceeds it, for one): so it is not
-    enough to look at the size of what they opened. Pillow raises `DecompressionBombError` above twice the
-    limit.
+    Checking the size of an opened image is not enough: readers may allocate before they report the size (for
+    example, for a GIF whose frame exceeds it). Pillow raises `DecompressionBombError` above twice the limit.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which samples of a picture a payload holds: plane masks, taking samples out, putting them together again.
+"""Plane masks: select the samples of a picture that a payload holds, and put them back.
 
-A picture is one array; a coder gets the samples of a *plane mask*: colour or alpha channels, whole samples or
-their high or low bytes. Only this bookkeeping lives here, no coding.
+A picture is one array. A coder gets the samples of a *plane mask*: colour or alpha channels, as whole samples
+or as their high or low bytes. Nothing is coded here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from bbcodec.picture.picture import Mode
 __all__ = ["ALPHA", "ALPHA_LOW", "COLOUR", "COLOUR_LOW", "describe", "every", "place", "select", "shape"]
 
 COLOUR = 1
-"""Colour or gray channels (bilevel samples and palette indices too): the samples, or their high bytes."""
+"""Colour or gray channels, bilevel samples, palette indices: whole samples, or their high bytes."""
 ALPHA = 2
-"""The alpha channel: the samples, or their high bytes."""
+"""The alpha channel: whole samples, or their high bytes."""
 COLOUR_LOW = 4
 """Low bytes of 16-bit colour channels."""
 ALPHA_LOW = 8
@@ -40,7 +40,7 @@ def every(mode: Mode) -> int:
 
 
 def describe(mask: int) -> str:
-    """Return a mask in words.
+    """Return the description of a mask for messages.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def describe(mask: int) -> str:
 
 
 def _parts(mask: int, mode: Mode) -> tuple[slice, str] | None:
-    """Return the channels of a mask and what of them (whole, high, low); None if it makes no sense."""
+    """Return the channels of a mask and their part (whole, high, low); None if the mode has no such mask."""
     high, low = mask & 3, mask >> 2
     if not mask or mask & ~every(mode) or (high and low and high != low):
         return None
@@ -62,7 +62,7 @@ def _parts(mask: int, mode: Mode) -> tuple[slice, str] | None:
 
 
 def shape(mask: int, mode: Mode, height: int, width: int) -> tuple[tuple[int, int, int], str] | None:
-    """Return shape ``[H, W, C]`` and dtype name of the samples of a mask; None if the mode has no such."""
+    """Return shape ``[H, W, C]`` and dtype name of the samples of a mask; None if the mode lacks them."""
     parts = _parts(mask, mode)
     if parts is None:
         return None
@@ -71,7 +71,13 @@ def shape(mask: int, mode: Mode, height: int, width: int) -> tuple[tuple[int, in
 
 
 def select(pixels: NDArray[Any], mask: int, mode: Mode) -> NDArray[Any]:
-    """Return the samples ``[H, W, C]`` of a mask, contiguous."""
+    """Return the samples of a mask as a contiguous array ``[H, W, C]``.
+
+    Raises
+    ------
+    ValueError
+        The mode does not have these planes.
+    """
     parts = _parts(mask, mode)
     if parts is None:
         raise ValueError(f"mode {mode.name} has no planes {mask}")
@@ -85,7 +91,13 @@ def select(pixels: NDArray[Any], mask: int, mode: Mode) -> NDArray[Any]:
 
 
 def place(pixels: NDArray[Any], samples: NDArray[Any], mask: int, mode: Mode) -> None:
-    """Put the samples of a mask into `pixels` (in place; high and low bytes must meet zeros there)."""
+    """Write the samples of a mask into `pixels`, in place. High and low bytes are added to zero bytes.
+
+    Raises
+    ------
+    ValueError
+        The mode does not have these planes.
+    """
     parts = _parts(mask, mode)
     if parts is None:
         raise ValueError(f"mode {mode.name} has no planes {mask}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PNG files with 16 bits a sample in several channels, which Pillow reads as 8 bits without a word.
+"""Read and write PNG files with 16-bit samples in several channels (W3C PNG, third edition), in NumPy.
 
-Here live a reader of the pixels and a writer for exactly these files (W3C PNG, third edition), in NumPy.
-Everything else about PNG is Pillow's work and must not be repeated here.
+Pillow reads these files with 8 bits per sample and reports no error. Pillow does everything else about PNG;
+it must not be repeated here.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ from bbcodec.errors import FormatError
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.raster import bands, steps
 
-__all__ = ["SNIFF", "decode", "encode", "sniff"]
+__all__ = ["SNIFF_BYTES", "decode", "encode", "sniff"]
 
-SNIFF = 29
-"""Bytes from the start that `sniff` needs."""
+SNIFF_BYTES = 29
+"""Number of bytes from the start of a file that `sniff` needs."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MODES = {2: "RGB;16", 4: "LA;16", 6: "RGBA;16"}
 _COLOUR_TYPES = {2: 4, 3: 2, 4: 6}  # channels -> PNG colour type
 _CHANNELS = {2: 3, 4: 2, 6: 4}
-_FEED = 2**16  # bytes that the decompressor gets at a time
+_FEED_BYTES = 2**16  # per call of the decompressor
 # Adam7: first column, first row, column step, row step.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 def sniff(head: bytes) -> str | None:
-    """Return ``"LA;16"``, ``"RGB;16"`` or ``"RGBA;16"`` if `head` starts such a PNG file, else None."""
-    if len(head) < SNIFF or head[:8] != _SIGNATURE or head[12:16] != b"IHDR" or head[24] != 16:
+    """Return the mode ``"LA;16"``, ``"RGB;16"`` or ``"RGBA;16"`` of a PNG file from its first bytes.
+
+    Return None for any other file.
+    """
+    if len(head) < SNIFF_BYTES or head[:8] != _SIGNATURE or head[12:16] != b"IHDR" or head[24] != 16:
         return None
     return _MODES.get(head[25])
 
@@ -45,7 +48,7 @@ def decode(data: bytes) -> NDArray[np.uint16]:
     Raises
     ------
     FormatError
-        A chunk is cut off or has a wrong checksum, or the pixel data do not fill the picture exactly.
+        A chunk is cut off or has a wrong checksum, or the pixel data do not fit the size of the picture.
     """
     width, height = struct.unpack_from(">II", data, 16)
     colour, interlace = data[25], data[28]
@@ -62,7 +65,7 @@ def decode(data: bytes) -> NDArray[np.uint16]:
     packed = [body for kind, body in _chunks(data) if kind == b"IDAT"]
     if expected > 1032 * (length := sum(map(len, packed))):
         raise FormatError(f"PNG: {length} bytes of pixel data cannot hold {width} x {height} pixels")
-    raw = _Inflated(packed)
+    raw = _InflateReader(packed)
     out = np.empty((height, width, channels), np.uint16)
     for (x, y, dx, dy), (rows, cols) in zip(passes, areas, strict=True):
         above = np.zeros((cols, size), np.uint8)
@@ -75,15 +78,18 @@ def decode(data: bytes) -> NDArray[np.uint16]:
     return out
 
 
-class _Inflated:
-    """What a zlib stream in several pieces expands to, so many bytes at a time."""
+class _InflateReader:
+    """Reader of a zlib stream in several pieces, a given number of bytes at a time."""
 
     def __init__(self, pieces: Sequence[memoryview]):
-        # It copies what it has not used yet, so it gets little at a time.
-        self._pieces = (piece[i : i + _FEED] for piece in pieces for i in range(0, len(piece), _FEED))
+        # Small pieces: the decompressor copies input that it has not used yet.
+        self._pieces = (
+            piece[i : i + _FEED_BYTES] for piece in pieces for i in range(0, len(piece), _FEED_BYTES)
+        )
         self._expand = zlib.decompressobj()
 
     def read(self, count: int) -> bytes:
+        """Return the next `count` bytes; raise `FormatError` if the stream is damaged or ends before."""
         out = bytearray()
         try:
             while len(out) < count:
@@ -99,6 +105,7 @@ class _Inflated:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield type and body of every chunk before IEND; raise `FormatError` for a damaged one."""
     view = memoryview(data)
     at = len(_SIGNATURE)
     while at + 12 <= len(view):
@@ -121,16 +128,16 @@ def _unfilter(
 ) -> NDArray[np.uint8]:
     """Undo the five PNG filters of rows ``[H, W, bytes per pixel]``, given the row above them.
 
-    Averages and Paeth predictors need neighbours of the same row, so such pictures go by antidiagonals.
+    Average and Paeth predictors need neighbours in the same row, so their pictures are done by antidiagonals.
     """
     if filters.max() > 4:
         raise FormatError(f"PNG: row filter {int(filters.max())}, expected 0 to 4")
     rows, cols, size = lines.shape
-    out = np.zeros((rows + 1, cols + 1, size), np.uint8)  # column 0: the zeros outside of the picture
+    out = np.zeros((rows + 1, cols + 1, size), np.uint8)  # column 0: the zeros outside the picture
     out[0, 1:] = above
     is_sub, is_up, is_mean, is_paeth = (filters == k for k in (1, 2, 3, 4))
     if not (is_mean.any() or is_paeth.any()):
-        for row in range(rows):  # no diagonal is needed: whole rows at once
+        for row in range(rows):  # no antidiagonals needed: whole rows at once
             line = lines[row]
             if is_sub[row]:
                 line = np.cumsum(line, axis=0, dtype=np.uint8)
@@ -151,7 +158,10 @@ def _unfilter(
 
 
 def encode(pixels: NDArray[np.uint16], metadata: Metadata) -> Iterator[bytes]:
-    """Yield a PNG file of uint16 ``[H, W, 2..4]`` pixels, with ICC, EXIF, XMP, DPI, text and colour key."""
+    """Yield the pieces of a PNG file of uint16 ``[H, W, 2..4]`` pixels.
+
+    The file has the ICC profile, EXIF, XMP, DPI, text and colour key of the metadata.
+    """
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
     yield from (_SIGNATURE, _chunk(b"IHDR", header), *_metadata_chunks(metadata))
@@ -166,11 +176,11 @@ def encode(pixels: NDArray[np.uint16], metadata: Metadata) -> Iterator[bytes]:
 
 
 def _filter(lines: NDArray[np.uint8], above: NDArray[np.uint8], size: int) -> bytes:
-    """Return rows ``[H, bytes]`` filtered, given the row above them and the bytes per pixel."""
+    """Return the filtered rows of ``[H, bytes]``, given the row above them and the bytes per pixel."""
     up = lines - np.concatenate([above[None], lines[:-1]])
     sub = lines.copy()
     sub[:, size:] -= lines[:, :-size]
-    # libpng's rule of thumb: per row, the filter with the smallest sum of absolute differences.
+    # libpng's heuristic: per row, the filter with the smallest sum of absolute differences.
     cost = [np.abs(x.view(np.int8).astype(np.int16)).sum(axis=1) for x in (lines, sub, up)]
     choice = np.argmin(cost, axis=0).astype(np.uint8)
     body = np.choose(choice[:, None], (lines, sub, up))
@@ -193,7 +203,7 @@ def _metadata_chunks(m: Metadata) -> Iterator[bytes]:
         yield _chunk(b"eXIf", m.exif.removeprefix(b"Exif\0\0"))
     texts = [("XML:com.adobe.xmp", m.xmp.decode("utf-8", "replace"))] if m.xmp is not None else []
     for key, value in (*texts, *m.text):
-        name = key.encode("latin-1")  # `Metadata.problem` has refused what is not
+        name = key.encode("latin-1")  # `Metadata.problem` has refused other keys
         try:
             plain = value.encode("latin-1")
             if key.startswith("XML:"):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to walk over a raster: bands of rows, and antidiagonals.
+"""Orders of work on a raster: bands of rows, blocks, and antidiagonals.
 
-Work that goes from band to band needs little memory beside the raster; no result may depend on the cuts. All
-pixels (row, t - row) of one antidiagonal t depend on earlier antidiagonals only, so NumPy can undo a
-predictor in H + W - 1 vector steps. Only the index arithmetic lives here; predictors belong to their formats.
+Work in bands needs little memory beside the raster; no result may depend on the cuts. All pixels
+(row, t - row) of one antidiagonal t depend on earlier antidiagonals only. NumPy can therefore undo a
+predictor in H + W - 1 vector steps. Only the index arithmetic is here; predictors belong to their formats.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 __all__ = ["Step", "bands", "cut", "steps"]
 
-_PIXELS = 2**20
-_DEEP_ROWS = 256
+_BAND_PIXELS = 2**20
+_MIN_DEEP_BAND_ROWS = 256
 
 
 class Step(NamedTuple):
-    """One antidiagonal: its rows, and where its pixels and their neighbours are.
+    """One antidiagonal: its rows, and the places of its pixels and their neighbours.
 
-    The slices index the first axis of an array of ``(H + 1) * (W + 1)`` pixels in raster order, whose first
-    row and first column stand for the pixels outside of the picture.
+    The slices index the first axis of an array of ``(H + 1) * (W + 1)`` pixels in raster order. The first row
+    and the first column of that array represent the pixels outside the picture.
     """
 
     first_row: int
@@ -57,20 +57,20 @@ def bands(height: int, width: int, *, deep: bool = False) -> Iterator[slice]:
     height, width : int
         Pixels.
     deep : bool
-        At least 256 rows, for work that goes along antidiagonals (`steps`).
+        Whether a band has at least 256 rows, for work on antidiagonals (`steps`).
 
     Examples
     --------
     >>> list(bands(5, 2**19))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    step = max(_DEEP_ROWS if deep else 1, _PIXELS // max(width, 1))
+    step = max(_MIN_DEEP_BAND_ROWS if deep else 1, _BAND_PIXELS // max(width, 1))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 
 
 def cut(height: int, width: int, side: int) -> list[tuple[slice, slice]]:
-    """Return rows and columns of blocks with sides of at most `side`, as equal as can be, in raster order.
+    """Return rows and columns of blocks of nearly equal size in raster order, with sides of at most `side`.
 
     Examples
     --------

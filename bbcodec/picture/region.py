@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A window of a picture: which parts of the picture it meets, and where. Nothing is decoded here."""
+"""A window of a picture, and its intersections with parts of the picture. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Window:
         Raises
         ------
         OptionError
-            It is empty, or not within the picture.
+            The region is not four integers, is empty, or is not within the picture.
         """
         try:
             x, y, across, down = map(operator.index, region)
@@ -57,20 +57,23 @@ class Window:
 
     @property
     def place(self) -> Place:
-        """Rows and columns in the picture."""
+        """Return the rows and columns of the window in the picture."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def meet(self, part: Place) -> tuple[Place, Place] | None:
-        """Return what is common with a part of the picture: its place in the window, and in the part."""
-        rows = _common(self.place[0], part[0])
-        columns = _common(self.place[1], part[1])
+        """Return the intersection with a part of the picture: its place in the window, and in the part.
+
+        Return None if they do not overlap.
+        """
+        rows = _intersection(self.place[0], part[0])
+        columns = _intersection(self.place[1], part[1])
         if rows is None or columns is None:
             return None
         return (rows[0], columns[0]), (rows[1], columns[1])
 
 
-def _common(a: slice, b: slice) -> tuple[slice, slice] | None:
-    """What two spans have in common, counted from the beginning of either."""
+def _intersection(a: slice, b: slice) -> tuple[slice, slice] | None:
+    """Return the intersection of two slices, relative to the start of each; None if it is empty."""
     start, stop = max(a.start, b.start), min(a.stop, b.stop)
     if start >= stop:
         return None

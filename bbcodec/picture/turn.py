@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures turned before they are coded: mirrored, transposed, first and last channel exchanged.
+"""Turn pictures before they are coded: mirror, transpose, exchange first and last channel.
 
-A *view* is a number of 4 bits, one for each of these.
+A *view* is a 4-bit number with one bit for each of these four changes.
 """
 
 from __future__ import annotations
@@ -34,26 +34,25 @@ VIEWS: Final = 16
 
 
 def turn(image: NDArray[Any], view: int) -> NDArray[Any]:
-    """The picture [H, W, C] as it is coded: transposed, rows and columns mirrored, first and last channel
-    exchanged, as the view says."""
+    """Return a picture [H, W, C] in the given view: transpose first, then mirror, then exchange channels."""
     if view & TRANSPOSE:
         image = image.swapaxes(0, 1)
     return np.ascontiguousarray(_mirrored(image, view))
 
 
 def turn_back(image: NDArray[Any], view: int) -> NDArray[Any]:
-    """Undo `turn`."""
+    """Return the picture from which `turn` made this one."""
     image = _mirrored(image, view)
     return np.ascontiguousarray(image.swapaxes(0, 1) if view & TRANSPOSE else image)
 
 
 def turned_size(height: int, width: int, view: int) -> tuple[int, int]:
-    """Height and width of a picture that is turned."""
+    """Return the height and width of a turned picture, given those of the picture."""
     return (width, height) if view & TRANSPOSE else (height, width)
 
 
 def turned_window(window: Window, height: int, width: int, view: int) -> Window:
-    """Where a window of a picture lies once the picture is turned, to height x width."""
+    """Return the place of a window in the turned picture, which is height x width."""
     top, left, down, across = window.top, window.left, window.height, window.width
     if view & TRANSPOSE:
         top, left, down, across = left, top, across, down
@@ -65,7 +64,7 @@ def turned_window(window: Window, height: int, width: int, view: int) -> Window:
 
 
 def place_back(place: Place, height: int, width: int, view: int) -> Place:
-    """Rows and columns in the picture of a place in the turned one, which is height x width."""
+    """Return the rows and columns in the picture of a place in the turned one, which is height x width."""
     rows, columns = place
     if view & MIRROR_ROWS:
         rows = slice(height - rows.stop, height - rows.start)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where files are: paths and URLs alike.
+"""Read and write files, by path or by URL.
 
-`storage` has one class for both, `remote` opens URLs with fsspec, `atomic` writes a file whole or not at all.
+`storage` has one class for both. `remote` opens URLs with fsspec. `atomic` writes a file whole or not at all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all.
+"""Write files that appear whole or not at all.
 
-Here lives the one way in which bbcodec puts bytes on a disk: a temporary file beside the target, then a
-rename. Nothing here knows what the bytes mean.
+All bytes that bbcodec puts on a disk go this way: a temporary file beside the target, then a rename. This
+module must not know what the bytes mean.
 """
 
 from __future__ import annotations
@@ -18,22 +18,30 @@ from typing import BinaryIO
 __all__ = ["atomic_write", "put_in_place"]
 
 
-def _exists(path: str) -> FileExistsError:
+def _file_exists_error(path: str) -> FileExistsError:
     return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
 def put_in_place(temporary: str, target: str, overwrite: bool) -> None:
-    """Give the finished file its name; without `overwrite`, in one step that fails when the name is taken."""
+    """Rename a finished temporary file to its target.
+
+    Without `overwrite`, check and rename are one step wherever the file system has hard links.
+
+    Raises
+    ------
+    FileExistsError
+        The target exists and `overwrite` is false.
+    """
     if overwrite:
         os.replace(temporary, target)
         return
     try:
         os.link(temporary, target)
     except FileExistsError:
-        raise _exists(target) from None
-    except OSError:  # a file system without hard links: the check and the rename are two steps there
+        raise _file_exists_error(target) from None
+    except OSError:  # no hard links on this file system: check and rename are two steps
         if os.path.lexists(target):
-            raise _exists(target) from None
+            raise _file_exists_error(target) from None
         os.replace(temporary, target)
     else:
         os.unlink(temporary)
@@ -43,16 +51,16 @@ def put_in_place(temporary: str, target: str, overwrite: bool) -> None:
 def atomic_write(
     path: str | os.PathLike[str], *, overwrite: bool = False, mode: int = 0o666
 ) -> Iterator[BinaryIO]:
-    """Open `path` for writing, so that it holds all the bytes after the block, or is untouched.
+    """Open `path` for writing: after the block it holds all the bytes, or it is unchanged.
 
-    The bytes go to a temporary file in the same directory, which takes the name `path` when the block ends
-    and is removed when the block raises anything, Ctrl-C included. A symbolic link is followed: the file that
-    it names is replaced, and the link stays. What is no regular file (a device, a pipe) is written directly.
+    The bytes go to a temporary file in the same directory. It is renamed to `path` when the block ends, and
+    removed when the block raises anything, Ctrl-C included. A symbolic link stays, and its target is
+    replaced. A device or a pipe is written directly.
 
     Parameters
     ----------
     path
-        The file to write.
+        File to write.
     overwrite
         Whether an existing file may be replaced.
     mode
@@ -66,9 +74,9 @@ def atomic_write(
     Raises
     ------
     FileExistsError
-        `path` exists and `overwrite` is false; seen before the block where possible, else at its end.
+        `path` exists and `overwrite` is false. Raised before the block where possible, else at its end.
     OSError
-        The directory cannot be written to, the disk is full, and the like.
+        The file cannot be written: no permission, a full disk, and so on.
     """
     target = os.path.realpath(path)
     try:
@@ -81,14 +89,14 @@ def atomic_write(
                 yield direct
             return
         if not overwrite:
-            raise _exists(os.fspath(path))
+            raise _file_exists_error(os.fspath(path))
 
-    # Short, so that it fits where any name fits; hidden, and named after us in case of a power cut.
+    # Short, to stay within limits on names; hidden; recognisable if a power cut leaves it behind.
     temporary = os.path.join(os.path.dirname(target), f".bbcodec-{secrets.token_hex(6)}.tmp")
     try:
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        except OSError as error:  # the user knows the target's name, not ours
+        except OSError as error:  # name the target in the message: users do not know the temporary name
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         with open(descriptor, "wb") as file:
             yield file
@@ -96,5 +104,5 @@ def atomic_write(
             os.fsync(file.fileno())
         put_in_place(temporary, target, overwrite)
     finally:
-        with contextlib.suppress(OSError):  # gone already, or there is no such directory
+        with contextlib.suppress(OSError):  # renamed already, or the directory does not exist
             os.unlink(temporary)

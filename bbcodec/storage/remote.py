@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files behind URLs, by fsspec (the extra `remote`). `bbcodec.storage` decides which names come here.
+"""Read and write files by URL, with fsspec (the extra `remote`).
 
-Whatever a file system raises becomes an `OSError` with the URL, so that one bad file stops nothing else.
+`bbcodec.storage` decides which names are URLs. Every error of a file system becomes an `OSError` that names
+the URL, so that callers can go on with other files. Every function here raises `OSError` for that reason,
+and `OptionError` if fsspec is not installed.
 """
 
 from __future__ import annotations
@@ -19,14 +21,14 @@ from bbcodec.errors import BBCodecError, OptionError
 
 __all__ = ["exists", "files", "is_folder", "make_folder", "open_file", "read", "remove", "write"]
 
-# Here an object appears when its upload is complete, and there are no folders. A rename would copy it.
+# Object stores have no folders. An object appears when its upload is complete, and a rename would copy it.
 _OBJECT_STORES = frozenset(
     ("abfs", "abfss", "adl", "az", "gcs", "gs", "hf", "memory", "oci", "oss", "r2", "s3", "s3a", "tos")
 )
 
 
 def _filesystem(url: str, options: Mapping[str, Any], *, cached: bool = True) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it; without caches in front of it if so asked."""
+    """Return the file system of a URL and the path in it. Skip fsspec's caches if `cached` is false."""
     try:
         from fsspec.core import url_to_fs
         from fsspec.implementations.cached import CachingFileSystem
@@ -34,9 +36,9 @@ def _filesystem(url: str, options: Mapping[str, Any], *, cached: bool = True) ->
     except ImportError:
         raise OptionError(f"{url}: a URL needs fsspec: pip install 'bbcodec[remote]'") from None
     links = {link.partition("://")[0] for link in url.split("::")}
-    others = set(available_protocols()) - links
-    # Options by protocol may name one that this URL does not use. fsspec changes what it is given.
-    chosen = {k: copy.deepcopy(v) for k, v in options.items() if not (k in others and isinstance(v, Mapping))}
+    unused = set(available_protocols()) - links
+    # Drop options of protocols that this URL does not use. Copy the others: fsspec changes its arguments.
+    chosen = {k: copy.deepcopy(v) for k, v in options.items() if not (k in unused and isinstance(v, Mapping))}
     system, path = url_to_fs(url, **chosen)
     while not cached and isinstance(system, CachingFileSystem):
         system = system.fs
@@ -45,8 +47,8 @@ def _filesystem(url: str, options: Mapping[str, Any], *, cached: bool = True) ->
 
 
 @contextlib.contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn whatever is raised in the block into an `OSError` about a URL."""
+def _os_errors_of(url: str) -> Iterator[None]:
+    """Turn every error of the block into an `OSError` that names the URL."""
     try:
         yield
     except BBCodecError:
@@ -57,14 +59,14 @@ def _told(url: str) -> Iterator[None]:
         )
         text = os.strerror(code) if code and not error.strerror else error.strerror or str(error)
         raise OSError(code or errno.EIO, text, url) from error
-    except Exception as error:  # an error of the library of some provider
+    except Exception as error:  # providers' libraries raise errors of their own
         text = " ".join(str(error).split()) or type(error).__name__
         raise OSError(errno.EIO, text, url) from error
 
 
 def read(url: str, options: Mapping[str, Any]) -> bytes:
     """Return all bytes of a file."""
-    with _told(url):
+    with _os_errors_of(url):
         system, path = _filesystem(url, options)
         with system.open(path, "rb") as file:
             data: bytes = file.read()
@@ -72,8 +74,8 @@ def read(url: str, options: Mapping[str, Any]) -> bytes:
 
 
 def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:
-    """Open a file for reading here and there in it; what is not asked for need not be fetched."""
-    with _told(url):
+    """Open a file for reading with random access. The file system may fetch only the parts that are read."""
+    with _os_errors_of(url):
         system, path = _filesystem(url, options)
         file: BinaryIO = system.open(path, "rb")
         return file
@@ -81,20 +83,25 @@ def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:
 
 @contextlib.contextmanager
 def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Collect the bytes of a file, and put them in place when the block ends well.
+    """Collect the bytes of a file in memory, and write them when the block ends without an error.
 
-    In object stores (S3, Google, Azure, `memory://` and the like) they are put in one request, and an object
-    appears whole. Elsewhere they go to a temporary name, which is then moved: where the file system renames
-    in one step, the file appears whole too. Without `overwrite`, the name is looked at before the block and
-    before the bytes are put; another writer may still come between.
+    In object stores (S3, Google, Azure, `memory://`, ...) one request writes the object, which appears whole.
+    Elsewhere the bytes go to a temporary name, which is then renamed. The file appears whole there if the
+    file system renames in one step. Without `overwrite`, the name is checked before the block and again
+    before the upload; a race with another writer remains.
+
+    Raises
+    ------
+    FileExistsError
+        The file exists and `overwrite` is false.
     """
-    with _told(url):
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         if not overwrite and system.exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
     whole = io.BytesIO()
     yield whole
-    with _told(url):
+    with _os_errors_of(url):
         if not overwrite and system.exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
         if _is_object_store(system):
@@ -105,7 +112,7 @@ def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[
             system.pipe_file(temporary, whole.getvalue())
             try:
                 system.mv(temporary, path)
-            except OSError:  # a file system that does not rename onto a file
+            except OSError:  # this file system does not replace a file by a rename
                 if not (overwrite and system.exists(path)):
                     raise
                 system.rm_file(path)
@@ -117,30 +124,30 @@ def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[
 
 
 def exists(url: str, options: Mapping[str, Any]) -> bool:
-    """Return whether there is a file or a folder."""
-    with _told(url):
+    """Return whether the URL is a file or a folder."""
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         return bool(system.exists(path))
 
 
 def is_folder(url: str, options: Mapping[str, Any]) -> bool:
-    """Return whether there is a folder: in an object store, anything whose name begins so."""
-    with _told(url):
+    """Return whether the URL is a folder; in an object store, a prefix of the name of an object."""
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         return bool(system.isdir(path))
 
 
 def files(url: str, options: Mapping[str, Any]) -> list[str]:
-    """Return the files in a folder and in those below it, named from there, in order."""
-    with _told(url):
+    """Return the sorted names of all files below a folder, relative to it."""
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         start = path.rstrip("/") + "/" if path else ""
         return sorted(name.removeprefix(start) for name in system.find(path))
 
 
 def make_folder(url: str, options: Mapping[str, Any]) -> None:
-    """Make a folder and those above it, where there are folders."""
-    with _told(url):
+    """Make a folder and its parents. Do nothing in an object store."""
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         if path and not _is_object_store(system):
             system.makedirs(path, exist_ok=True)
@@ -148,7 +155,7 @@ def make_folder(url: str, options: Mapping[str, Any]) -> None:
 
 def remove(url: str, options: Mapping[str, Any]) -> None:
     """Delete a file."""
-    with _told(url):
+    with _os_errors_of(url):
         system, path = _filesystem(url, options, cached=False)
         system.rm_file(path)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where files are: on a disk, or wherever a URL says. Names, bytes in, bytes out; not what the bytes mean.
+"""Read and write files by name, on a disk or at a URL. This module must not know what the bytes mean.
 
-A name is a path, or a URL `scheme://…`, which `bbcodec.storage.remote` opens with fsspec. Local names, and
-those that begin with `file://`, never need fsspec. No drive letter and no other colon in a name makes a URL.
+A name is a path or a URL `scheme://…`. `bbcodec.storage.remote` opens URLs with fsspec. Paths, and URLs that
+begin with `file://`, never need fsspec. A drive letter or another colon does not make a name a URL.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bbcodec.storage.atomic import atomic_write
 
 __all__ = ["Storage", "base", "folder_of", "identity", "is_url", "join", "local_path"]
 
-# One scheme, and before it links of a chain: simplecache::s3://…
+# A scheme, perhaps after the links of a chain: simplecache::s3://…
 _URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+._-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
-_LOCAL = ("file://", "local://")
+_LOCAL_SCHEMES = ("file://", "local://")
 
 
 def is_url(name: str) -> bool:
@@ -31,17 +31,17 @@ def is_url(name: str) -> bool:
 
 
 def local_path(name: str) -> str | None:
-    """Return the path of a file on this machine, or None for what is elsewhere."""
+    """Return the path of a file on this machine, or None for a remote file."""
     if not is_url(name):
         return name
-    for prefix in _LOCAL:
+    for prefix in _LOCAL_SCHEMES:
         if name.startswith(prefix) and "::" not in name:
             return name[len(prefix) :]
     return None
 
 
-def _link(url: str) -> tuple[str, str, str]:
-    """Split a URL at its path: scheme and links before it, the path, and the links behind (or a query)."""
+def _split_url(url: str) -> tuple[str, str, str]:
+    """Split a URL into what precedes the path (scheme and links), the path, and the rest (links or query)."""
     at = url.index("://") + 3
     ends = [
         end for mark in ("::", *("?#" if url.startswith("http") else "")) if (end := url.find(mark, at)) >= 0
@@ -52,42 +52,42 @@ def _link(url: str) -> tuple[str, str, str]:
 
 def base(name: str) -> str:
     """Return the last part of a name, without the query of a web address."""
-    return os.path.basename(_link(name)[1].rstrip("/") if is_url(name) else name)
+    return os.path.basename(_split_url(name)[1].rstrip("/") if is_url(name) else name)
 
 
 def folder_of(name: str) -> str:
-    """Return the folder that a name is in; an empty string is the current one."""
+    """Return the folder of a name; an empty string is the current folder."""
     if not is_url(name):
         return os.path.dirname(name)
-    head, path, tail = _link(name)
+    head, path, tail = _split_url(name)
     return head + path.rpartition("/")[0] + tail
 
 
 def join(folder: str, part: str) -> str:
-    """Return the name of `part`, which may have slashes, in a folder."""
+    """Return the name of `part` in a folder; `part` may contain slashes."""
     if not is_url(folder):
         return os.path.join(folder, part)
-    head, path, tail = _link(folder)
+    head, path, tail = _split_url(folder)
     return f"{head}{path}{'' if not path or path.endswith('/') else '/'}{part}{tail}"
 
 
 def identity(name: str) -> str:
-    """Return what is the same for two names of one file, as far as that can be told without looking."""
+    """Return a key that is equal for two names of one file: the real path, or the URL as it is."""
     path = local_path(name)
     return name if path is None else os.path.realpath(path)
 
 
 @dataclass(frozen=True)
 class Storage:
-    """How files are reached. It holds no connection, so it goes to other processes as it is.
+    """Access to files by name. It holds no connection and can be pickled for other processes.
+
+    Every method raises `OSError` if a file cannot be reached, and `OptionError` for a URL without fsspec.
 
     Parameters
     ----------
     options : mapping
-        Passed to fsspec with every URL: of the file system itself (`{"anon": true}`), or by protocol
-        (`{"s3": {"anon": true}}`). Nothing to files on this machine.
-
-    Every method raises `OSError` where a file cannot be reached, and `OptionError` for a URL without fsspec.
+        Options that fsspec gets with every URL: for the file system itself (`{"anon": true}`), or by protocol
+        (`{"s3": {"anon": true}}`). They do not apply to files on this machine.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Storage:
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file for reading here and there in it."""
+        """Open a file for reading with random access."""
         path = local_path(name)
         if path is None:
             from bbcodec.storage import remote
@@ -112,9 +112,9 @@ class Storage:
         return open(path, "rb")
 
     def source(self, name: str) -> tuple[str | BinaryIO, int]:
-        """Return what can be read from, and its size in bytes.
+        """Return a path or an open file to read from, and the size in bytes.
 
-        A regular file is named, so that nobody need hold all of it.
+        For a local regular file it is the path, so that the caller need not hold the whole file in memory.
         """
         path = local_path(name)
         if path is not None:
@@ -126,10 +126,15 @@ class Storage:
 
     @contextlib.contextmanager
     def write(self, name: str, *, overwrite: bool, mode: int = 0o666) -> Iterator[BinaryIO]:
-        """Open a file for writing, so that it holds all the bytes after the block, or is untouched.
+        """Open a file for writing: after the block it holds all the bytes, or it is unchanged.
 
-        `FileExistsError` if it exists and `overwrite` is false. `mode` are the permission bits of a file on
-        this machine. See `bbcodec.storage.remote.write` for what other places promise.
+        `mode` holds the permission bits of a file on this machine. For the guarantees of remote files, see
+        `bbcodec.storage.remote.write`.
+
+        Raises
+        ------
+        FileExistsError
+            The file exists and `overwrite` is false.
         """
         path = local_path(name)
         if path is None:
@@ -142,7 +147,7 @@ class Storage:
                 yield file
 
     def exists(self, name: str) -> bool:
-        """Return whether there is a file or a folder of this name."""
+        """Return whether a file or a folder has this name."""
         path = local_path(name)
         if path is None:
             from bbcodec.storage import remote
@@ -151,7 +156,7 @@ class Storage:
         return os.path.exists(path)
 
     def is_folder(self, name: str) -> bool:
-        """Return whether there is a folder of this name."""
+        """Return whether a folder has this name."""
         path = local_path(name)
         if path is None:
             from bbcodec.storage import remote
@@ -160,9 +165,9 @@ class Storage:
         return os.path.isdir(path)
 
     def files(self, folder: str) -> list[str]:
-        """Return the files in a folder and in those below it, named from there with slashes, in order.
+        """Return the sorted names of all files below a folder, relative to it and with slashes.
 
-        Folders behind symbolic links are left alone: they may lead in a circle.
+        Symbolic links to folders are not followed, because they may form a cycle.
         """
         path = local_path(folder)
         if path is None:
@@ -180,7 +185,7 @@ class Storage:
         return sorted(name.replace(os.sep, "/") for name in found)
 
     def make_folder(self, name: str) -> None:
-        """Make a folder and those above it, unless they are there."""
+        """Make a folder and its parents, unless they exist."""
         path = local_path(name)
         if path is None:
             from bbcodec.storage import remote
@@ -200,14 +205,14 @@ class Storage:
             os.unlink(path)
 
     def same(self, one: str, other: str) -> bool:
-        """Return whether two names are of one file, which exists."""
+        """Return whether two names refer to one existing file. Remote names are compared as strings."""
         paths = local_path(one), local_path(other)
         if paths[0] is not None and paths[1] is not None:
             return os.path.exists(paths[1]) and os.path.samefile(paths[0], paths[1])
         return one == other
 
     def permissions(self, source: str) -> int:
-        """Return the permission bits of an output: never wider than those of its source."""
+        """Return the permission bits for an output file: no wider than those of its source."""
         path = local_path(source)
         if path is None:
             return 0o666

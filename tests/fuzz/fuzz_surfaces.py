@@ -215,7 +215,7 @@ def run_image(data: bytes) -> None:
 
 def run_png16(data: bytes) -> None:
     """The reader of PNG files of 16 bits, by itself."""
-    if png16.sniff(data[: png16.SNIFF]) is None:
+    if png16.sniff(data[: png16.SNIFF_BYTES]) is None:
         raise FormatError("no such file")
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     if width * height > LIMITS.max_pixels:

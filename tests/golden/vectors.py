@@ -128,7 +128,7 @@ def all_tables() -> dict[str, Callable[[], Array]]:
         "local, sigma": local_tables.sigma_table,
         "local, logarithms": local_tables.log_table,
         "local, exponentials": local_tables.exp_table,
-        "Benford64": lambda: np.asarray(codecs._BENFORD),
+        "Benford64": lambda: np.asarray(codecs._BENFORD_CDF),
     }
 
 

@@ -119,7 +119,7 @@ def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None
 import sys, time
 import bbcodec.cli
 from bbcodec.__main__ import main
-from bbcodec.atomic import atomic_write
+from bbcodec.storage.atomic import atomic_write
 
 def hang():
     with atomic_write(sys.argv[1]) as file:

@@ -78,8 +78,8 @@ def test_tiles_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None
 def test_bands_change_nothing(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(shape, "uint16") // 7 + ramp(shape, "uint16")
     whole = assert_round_trip(samples)
-    monkeypatch.setattr(raster, "_PIXELS", 200)
-    monkeypatch.setattr(raster, "_DEEP_ROWS", 3)
+    monkeypatch.setattr(raster, "_BAND_PIXELS", 200)
+    monkeypatch.setattr(raster, "_MIN_DEEP_BAND_ROWS", 3)
     assert assert_round_trip(samples) == whole
 
 

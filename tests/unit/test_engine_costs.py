@@ -39,13 +39,13 @@ def wide_chain(ops: int, channels: int = 8192) -> Function:
 def test_totals_are_bounded_before_the_work() -> None:
     started = time.monotonic()
     check_graph(Graph({"f": wide_chain(60), "g": wide_chain(60)}))
-    with pytest.raises(ModelError, match="channels in all"):
+    with pytest.raises(ModelError, match="channels in total"):
         check_graph(Graph({"f": wide_chain(70), "g": wide_chain(70)}))
-    with pytest.raises(ModelError, match="channels in all"):
+    with pytest.raises(ModelError, match="channels in total"):
         check_graph(Graph({"f": wide_chain(4096)}))
     with pytest.raises(ModelError, match="ops, expected"):
         check_graph(Graph({name: wide_chain(2800, 1) for name in "fgh"}))
-    with pytest.raises(ModelError, match="weights in all"):
+    with pytest.raises(ModelError, match="weights in total"):
         check_graph(conv_chain(129, 1024))
     assert time.monotonic() - started < 5
 
@@ -61,8 +61,8 @@ def test_a_tensor_is_unpacked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = check_graph(graph)["f"].values
     assert sizes == [140]
     # Bounded pieces, none of them kept: the same intervals.
-    monkeypatch.setattr("bbcodec.engine.bounds._WEIGHTS_AT_ONCE", 700)
-    monkeypatch.setattr("bbcodec.engine.bounds._SUMS_KEPT", 0)
+    monkeypatch.setattr("bbcodec.engine.intervals._WEIGHTS_AT_ONCE", 700)
+    monkeypatch.setattr("bbcodec.engine.intervals._MAX_CACHED_SUMS", 0)
     found = check_graph(graph)["f"].values
     assert len(sizes) == 1 + 50 * 7
     for name, value in expected.items():

@@ -308,8 +308,8 @@ def test_deep_png_against_pypng(mode: str, size: tuple[int, int], interlace: boo
 @pytest.mark.parametrize("filters", [(0,), (1, 2), (3,), (4,), (0, 1, 2, 3, 4)])
 def test_deep_png_filters(filters: tuple[int, ...], rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All filters, undone the slow way of the PNG specification."""
-    monkeypatch.setattr(raster, "_PIXELS", 1)
-    monkeypatch.setattr(raster, "_DEEP_ROWS", rows)
+    monkeypatch.setattr(raster, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(raster, "_MIN_DEEP_BAND_ROWS", rows)
     rng = np.random.default_rng(5)
     height, width, size = 13, 9, 6
     lines = rng.integers(0, 256, (height, width, size)).astype(np.uint8)
@@ -338,7 +338,7 @@ def test_bands_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> Non
     source = picture(mode)
     whole, cut = io.BytesIO(), io.BytesIO()
     assert write_image(whole, source) == len(whole.getvalue())
-    monkeypatch.setattr(raster, "_PIXELS", 20)
+    monkeypatch.setattr(raster, "_BAND_PIXELS", 20)
     write_image(cut, source)
     for file in (whole, cut):
         found = read_image(io.BytesIO(file.getvalue()))

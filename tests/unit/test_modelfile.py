@@ -37,7 +37,7 @@ def sample() -> bytes:
 
 def rewrite(data: bytes, change: Callable[[dict[str, Any]], None], blob: bytes | None = None) -> bytes:
     """The same file with another header, checksums and lengths made right again."""
-    fixed = modelfile._FIXED
+    fixed = modelfile.modelfile._PREAMBLE
     size = fixed.unpack(data[: fixed.size])[3]
     content = json.loads(zlib.decompress(data[fixed.size : fixed.size + size]))
     change(content)
@@ -48,7 +48,11 @@ def rewrite(data: bytes, change: Callable[[dict[str, Any]], None], blob: bytes |
 
 def assemble(header: bytes, blob: bytes = b"") -> bytes:
     sums = zlib.crc32(header), zlib.crc32(blob)
-    return modelfile._FIXED.pack(modelfile.MAGIC, 1, 0, len(header), len(blob), *sums) + header + blob
+    return (
+        modelfile.modelfile._PREAMBLE.pack(modelfile.MAGIC, 1, 0, len(header), len(blob), *sums)
+        + header
+        + blob
+    )
 
 
 def test_round_trip() -> None:
@@ -105,7 +109,7 @@ def test_every_changed_byte_is_an_error() -> None:
 def test_every_changed_byte_of_the_json_is_an_error_or_a_model() -> None:
     """Checksums made right: what is left is the parser itself."""
     data = sample()
-    fixed = modelfile._FIXED
+    fixed = modelfile.modelfile._PREAMBLE
     size = fixed.unpack(data[: fixed.size])[3]
     text = zlib.decompress(data[fixed.size : fixed.size + size])
     blob = data[fixed.size + size :]
@@ -186,7 +190,7 @@ def test_hostile_streams() -> None:
     assert modelfile.load(assemble(good)).tensors == {}
     with pytest.raises(ModelError):
         modelfile.load(assemble(good + b"x"))
-    with pytest.raises(ModelError, match="behind"):
+    with pytest.raises(ModelError, match="8 bytes after the last tensor"):
         modelfile.load(assemble(good, b"12345678"))
 
 
@@ -206,7 +210,7 @@ def test_load_by_name_id_and_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     data = sample()
     path = tmp_path / "toy.bbm"
     path.write_bytes(data)
-    monkeypatch.setattr(modelfile, "released", lambda: {"toy": path})
+    monkeypatch.setattr(modelfile.registry, "released", lambda: {"toy": path})
     model = modelfile.load(data)
     for name in ("toy", model.id, model.id[:8], path, str(path)):
         assert modelfile.load_named(name) == model

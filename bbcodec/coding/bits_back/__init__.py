@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits-back coding: codecs for data with latent variables, one file per scheme, and their initial bits.
+"""Bits-back coding: codecs of data with latent variables, one file per scheme, and their initial bits.
 
-A sender who may choose among latents spends ``-log2 p(x, z)`` bits but gets ``-log2 q(z | x)`` back, by
-popping z from bits that are already on the stack; on average the difference is the negative ELBO. The price
-is that there must be bits to pop: :func:`initial_bits` measures how many.
+An encoder spends ``-log2 p(x, z)`` bits on data and latents. It gets ``-log2 q(z | x)`` bits back, because it
+pops z from bits that are already on the stack. On average the difference is the negative ELBO. The stack must
+hold enough bits to pop: :func:`initial_bits` measures how many.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BB-ANS (Townsend, Bird and Barber, ICLR 2019): bits back with one latent, or one block of latents."""
+"""BB-ANS (Townsend, Bird and Barber, ICLR 2019): bits-back coding with one latent or one block of latents."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bbcodec.coding.codecs import Codec
 
 
 def BBANS(prior: Codec, likelihood: Callable[[Any], Codec], posterior: Callable[[Any], Codec]) -> Codec:
-    """Codec for data x that a latent z explains::
+    """Return a codec of data x with a latent z::
 
          latent          observed
          ( z )  ------->  ( x )          p(z) p(x | z),  approximate posterior q(z | x)
 
-    Encoding pops z with q(z | x), pushes x with p(x | z), then pushes z with p(z); decoding runs backwards.
+    Encoding pops z with q(z | x), pushes x with p(x | z), then pushes z with p(z). Decoding does the reverse.
     The cost is ``log2 q(z | x) - log2 p(x | z) - log2 p(z)`` bits, on average the negative ELBO.
 
     Parameters
@@ -24,19 +24,19 @@ def BBANS(prior: Codec, likelihood: Callable[[Any], Codec], posterior: Callable[
     prior : Codec of z
     likelihood : callable, z -> Codec of x
     posterior : callable, x -> Codec of z
-        z may be a list of latents, of a hierarchy for example, with codecs made by ``serial`` or
-        ``from_generator``: then all of them are popped before x is pushed.
+        z may be a list of latents, for example of a hierarchy, with codecs from ``serial`` or
+        ``from_generator``. Then all of them are popped before x is pushed.
 
     Raises
     ------
     MessageUnderflow
-        When pushing, too: if the message holds fewer bits than z takes (the *initial bits*).
+        Also when pushing: the message has fewer bits than z takes (the *initial bits*).
 
     Examples
     --------
-    Whatever the model, decoding gives x and the very message that there was before:
+    With any model, decoding returns x and exactly the message before the push:
 
-    >>> from bbcodec import ans
+    >>> from bbcodec.coding import ans
     >>> from bbcodec.coding.distributions import Categorical, Uniform
     >>> codec = BBANS(
     ...     prior=Uniform(2, (1,), "numpy"),

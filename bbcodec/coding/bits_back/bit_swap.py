@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bit-Swap (Kingma, Abbeel and Ho, ICML 2019), and plain BB-ANS on the same Markov chain to compare with.
+"""Bit-Swap (Kingma, Abbeel and Ho, ICML 2019), and plain BB-ANS on the same Markov chain for comparison.
 
-Both code x = z_0 under a chain of L latents whose generative and inference models are Markov::
+Both code x = z_0 with a chain of L latents whose generative and inference models are Markov::
 
     z_L ---> ... ---> z_1 ---> z_0        prior p(z_L),  likelihoods[i](z_{i+1}) = p(z_i | z_{i+1})
     z_L <--- ... <--- z_1 <--- z_0                       posteriors[i](z_i)      = q(z_{i+1} | z_i)
 
-and cost the same bits; but Bit-Swap pushes z_i as soon as z_{i+1} is known, so the initial bits are those of
-one layer or little more, while BB-ANS pops all layers first. A model whose posterior looks at x from every
-layer is no such chain: use :func:`bbcodec.coding.bits_back.BBANS` for it.
+Both cost the same bits. Bit-Swap pushes z_i as soon as z_{i+1} is known, so it needs the initial bits of one
+layer or little more. BB-ANS pops all layers first. If the posterior of every layer depends on x, the model is
+not such a chain: use :func:`bbcodec.coding.bits_back.BBANS` for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CodecOf = Callable[[Any], Codec]
 
 
 def BitSwap(prior: Codec, likelihoods: Sequence[CodecOf], posteriors: Sequence[CodecOf]) -> Codec:
-    """Codec of z_0 that interleaves pops and pushes, layer by layer.
+    """Return a codec of z_0 that interleaves pops and pushes, layer by layer.
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ def BitSwap(prior: Codec, likelihoods: Sequence[CodecOf], posteriors: Sequence[C
     Raises
     ------
     MessageUnderflow
-        When pushing, too: if the message holds too few initial bits.
+        Also when pushing: the message has too few initial bits.
+    ValueError
+        The numbers of likelihoods and posteriors differ, or are 0.
     """
     _check(likelihoods, posteriors)
 
@@ -59,7 +61,10 @@ def BitSwap(prior: Codec, likelihoods: Sequence[CodecOf], posteriors: Sequence[C
 
 
 def MarkovBBANS(prior: Codec, likelihoods: Sequence[CodecOf], posteriors: Sequence[CodecOf]) -> Codec:
-    """BB-ANS: codec of z_0 that pops z_1 .. z_L before it pushes; parameters as in :func:`BitSwap`."""
+    """Return a BB-ANS codec of z_0 that pops z_1 .. z_L before it pushes.
+
+    Parameters and errors are those of :func:`BitSwap`.
+    """
     _check(likelihoods, posteriors)
 
     def posterior(data: Any) -> Codec:
@@ -82,7 +87,7 @@ def MarkovBBANS(prior: Codec, likelihoods: Sequence[CodecOf], posteriors: Sequen
 
 
 def _reversed_list(codec: Codec) -> Codec:
-    """The same codec for the list of symbols in reverse: here, z_1 .. z_L for a codec of z_L .. z_1."""
+    """Return the codec of the reversed list of symbols: here, z_1 .. z_L from a codec of z_L .. z_1."""
 
     def push(message: Message, symbols: Sequence[Any], *context: Any) -> tuple[Any, ...]:
         return codec.push(message, list(reversed(symbols)), *context)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many bits a bits-back codec needs on the stack before it can begin."""
+"""Measure the initial bits of a bits-back codec: the bits on the stack that it needs to begin."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ from bbcodec.errors import MessageUnderflow
 def initial_bits(
     codec: Codec, data: Any, lanes: ans.Shape = 1, seed: int = 0, limit_words: int = 1 << 24
 ) -> int:
-    """Push ``data`` on a reservoir of random words and return the greatest depth that was popped, in bits.
+    """Push ``data`` on a reservoir of random words, and return the greatest depth of the pops in bits.
 
-    The head starts at ``2**31`` on every lane, which is empty, so all that is popped comes out of the
-    reservoir word by word: the result is a multiple of 32, and every lane may hold up to 32 of those bits
-    unused. A stack is last-in first-out, so what was never reached is still at the bottom at the end: the
-    depth is the length of the reservoir less that of its longest suffix that is left (compared by value; a
-    random word is mistaken with a chance of 2**-32).
+    Every lane of the head starts at ``2**31``, which holds no bits. All popped bits therefore come from the
+    reservoir, word by word. The result is a multiple of 32, and every lane may hold up to 32 of these bits
+    unused. A stack is last-in first-out, so words that were never popped are still at the bottom at the end.
+    The depth is the length of the reservoir minus the length of its longest remaining suffix. The suffix is
+    compared by value, which mistakes a random word with a probability of 2**-32.
 
     Parameters
     ----------
     codec : Codec
     data : symbol of the codec
     lanes : int or tuple of int
-        Shape of the head. Few lanes make the unused bits few.
+        Shape of the head. With fewer lanes, fewer bits are unused.
     seed : int
-        Of the reservoir; latents are sampled from it, so the depth varies a little with it.
+        Seed of the reservoir. Latents are sampled from it, so the depth varies a little with the seed.
     limit_words : int
-        Give up and raise MessageUnderflow when a reservoir of this size is too small.
+        Largest size of the reservoir, in words.
+
+    Raises
+    ------
+    MessageUnderflow
+        A reservoir of ``limit_words`` is too small.
 
     >>> from bbcodec.coding.codecs import Codec, uniform
     >>> q = uniform(16)
@@ -56,6 +61,7 @@ def initial_bits(
 
 
 def _common_suffix(first: Words, second: Words) -> int:
+    """Return the length of the longest common suffix, in words."""
     n = min(len(first), len(second))
     differs = np.flatnonzero(first[len(first) - n :] != second[len(second) - n :])
     return n - (int(differs[-1]) + 1 if len(differs) else 0)

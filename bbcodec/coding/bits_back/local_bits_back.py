@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Local bits back for flows (Ho et al. 2019), in its exact integer form (modular scale transform of iFlow,
-Zhang et al. 2021).
+"""Local bits-back coding for flows (Ho et al. 2019), with exact integers.
 
-A flow's layer maps integers by an increasing function, piecewise linear over cells of ``S`` input steps. In a
-cell that becomes ``R`` output steps, x (from the cell's start) and a number r popped from the R are one
-number v = R x + r, which is S y + e as well: y is the output, and e goes back onto the stack. The pair is
-invertible, and costs log2 S - log2 R bits: minus the log of the slope.
+The integer form is the modular scale transform of iFlow (Zhang et al. 2021). A layer of a flow maps integers
+by an increasing function, which is linear within cells of ``S`` input steps. A cell becomes ``R`` output
+steps. Let x be the input from the start of its cell. Pop a number r below R, and write v = R x + r = S y + e
+with e below S. Then y is the output, and e is pushed. The step is invertible and costs log2 S - log2 R bits,
+which is minus the log of the slope.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ class Bijection(NamedTuple):
 
 
 class Map(Protocol):
-    """Strictly increasing functions of cell numbers, one an element.
+    """Strictly increasing functions of cell numbers, one per element.
 
-    `bbcodec.coding.distributions.cut_mixture` has them.
+    `bbcodec.coding.distributions.cut_mixture` implements them.
     """
 
     def ends(self, m: Integers) -> Integers:
-        """Where cells begin after the map."""
+        """Return the starts of cells after the map."""
         ...
 
     def find(self, y: Integers) -> Integers:
-        """The cells that hold mapped numbers: the largest m with ``ends(m) <= y``."""
+        """Return the cells of mapped numbers: the largest m with ``ends(m) <= y``."""
         ...
 
 
 def piecewise_linear(
     maps: Map, shape: tuple[int, ...], cell_bits: int, backend: str | None = None
 ) -> Bijection:
-    """Increasing maps of integers onto themselves, linear within cells.
+    """Return the bijection of increasing integer maps that are linear within cells.
 
     Parameters
     ----------
-    maps : of cells 0 .. 2^b, from 0 to ``2**(b + cell_bits)``, at most 2**20.
-    shape : of the arrays.
+    maps : maps of cells 0 .. 2^b, from 0 to ``2**(b + cell_bits)``, at most 2**20.
+    shape : shape of the arrays.
     cell_bits : log2 of the steps of a cell.
-    backend : which kernels push; the words do not depend on it.
+    backend : kernels that push; the words do not depend on them.
 
     Raises
     ------
     MessageUnderflow
-        In either direction, when the message holds too few bits.
+        In both directions: the message has too few bits.
     """
     steps = Uniform(1 << cell_bits, shape, backend)
     mask = (1 << cell_bits) - 1
@@ -87,7 +87,7 @@ def piecewise_linear(
 
 
 def chain(bijections: Any) -> Bijection:
-    """Bijections one after the other, in the order of `forward`."""
+    """Return the composition of bijections, in the order of `forward`."""
     parts = tuple(bijections)
 
     def forward(message: Message, x: Integers) -> tuple[Message, Integers]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integer frequency tables and their codecs: logistic, mixture of logistics, uniform, categorical.
+"""Codecs of distributions with integer frequencies: logistic, mixture of logistics, uniform, categorical.
 
 Symbols are arrays of any shape, raveled in C order and coded by the vector rule of
-:mod:`bbcodec.coding.kernels`. No float decides a probability here.
+:mod:`bbcodec.coding.kernels`. No probability depends on a float.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbols with a table of integer frequencies, shared by all or one for each."""
+"""Codecs of symbols with tables of integer frequencies: one table for all symbols, or one for each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ MAX_PRECISION = 27
 
 
 def Categorical(freqs: ArrayLike, shape: tuple[int, ...] | None = None, backend: str | None = None) -> Codec:
-    """Codec for symbols ``0 .. K - 1`` of given frequencies.
+    """Return a codec of symbols ``0 .. K - 1`` with given frequencies.
 
     Parameters
     ----------
     freqs : integers [K] or [..., K]
-        Not negative; along the last axis they sum to one power of two, at most 2**27. A symbol of frequency
+        Not negative. Along the last axis they sum to one power of two, at most 2**27. A symbol of frequency
         0 cannot be pushed.
     shape : tuple of int or None
-        Shape of the symbols, to which ``freqs.shape[:-1]`` is broadcast. None: ``freqs.shape[:-1]``; if
-        ``freqs`` is one table, the shape of the head.
+        Shape of the symbols, to which ``freqs.shape[:-1]`` is broadcast. None means ``freqs.shape[:-1]``, or
+        the shape of the head if ``freqs`` is one table.
     backend : str or None
-        Which kernels push.
+        Kernels that push; the words do not depend on them.
+
+    Raises
+    ------
+    TypeError
+        The frequencies are not integers.
+    ValueError
+        The frequencies do not follow the rules above.
 
     >>> from bbcodec.coding.ans import base_message
     >>> codec = Categorical([1, 2, 1], (4,), backend="numpy")
@@ -33,7 +40,7 @@ def Categorical(freqs: ArrayLike, shape: tuple[int, ...] | None = None, backend:
     """
     table = np.asarray(freqs)
     if table.dtype.kind not in "iu":
-        raise TypeError(f"frequencies are integers, got {table.dtype}")
+        raise TypeError(f"frequencies must be integers, got {table.dtype}")
     if table.ndim < 1 or not table.shape[-1]:
         raise ValueError("freqs needs a last axis of at least one symbol")
     if shape is None and table.ndim > 1:
@@ -71,20 +78,26 @@ def Categorical(freqs: ArrayLike, shape: tuple[int, ...] | None = None, backend:
 
 
 def quantise(counts: ArrayLike, precision: int) -> NDArray[np.int64]:
-    """Turn counts into frequencies of at least 1 that sum to ``2**precision``, by integers only.
+    """Return frequencies of at least 1 that sum to ``2**precision`` from counts, with integers only.
 
-    Every symbol gets 1 and its share, rounded down, of the rest; what is left goes to the greatest count.
+    Every symbol gets 1 and its share of the rest, rounded down. The symbol with the greatest count gets what
+    remains.
 
     Parameters
     ----------
     counts : integers [..., K]
-        ``0 <= count < 2**35`` with a sum below 2**35; all zero means uniform.
+        ``0 <= count < 2**35`` with a sum below 2**35. All zeros mean a uniform distribution.
     precision : int
         At most 27, with ``K <= 2**precision``.
 
     Returns
     -------
     int64 [..., K]
+
+    Raises
+    ------
+    ValueError
+        The counts or the precision are outside these ranges.
 
     >>> quantise([0, 3, 1], 4)
     array([ 1, 11,  4])

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distribution functions of mixtures of integer logistics, cut to a range of 256 levels and scaled to it.
 
-They are the increasing maps of a flow's couplings: integers on integers, strictly increasing whatever the
-parameters. Levels are cut into 2^b equal cells, 6 <= b <= 14, numbered m; with T and the clamps of
-:mod:`bbcodec.coding.logistic_tables`, K the bits of the mapped integers, and for each of the J logistics a
-log2 weight l (in 1/128), a mean mu (in 1/64 level) and a scale number e (``2**(e/8 - 3)`` levels)::
+They are the increasing maps of a flow's couplings, from integers to integers, and strictly increasing for all
+parameters. The range is divided into 2^b equal cells, 6 <= b <= 14, with numbers m. K is the number of bits
+of the mapped integers. Each of the J logistics has a log2 weight l (in 1/128), a mean mu (in 1/64 level) and
+a scale number e (``2**(e/8 - 3)`` levels). With T and the clamps of :mod:`bbcodec.coding.logistic_tables`::
 
     w     = W[min(max(l) - l, 1536)]                     W[i] = round(2**(12 - i/128))
     A     = clamp(((m << (14 - b)) - mu) * INV[e] >> 10, -2**19, 2**19)
     G(m)  = (sum of w * sigmoid(A)) >> 15                sigmoid as there, in units of 2**-30
     F(m)  = ((G(m) - G(0)) * (2**K - 2**b)) // (G(2**b) - G(0)) + m
 
-so F runs from 0 to ``2**K``, and every cell has at least one step: a uniform part of ``2**(b - K)``. Means
-are clamped to the range, e to 0..87; at least a fifth of every logistic then lies inside, and the divisor is
-positive.
+F runs from 0 to ``2**K``. Every cell has at least one step, which is a uniform part of ``2**(b - K)``. Means
+are clamped to the range, and e to 0..87. At least a fifth of every logistic is then inside the range, so the
+divisor is positive.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WEIGHT_LIMIT = 1536
 
 @lru_cache(maxsize=1)
 def weight_table() -> Integers:
-    """``W[i] = round(2**(12 - i/128))``, halves up; int64 [1537]."""
+    """Return ``W[i] = round(2**(12 - i/128))``, halves up; int64 [1537]."""
     context = Context(prec=50, rounding=ROUND_HALF_UP)
     two = context.ln(Decimal(2))
     exponents = (context.multiply(two, Decimal(WEIGHT_LIMIT - i) / 128) for i in range(WEIGHT_LIMIT + 1))
@@ -49,7 +49,7 @@ def weight_table() -> Integers:
 
 @lru_cache(maxsize=1)
 def inverse_scale_table() -> Integers:
-    """``INV[e] = round(2**(22 - e/8))``, int64 [88], from integer square roots."""
+    """Return ``INV[e] = round(2**(22 - e/8))``, int64 [88], from integer square roots."""
     return inverse_scales(E_LIMIT + 1)
 
 
@@ -59,18 +59,23 @@ class CutMixture:
     Parameters
     ----------
     log2_weights, means, e : integers [..., J]
-        In the units of the head of this file; clamped as it says.
+        In the units of the module docstring, and clamped as it says.
     bits : int
         K, at most 20.
     cells_log2 : int
-        b.
+        b, 6 to 14 and at most K.
+
+    Raises
+    ------
+    ValueError
+        The number of logistics, the bits or the cells are outside their ranges.
     """
 
     def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
         _check(log2_weights.shape[-1], bits, cells_log2)
         log2_weights = log2_weights.astype(np.int64)  # differences of int16 need not fit into int16
         behind = log2_weights.max(-1, keepdims=True) - log2_weights
-        # Components first: sums over them are sums of whole arrays.
+        # Components on the first axis: a sum over them adds whole arrays.
         self._weights = np.moveaxis(weight_table()[np.minimum(behind, WEIGHT_LIMIT)], -1, 0)
         self._means = np.moveaxis(np.clip(means, 0, 1 << RANGE_LOG2), -1, 0)
         self._inverse = np.moveaxis(inverse_scale_table()[np.clip(e, 0, E_LIMIT)], -1, 0)
@@ -82,17 +87,17 @@ class CutMixture:
         self._free = (1 << bits) - cells
 
     def _mass(self, m: Integers) -> Integers:
-        """G(m)."""
+        """Return G(m)."""
         sigmoids = sigmoid(((m << self._step) - self._means) * self._inverse >> 10)
         mass: Integers = (self._weights * sigmoids).sum(0) >> 15
         return mass
 
     def ends(self, m: Integers) -> Integers:
-        """F of cell numbers 0 .. 2**b, int64 of the elements' shape."""
+        """Return F of cell numbers 0 .. 2**b, int64 in the shape of the elements."""
         return ((self._mass(m) - self._low) * self._free) // self._inside + m
 
     def find(self, y: Integers) -> Integers:
-        """Cells that hold numbers 0 .. 2**K - 1: the largest m with F(m) <= y."""
+        """Return the cells of numbers 0 .. 2**K - 1: the largest m with F(m) <= y."""
         m = np.zeros(y.shape, np.int64)
         for bit in reversed(range(self._cells_log2)):
             middle = m + (1 << bit)
@@ -113,18 +118,24 @@ class NativeCutMixture:
         self._maps = _native().CutMixtures(_native_tables(), *parts, bits, cells_log2)
 
     def ends(self, m: Integers) -> Integers:
-        """See `CutMixture`."""
+        """Return what `CutMixture.ends` returns."""
         found: Integers = self._maps.ends(np.ascontiguousarray(m, np.int64).reshape(-1))
         return found.reshape(self._shape)
 
     def find(self, y: Integers) -> Integers:
-        """See `CutMixture`."""
+        """Return what `CutMixture.find` returns."""
         found: Integers = self._maps.find(np.ascontiguousarray(y, np.int64).reshape(-1))
         return found.reshape(self._shape)
 
 
 def implementation(backend: str | None = None) -> type[CutMixture] | type[NativeCutMixture]:
-    """The class that computes for a backend; the numbers do not depend on it."""
+    """Return the class of a backend; the results do not depend on it.
+
+    Raises
+    ------
+    OptionError
+        The backend is unknown or not available.
+    """
     from bbcodec.backends import backend_name  # late: the engine lies above, and chooses for all
 
     return NativeCutMixture if backend_name(backend) == "native" else CutMixture
@@ -132,7 +143,10 @@ def implementation(backend: str | None = None) -> type[CutMixture] | type[Native
 
 def _check(components: int, bits: int, cells_log2: int) -> None:
     if not 6 <= cells_log2 <= RANGE_LOG2 or not cells_log2 <= bits <= 20:
-        raise ValueError(f"{cells_log2} and {bits} bits, expected 6 <= cells <= 14, cells <= bits <= 20")
+        raise ValueError(
+            f"cells_log2 {cells_log2} and {bits} bits, expected 6 <= cells_log2 <= {RANGE_LOG2}, "
+            f"cells_log2 <= bits <= 20"
+        )
     if not 1 <= components <= MAX_COMPONENTS:
         raise ValueError(f"{components} logistics, expected 1 to {MAX_COMPONENTS}")
 

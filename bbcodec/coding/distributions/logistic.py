@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer logistic as a codec: the one distribution of pixels, residuals and latents.
+"""The codec of integer logistics, the distribution of all pixels, residuals and latents.
 
-Its meaning and tables are in :mod:`bbcodec.coding.logistic_tables`, its loops in
+Its definition and tables are in :mod:`bbcodec.coding.logistic_tables`, its loops in
 :mod:`bbcodec.coding.kernels`.
 """
 
@@ -20,10 +20,18 @@ from bbcodec.errors import FormatError
 
 
 def as_parameters(mu: ArrayLike, e: ArrayLike) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Broadcast integer parameters together, clamped into int32 (outside means the same); C order."""
+    """Return integer parameters as int32, broadcast together, in C order.
+
+    Other dtypes are clamped to the limits of the parameters, which does not change the distribution.
+
+    Raises
+    ------
+    TypeError
+        The parameters are not integers.
+    """
     location, scale = np.asarray(mu), np.asarray(e)
     if location.dtype.kind not in "iu" or scale.dtype.kind not in "iu":
-        raise TypeError(f"mu and e are integers, got {location.dtype} and {scale.dtype}")
+        raise TypeError(f"mu and e must be integers, got {location.dtype} and {scale.dtype}")
     if location.dtype != np.int32:
         location = np.clip(location, -logistic_tables.MU_LIMIT, logistic_tables.MU_LIMIT).astype(np.int32)
     if scale.dtype != np.int32:
@@ -34,7 +42,7 @@ def as_parameters(mu: ArrayLike, e: ArrayLike) -> tuple[NDArray[np.int32], NDArr
 
 
 def Logistic(mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None, *, floor: int = 1) -> Codec:
-    """Codec for symbols ``0 .. nsym - 1`` under independent integer logistics.
+    """Return a codec of symbols ``0 .. nsym - 1`` with independent integer logistics.
 
     Parameters
     ----------
@@ -45,18 +53,25 @@ def Logistic(mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None,
     nsym : int
         1..4096. Mass beyond the ends belongs to the first and the last symbol.
     backend : str or None
-        "numpy", "numba" or "native"; all give the same words.
+        "numpy", "numba" or "native"; the words do not depend on it.
     floor : 1 or 0
-        Least frequency of a symbol, of 2**20. 1 lets any symbol be pushed. A posterior, which is popped
-        first, takes 0: a floor would make one latent in 2,000 an outlier that no model expects.
+        Smallest frequency of a symbol, out of 2**20. With 1 every symbol can be pushed. Use 0 for posteriors,
+        which are popped first: a floor would make one latent in 2,000 an outlier that no model expects.
 
     Returns
     -------
     Codec
-        Symbols have the broadcast shape of the parameters, of any integer dtype to push, int32 when popped.
-        Over a head of any shape; see the vector rule. Pushing raises ValueError for a symbol out of range,
-        popping MessageUnderflow. With a floor of 0 a symbol without probability is a FormatError: only a
-        damaged message makes a decoder push one.
+        Symbols have the broadcast shape of the parameters: any integer dtype for a push, int32 from a pop.
+        The head may have any shape (vector rule). Pushing raises ValueError for a symbol out of range, and
+        popping raises MessageUnderflow. With a floor of 0, pushing a symbol of probability 0 raises
+        FormatError: only a damaged message makes a decoder push one.
+
+    Raises
+    ------
+    TypeError
+        The parameters are not integers.
+    ValueError
+        ``nsym`` or ``floor`` is out of range.
 
     >>> from bbcodec.coding.ans import base_message
     >>> codec = Logistic(mu=[640, 1280, 64], e=24, nsym=256, backend="numpy")
@@ -95,7 +110,15 @@ def Logistic(mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None,
 
 
 def bits(symbols: ArrayLike, mu: ArrayLike, e: ArrayLike, nsym: int) -> NDArray[np.float64]:
-    """Cost of each symbol in bits, ``20 - log2(freq)``, shaped as the parameters. For reports only."""
+    """Return the cost of each symbol in bits, ``20 - log2(freq)``, in the shape of the parameters.
+
+    Use it for reports only.
+
+    Raises
+    ------
+    ValueError
+        A symbol or ``nsym`` is out of range, or the shapes differ.
+    """
     location, scale = as_parameters(mu, e)
     logistic_tables.check_nsym(nsym)
     k = as_symbols(symbols, location.shape).astype(np.int64).reshape(location.shape)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixtures of integer logistics with integer weights. NumPy only: pops are vectorised over lanes.
+"""Codecs of mixtures of integer logistics with integer weights, in NumPy; pops are vectorised over lanes.
 
-With weights ``w_j`` that sum to ``2**b`` the mass below a symbol is ``C = (sum_j w_j C_j) >> b`` where
-``C_j`` is that of the single logistic (:mod:`bbcodec.coding.logistic_tables`); ``cdf(k)`` follows from C as
-it does there.
+With weights ``w_j`` that sum to ``2**b``, the mass below a symbol is ``C = (sum_j w_j C_j) >> b``. ``C_j`` is
+the mass of a single logistic, and ``cdf(k)`` follows from C as in :mod:`bbcodec.coding.logistic_tables`.
 """
 
 from __future__ import annotations
@@ -21,28 +20,35 @@ MAX_WEIGHT_BITS = 16  # sum of w * C stays below 2**46
 def LogisticMixture(
     weights: ArrayLike, mu: ArrayLike, e: ArrayLike, nsym: int, backend: str | None = None
 ) -> Codec:
-    """Codec for symbols ``0 .. nsym - 1`` under independent mixtures of integer logistics.
+    """Return a codec of symbols ``0 .. nsym - 1`` with independent mixtures of integer logistics.
 
     Parameters
     ----------
     weights : integers [..., J]
-        Not negative; they sum to the same power of two, at most 2**16, along the last axis.
+        Not negative. Along the last axis they sum to one power of two, at most 2**16.
     mu, e : integers [..., J], broadcast with ``weights``
         As in :func:`bbcodec.coding.distributions.logistic.Logistic`.
     nsym : int
         1..4096.
     backend : str or None
-        Which kernels push.
+        Kernels that push; the words do not depend on them.
 
     Returns
     -------
     Codec
         Symbols have the broadcast shape of the parameters without its last axis.
+
+    Raises
+    ------
+    TypeError
+        The weights or parameters are not integers.
+    ValueError
+        The weights or ``nsym`` do not follow the rules above.
     """
     location, scale = as_parameters(mu, e)
     w = np.asarray(weights)
     if w.dtype.kind not in "iu":
-        raise TypeError(f"weights are integers, got {w.dtype}")
+        raise TypeError(f"weights must be integers, got {w.dtype}")
     w, location, scale = np.broadcast_arrays(w.astype(np.int64), location, scale)
     if w.ndim < 1 or not w.shape[-1]:
         raise ValueError("a mixture needs a last axis of at least one component")

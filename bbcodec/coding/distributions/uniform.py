@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uniform symbols over any count, a power of two or not."""
+"""Codecs of uniform symbols; their number need not be a power of two."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from bbcodec.coding.codecs import Codec, vector_codec
 
 PRECISION = 27
-MAX_SYMBOLS = 1 << 20  # frequencies of 128 and up: at most 0.012 bits above log2(nsym)
+MAX_SYMBOLS = 1 << 20  # frequencies are 128 or more: a symbol costs at most 0.012 bits above log2(nsym)
 
 
 def Uniform(nsym: ArrayLike, shape: tuple[int, ...] | None = None, backend: str | None = None) -> Codec:
-    """Codec for symbols ``0 .. nsym - 1``, each with a frequency of ``2**27 / nsym``, rounded down or up.
+    """Return a codec of symbols ``0 .. nsym - 1`` with frequencies of ``2**27 / nsym``, rounded down or up.
 
     The interval of symbol k is ``[(k << 27) // nsym, ((k + 1) << 27) // nsym)``.
 
@@ -22,10 +22,17 @@ def Uniform(nsym: ArrayLike, shape: tuple[int, ...] | None = None, backend: str 
     nsym : integers
         1..2**20, scalar or array. Exact for powers of two.
     shape : tuple of int or None
-        Shape of the symbols, to which ``nsym`` is broadcast. None: that of an array ``nsym``; if ``nsym`` is
-        a scalar, that of the head.
+        Shape of the symbols, to which ``nsym`` is broadcast. None means the shape of ``nsym``, or the shape
+        of the head if ``nsym`` is a scalar.
     backend : str or None
-        Which kernels push.
+        Kernels that push; the words do not depend on them.
+
+    Raises
+    ------
+    TypeError
+        ``nsym`` is not an integer.
+    ValueError
+        ``nsym`` is out of range.
 
     >>> from bbcodec.coding.ans import base_message
     >>> codec = Uniform(1000, (3,), backend="numpy")
@@ -35,7 +42,7 @@ def Uniform(nsym: ArrayLike, shape: tuple[int, ...] | None = None, backend: str 
     """
     count = np.asarray(nsym)
     if count.dtype.kind not in "iu":
-        raise TypeError(f"nsym is an integer, got {count.dtype}")
+        raise TypeError(f"nsym must be an integer, got {count.dtype}")
     if count.size and not (count.min() >= 1 and count.max() <= MAX_SYMBOLS):
         raise ValueError(f"nsym must be in 1..{MAX_SYMBOLS}, got {count.min()}..{count.max()}")
     if shape is None and count.ndim:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectorised rANS in three backends with one interface and one answer.
+"""Vectorised rANS in three backends with one interface and equal results.
 
-``reference`` (NumPy, the meaning), ``jit`` (numba) and ``native`` (C++) each offer the functions of
-:class:`RansKernels`. Backends are imported on demand; which one is the default is decided in
-:mod:`bbcodec.backends` alone. Codec objects do not live here (:mod:`bbcodec.coding.distributions`).
+``reference`` (NumPy, the definition), ``jit`` (numba) and ``native`` (C++) each have the functions of
+:class:`RansKernels`. Backends are imported on demand; :mod:`bbcodec.backends` alone chooses the default. The
+codecs are in :mod:`bbcodec.coding.distributions`.
 
-**The vector rule** (part of the format): n symbols over L lanes are coded in groups of L. Group g holds the
-symbols ``g*L ..`` on the lanes 0, 1, ...; the last group may be partial. Groups are popped in forward and
-pushed in reverse order, so a push undoes a pop exactly. The words of a whole push are handed over as one
-array, front of the tail first.
+**The vector rule** (part of the format): n symbols over L lanes are coded in groups of L. Group g has the
+symbols ``g*L ..`` on the lanes 0, 1, ...; the last group may be partial. Groups are popped in forward order
+and pushed in reverse order, so a push undoes a pop exactly. A push returns all its words as one array, front
+of the tail first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _MODULES = {"numpy": "reference", "numba": "jit", "native": "native"}
 
 
 class RansKernels(Protocol):
-    """What every backend offers. Arrays are 1-D and C-contiguous, of just these dtypes; none is changed."""
+    """Interface of a backend. Arrays are 1-D, C-contiguous and of exactly these dtypes.
+
+    No function changes its arguments.
+    """
 
     def push_logistic(
         self,
@@ -38,20 +41,20 @@ class RansKernels(Protocol):
         floor: int,
         /,
     ) -> tuple[Head, Words]:
-        """Push symbols ``0 <= symbol < nsym`` under integer logistics (see ``distributions.tables``).
+        """Push symbols ``0 <= symbol < nsym`` with integer logistics (:mod:`bbcodec.coding.logistic_tables`).
 
-        Returns the new head [L] and the words to put at the front of the tail. ValueError for wrong lengths,
-        ``nsym`` outside 1..4096 or a symbol outside its range. With a ``floor`` of 1 every symbol has a
-        frequency of at least 1; with 0 a symbol may have none, and pushing it is a ValueError too.
+        Return the new head [L], and the words for the front of the tail. Raise ValueError for wrong lengths,
+        ``nsym`` outside 1..4096, or a symbol outside its range. With a ``floor`` of 1 every symbol has a
+        frequency of at least 1. With 0 a symbol may have frequency 0, and pushing it raises ValueError.
         """
         ...
 
     def pop_logistic(
         self, head: Head, mu: NDArray[np.int32], e: NDArray[np.int32], nsym: int, floor: int, words: Words, /
     ) -> tuple[Head, NDArray[np.int32], int]:
-        """Pop ``len(mu)`` symbols. ``words`` is the front of the tail; at most one word per symbol is needed.
+        """Pop ``len(mu)`` symbols. ``words`` is the front of the tail; a symbol takes at most one word.
 
-        Returns the new head [L], the symbols, and how many words were consumed. MessageUnderflow when
+        Return the new head [L], the symbols, and the number of consumed words. Raise MessageUnderflow when
         ``words`` run out.
         """
         ...
@@ -59,7 +62,10 @@ class RansKernels(Protocol):
     def push_freqs(
         self, head: Head, starts: NDArray[np.uint64], freqs: NDArray[np.uint64], precision: int, /
     ) -> tuple[Head, Words]:
-        """Push intervals ``[start, start + freq)`` of ``2**precision``; ValueError if one is not within."""
+        """Push intervals ``[start, start + freq)`` of ``2**precision``.
+
+        Raise ValueError if one is empty or not within.
+        """
         ...
 
     def push_sections(
@@ -71,16 +77,22 @@ class RansKernels(Protocol):
         precision: int,
         /,
     ) -> tuple[Head, Words]:
-        """Push intervals in sections of these sizes, each of which begins at lane 0; ValueError as above."""
+        """Push intervals in sections of the given sizes. Every section begins at lane 0.
+
+        Raise ValueError like `push_freqs`, or if the sizes do not add up to the intervals.
+        """
         ...
 
 
 def kernels(name: str | RansKernels | None = None) -> RansKernels:
-    """Return the backend called ``name``: "numpy", "numba" or "native"; None takes the default one.
+    """Return the kernels of a backend: "numpy", "numba" or "native"; None means the default.
 
-    Anything else is taken for kernels itself: a benchmark may bring some that measure instead of coding.
+    Any other object is returned as it is: benchmarks pass kernels that measure instead of coding.
 
-    OptionError (of ``engine.select``) for a name that is unknown or not available here.
+    Raises
+    ------
+    OptionError
+        The backend is unknown or not available (:mod:`bbcodec.backends`).
     """
     from bbcodec.backends import backend_name  # late: the engine lies above, and chooses for all
 
@@ -101,7 +113,9 @@ def padded(
     lanes: int,
     precision: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Intervals, every section filled up to a multiple of the lanes by certain symbols, which change none.
+    """Return starts and freqs with every section padded to a multiple of the lanes.
+
+    The padding is symbols of probability 1, which do not change a lane.
 
     Raises
     ------
@@ -109,7 +123,7 @@ def padded(
         The sections do not add up to the intervals.
     """
     if (len(sections) and int(sections.min()) < 0) or int(sections.sum()) != len(starts):
-        raise ValueError("the sections do not match")
+        raise ValueError(f"the sections do not add up to {len(starts)} intervals")
     whole = -(-sections // lanes) * lanes
     shift = (np.cumsum(whole) - whole) - (np.cumsum(sections) - sections)
     place = np.arange(len(starts)) + np.repeat(shift, sections)
@@ -120,7 +134,7 @@ def padded(
 
 
 def check_lengths(lanes: int, *lengths: int) -> None:
-    """Raise ValueError unless there is a lane and all vectors are equally long."""
+    """Raise ValueError unless there is a lane and all vectors have one length."""
     if lanes < 1:
         raise ValueError("a head needs at least one lane")
     if len(set(lengths)) > 1:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rANS kernels in NumPy, vectorised over lanes: the meaning of the vector rule.
+"""The rANS kernels in NumPy, vectorised over lanes. They define the results of the vector rule.
 
-Clarity first: groups of lanes go through :mod:`bbcodec.coding.ans` one after another. Speed is the business
-of ``jit`` and ``native``.
+They are written for clarity: groups of lanes go through :mod:`bbcodec.coding.ans` one after another. ``jit``
+and ``native`` are fast.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bbcodec.coding.kernels import check_intervals, check_lengths, check_symbols
 def push_logistic(
     head: Head, symbols: NDArray[np.int32], mu: NDArray[np.int32], e: NDArray[np.int32], nsym: int, floor: int
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_logistic` defines."""
     check_lengths(len(head), len(symbols), len(mu), len(e))
     logistic_tables.check_nsym(nsym, floor)
     check_symbols(symbols, nsym)
@@ -32,7 +32,7 @@ def push_logistic(
 def pop_logistic(
     head: Head, mu: NDArray[np.int32], e: NDArray[np.int32], nsym: int, floor: int, words: Words
 ) -> tuple[Head, NDArray[np.int32], int]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Pop as :meth:`bbcodec.coding.kernels.RansKernels.pop_logistic` defines."""
     check_lengths(len(head), len(mu), len(e))
     logistic_tables.check_nsym(nsym, floor)
     head, tail = head.copy(), (words, ())
@@ -54,7 +54,7 @@ def pop_logistic(
 def _search(
     cf: NDArray[np.int64], mu: NDArray[np.int64], inverse: NDArray[np.int64], nsym: int, floor: int
 ) -> NDArray[np.int64]:
-    """The greatest ``k`` with ``cdf(k) <= cf``, by bisection: ``cdf(low) <= cf < cdf(high)`` throughout."""
+    """Return the greatest ``k`` with ``cdf(k) <= cf``, by bisection with ``cdf(low) <= cf < cdf(high)``."""
     low, high = np.zeros_like(cf), np.full_like(cf, nsym)
     for _ in range((nsym - 1).bit_length()):
         middle = (low + high) >> 1
@@ -66,7 +66,7 @@ def _search(
 def push_freqs(
     head: Head, starts: NDArray[np.uint64], freqs: NDArray[np.uint64], precision: int
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_freqs` defines."""
     check_lengths(len(head), len(starts), len(freqs))
     check_intervals(starts, freqs, precision)
     head = head.copy()
@@ -87,6 +87,6 @@ def push_sections(
     sections: NDArray[np.int64],
     precision: int,
 ) -> tuple[Head, Words]:
-    """See :class:`bbcodec.coding.kernels.RansKernels`."""
+    """Push as :meth:`bbcodec.coding.kernels.RansKernels.push_sections` defines."""
     check_lengths(len(head), len(starts), len(freqs))
     return push_freqs(head, *padded(starts, freqs, sections, len(head), precision), precision)
