@@ -133,7 +133,7 @@ class Reader:
 
     def _open_damaged(self, error: FormatError) -> None:
         """Take what the sections tell."""
-        from bbcodec.archive.recover import recover
+        from bbcodec.archive.salvage import recover
 
         found = recover(self.source, self._limits)
         self.notes = (f"index made again: {error}", *found.notes)
