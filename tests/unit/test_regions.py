@@ -11,11 +11,12 @@ from PIL import Image
 
 import bbcodec
 from bbcodec import container
-from bbcodec.bbfile.encoder import Encoder
+from bbcodec.bbfile.encoder import Fitting, Options, _Encoder
 from bbcodec.classic import samples8, webp
 from bbcodec.container import Section
 from bbcodec.families.latent import tiles
 from bbcodec.families.local import blocks
+from bbcodec.jobs import Execution
 from bbcodec.picture import turn
 from bbcodec.picture.region import Window
 
@@ -93,12 +94,8 @@ def test_regions_of_pictures_that_were_turned(view: int, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("bbcodec.bbfile.encoder.Fitting.section", turned)
     monkeypatch.setattr("bbcodec.bbfile.choose.SECTION_OVERHEAD_BYTES", -(10**6))  # it need not pay
-    from bbcodec.bbfile.encoder import Fitting
-
-    encoder = Encoder(
-        bbcodec.Picture.of(picture(3)), bbcodec.picture.picture.MODES["RGB"], "fast", False, 1, None, None
-    )
-    encoder.fitting = Fitting(1.0)
+    options = Options("learned", "fast", fitting=Fitting(1.0))
+    encoder = _Encoder(bbcodec.Picture.of(picture(3)), options, Execution(1))
     parts = encoder.learned()
     header = container.Header(4, 0, 70, 50, bbcodec.picture.picture.digest(encoder.picture))
     data = container.write(header, parts)
