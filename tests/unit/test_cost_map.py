@@ -11,7 +11,8 @@ from small_pictures import pictures
 
 import bbcodec
 from bbcodec import container, modelfile
-from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours, cost_map
+from bbcodec.api import cost_map
+from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours
 from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Section
 from bbcodec.families import learned
