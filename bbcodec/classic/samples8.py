@@ -14,9 +14,9 @@ from bbcodec.container import Reader
 from bbcodec.container.inflate import inflate
 
 _SMALL_BYTES = 2**16  # up to this size deflate and LZMA are tried too: WebP has large tables
-# Larger arrays, up to LZMA's dictionary size (about two seconds), are also coded with LZMA if WebP needs fewer
-# bits a sample than this. LZMA gains up to a quarter on palette indices, a tenth on screens, and nothing on
-# photographs.
+# Larger arrays, up to LZMA's dictionary size (about two seconds), are also coded with LZMA if WebP needs
+# fewer bits a sample than this. LZMA gains up to a quarter on palette indices, a tenth on screens, and
+# nothing on photographs.
 _LZMA_BELOW_WEBP_BITS_GRAY, _LZMA_BELOW_WEBP_BITS_COLOUR = 4.0, 2.0
 
 
