@@ -79,8 +79,8 @@ __all__ = [
     "write_image",
 ]
 
-# NumPy and Pillow take a fifth of a second to import: names are looked up when they are first used (PEP 562),
-# so that the command line can show its help at once.
+# NumPy and Pillow take a fifth of a second to import. Names are looked up at first use (PEP 562), so that the
+# command line shows its help at once.
 _HOMES = {
     "api": (
         *("compress", "cost_map", "decompress", "decompress_image", "decompress_picture"),
@@ -95,20 +95,20 @@ _HOMES = {
     "picture.picture": ("Picture",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_FORMER = {"bit_map": "cost_map"}  # names of version 0.1; they go with version 0.3
+_DEPRECATED_NAMES = {"bit_map": "cost_map"}  # names of version 0.1; they go with version 0.3
 
 
-if not TYPE_CHECKING:  # a type checker must see which names exist
+if not TYPE_CHECKING:  # a type checker must see only the names that exist
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
             from importlib.metadata import version
 
             return version("bbcodec")
-        if name in _FORMER:
+        if name in _DEPRECATED_NAMES:
             import warnings
 
-            now = _FORMER[name]
+            now = _DEPRECATED_NAMES[name]
             warnings.warn(f"bbcodec.{name} is now bbcodec.{now}", DeprecationWarning, stacklevel=2)
             name = now
         if name not in __all__:

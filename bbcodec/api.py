@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions of ``import bbcodec``: `compress`, `decompress`, `read`, `write` and their relatives.
+"""The functions of ``import bbcodec``: `compress`, `decompress`, `read`, `write` and others.
 
-Here options are checked and handed to `bbcodec.bbfile`, which does the work.
+Here options are checked. `bbcodec.bbfile` does the work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bbcodec.bbfile.encoder import Fitting, Method, Options, Stop
 from bbcodec.bbfile.info import Info
 from bbcodec.bbfile.info import info as describe
 from bbcodec.bbfile.salvage import Salvaged
-from bbcodec.bbfile.salvage import salvage as save_what_is_intact
+from bbcodec.bbfile.salvage import salvage as salvage_file
 from bbcodec.container import MAGIC, MAX_PIXELS, Buffer, Limits
 from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.jobs import Execution, Progress
@@ -78,10 +78,10 @@ def compress(
     Parameters
     ----------
     image : PIL.Image.Image, ndarray, Picture or path
-        uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, bool ``[H, W]``; a Pillow image of mode
-        1, P, L, LA, RGB, RGBA, I;16 or I;16B; what `read_image` returns; or the path of an image file.
+        Array: uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, or bool ``[H, W]``. Pillow image:
+        mode 1, P, L, LA, RGB, RGBA, I;16 or I;16B. Picture: the result of `read_image`. Path: an image file.
     method : {"auto", "learned", "classic"}
-        ``learned``: a model; ``classic``: WebP and other lossless coders; ``auto``: the better of the two.
+        ``learned``: a model. ``classic``: WebP and other lossless coders. ``auto``: the better of the two.
     model : str, path or Model
         Name of a released model, id, path of a ``.bbm`` file, or a loaded model.
     embed_model : bool
@@ -93,11 +93,11 @@ def compress(
     threads : int
         Number of threads; 0 is one for each core.
     backend : str, optional
-        numpy, numba or native; the fastest by default.
+        numpy, numba or native. Default: the fastest.
     verify : bool
         Decode the result and compare every sample before it is returned.
     progress : callable, optional
-        Called with (parts done, parts in all) by the learned method and, before that, by a fit.
+        Called with (parts done, parts in all) by the fit, then by the learned method.
     fit : float, optional
         Seconds (of one core of 2.5 GHz) to fit the model to this picture. The changes are stored in the file
         if they make it smaller. Needs the extra ``train``. The result depends on the seconds and the seed,
@@ -105,8 +105,8 @@ def compress(
     seed : int
         Seed of the fit.
     stop : context manager, optional
-        Entered while fitting. It gives a callable that is asked now and then; when it returns true, the best
-        fit so far is taken.
+        Entered during the fit. It returns a callable, which the fit calls regularly; if that returns true,
+        the fit ends with its best result so far.
     on_verified : callable, optional
         Called with the seconds that the verification took.
 
@@ -117,7 +117,11 @@ def compress(
     OptionError
         An option does not exist or does not suit the picture.
     ModelMissingError, ModelError
-        The model is not there, or damaged.
+        The model is missing or damaged.
+    FormatError, LimitError, OSError
+        As for `read_image`, if `image` is a path.
+    BBCodecError
+        The result does not decode to the picture.
 
     Examples
     --------
@@ -157,34 +161,36 @@ def decompress(
 ) -> NDArray[Any]:
     """Return the pixels of a ``.bb`` file: bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``.
 
-    For a palette picture these are the indices; `decompress_picture` returns the palette too.
+    The pixels of a palette picture are its indices; `decompress_picture` returns the palette too.
 
     Parameters
     ----------
     data : bytes-like or path
-        A whole file.
+        A complete file.
     threads : int
         Number of threads; 0 is one for each core.
     backend : str, optional
         numpy, numba or native. The pixels do not depend on it.
     limits : Limits or int, optional
-        What may be allocated; a number is the largest width * height (2**30 if not given).
+        Limits of pixels, metadata and memory; a number is the largest width * height (default 2**30).
     model : str, path or Model, optional
-        A model to use beside the installed ones, if the file names it.
+        A model to use besides the installed ones, if the file names it.
     progress : callable, optional
         Called with (parts done, parts in all) by the learned method.
     region : (x, y, width, height), optional
-        Return this part of the picture only, in pixels. No more tiles are decoded than it needs. The checksum
-        of the pixels is not verified then, only those of the file's bytes.
+        Part of the picture to return, in pixels. Only the tiles that it needs are decoded. The checksums of
+        the file's bytes are verified then, but not that of the pixels.
 
     Raises
     ------
     FormatError
-        Not a ``.bb`` file, or a damaged one.
+        The data is not a ``.bb`` file, or a damaged one.
     LimitError
-        More pixels than allowed.
+        The picture exceeds a limit.
     ModelMissingError
         The file needs a model that is neither embedded nor installed.
+    OptionError
+        An option does not exist, or the region is not within the picture.
     OSError
         The file cannot be read.
     """
@@ -200,10 +206,16 @@ def decompress(
 
 
 def decompress_image(data: Source, **options: Any) -> Image.Image:
-    """Return the Pillow image of a ``.bb`` file: same mode, pixels and palette; metadata in ``info``.
+    """Return the Pillow image of a ``.bb`` file: same mode, pixels and palette, metadata in ``info``.
 
-    Options and errors are those of `decompress`; also `UnsupportedImageError` for 16-bit LA, RGB and RGBA
-    pictures, for which Pillow has no mode.
+    Options are those of `decompress`.
+
+    Raises
+    ------
+    UnsupportedImageError
+        The picture has 16-bit LA, RGB or RGBA samples, for which Pillow has no mode.
+    FormatError, LimitError, ModelMissingError, OptionError, OSError
+        As for `decompress`.
     """
     return decompress_picture(data, **options).to_pil()
 
@@ -218,16 +230,22 @@ def decompress_picture(
     progress: Progress | None = None,
     region: Region | None = None,
 ) -> Picture:
-    """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata. See `decompress`."""
+    """Return the picture of a ``.bb`` file: pixels, mode, palette and metadata.
+
+    Parameters and errors are those of `decompress`.
+    """
     execution = Execution(threads, backend, progress)
     with _named(data) as content:
         return decode(content, execution, limits=limits, model=model, region=region)
 
 
 def info(data: Source, *, limits: Limits | int | None = None) -> Info:
-    """Return what is in a ``.bb`` file, without decoding its pixels and without needing its model.
+    """Return the content of a ``.bb`` file without decoding its pixels. Its model is not needed.
 
-    Errors are those of `decompress`.
+    Raises
+    ------
+    FormatError, LimitError, OSError
+        As for `decompress`.
 
     Examples
     --------
@@ -249,14 +267,19 @@ def salvage(
     model: ModelLike | None = None,
     progress: Progress | None = None,
 ) -> Salvaged:
-    """Decode what is intact in a damaged ``.bb`` file, and tell what is lost.
+    """Decode what is intact in a damaged ``.bb`` file, and report what is lost.
 
-    A damaged chain or tile costs its own pixels, where the file has several; see docs/format.md, "sums".
+    In a file of several chains or tiles, a damaged one loses only its own pixels; see docs/format.md, "sums".
 
     Parameters
     ----------
     data, threads, backend, limits, model, progress
-        As for `decompress`. A given model is also used where the file no longer tells which one it needs.
+        As for `decompress`. A given model is also used if the model id in the file is damaged.
+
+    Returns
+    -------
+    Salvaged
+        The picture and its losses.
 
     Raises
     ------
@@ -276,7 +299,7 @@ def salvage(
     """
     execution = Execution(threads, backend, progress)
     with _named(data) as content:
-        return save_what_is_intact(content, execution, limits=limits, model=model)
+        return salvage_file(content, execution, limits=limits, model=model)
 
 
 def cost_map(
@@ -288,19 +311,19 @@ def cost_map(
     model: ModelLike | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Return how many bits each pixel of a ``.bb`` file cost: float32 ``[H, W]``, its colours together.
+    """Return the cost of each pixel of a ``.bb`` file in bits: float32 ``[H, W]``, all colours together.
 
-    Models of the family ``local`` (photo, fast, thumb) know the cost of every pixel. Models with latents know
-    the cost of a tile of 64 x 64, which its pixels share. The sum of the map is the size of the file's chains
-    in bits, to within `bbcodec.bbfile.cost_map.CHAIN_OVERHEAD` bits a chain. Alpha and the low bytes of
-    16-bit samples, which no model codes, are not in the map.
+    Models of the family ``local`` (photo, fast, thumb) have a cost for every pixel. Models with latents have
+    a cost for each tile of 64 x 64, which its pixels share equally. The sum of the map is the size of the
+    file's chains in bits, to within `bbcodec.bbfile.cost_map.CHAIN_OVERHEAD` bits a chain. The map leaves out
+    alpha and the low bytes of 16-bit samples, which no model codes.
 
     Parameters
     ----------
     data, threads, backend, limits, model
         As for `decompress`. The map does not depend on threads and backend.
     progress : callable, optional
-        Called with (parts done, parts in all): the file is decoded first, then its costs are counted.
+        Called with (parts done, parts in all), first by decoding, then by counting the costs.
 
     Raises
     ------
@@ -324,7 +347,7 @@ def cost_map(
 def read_image(
     source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS, **options: Any
 ) -> Picture:
-    """Read an image file exactly, ``.bb`` files and 16-bit RGB(A) PNG included.
+    """Read an image file exactly, also ``.bb`` files and 16-bit RGB(A) PNG.
 
     Parameters
     ----------
@@ -332,7 +355,7 @@ def read_image(
     max_pixels : int
         Largest width * height.
     **options
-        Of `decompress_picture`, for a ``.bb`` file.
+        Options of `decompress_picture`, used for a ``.bb`` file.
 
     Raises
     ------
@@ -340,9 +363,11 @@ def read_image(
         The samples cannot be kept exactly: animations, multi-page files, CMYK, 32-bit and float samples,
         formats whose reader reduces the samples.
     FormatError
-        Not an image, or damaged.
+        The file is not an image, or a damaged one.
     LimitError
-        More than `max_pixels`.
+        The image has more than `max_pixels`.
+    ModelMissingError
+        A ``.bb`` file needs a model that is neither embedded nor installed.
     OSError
         The file cannot be read.
     """
@@ -359,7 +384,7 @@ def read_image(
 
 
 def read(path: str | os.PathLike[str], **options: Any) -> NDArray[Any]:
-    """Return the pixels of a ``.bb`` file or of any image file that `read_image` reads.
+    """Return the pixels of a ``.bb`` file or of another image file.
 
     Options and errors are those of `read_image`.
 
@@ -375,16 +400,16 @@ def read(path: str | os.PathLike[str], **options: Any) -> NDArray[Any]:
 
 
 def write(path: str | os.PathLike[str], image: PictureLike, **options: Any) -> None:
-    """Write a picture to a file: compressed where the name ends in ``.bb``, else as `write_image` does.
+    """Write a picture to a file: with `compress` if the name ends in ``.bb``, else with `write_image`.
 
-    The file appears when it is complete; a file of that name is replaced.
+    The file appears when it is complete. An existing file is replaced.
 
     Parameters
     ----------
-    path : where to.
+    path : path of the file.
     image : as for `compress`.
     **options
-        Of `compress`, or of `write_image`.
+        Options of `compress` or of `write_image`.
 
     Raises
     ------
@@ -403,7 +428,7 @@ def write(path: str | os.PathLike[str], image: PictureLike, **options: Any) -> N
 
 @contextlib.contextmanager
 def _named(data: Source) -> Iterator[Buffer]:
-    """Give the bytes of a file; errors name its path."""
+    """Yield the bytes of a file, and put its path in front of error messages."""
     if not isinstance(data, str | os.PathLike):
         yield data
         return

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec.Archive`: many pictures in one file, as a mapping from names to arrays."""
+"""`bbcodec.Archive`: a file of many pictures as a mapping from names to arrays.
+
+Options are checked here. `bbcodec.archive.reader` and `bbcodec.archive.writer` do the work.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from bbcodec.api import Method
 from bbcodec.archive.output import Elsewhere, Output, Stream, Unfinished
 from bbcodec.archive.plan import Coder
-from bbcodec.archive.reader import Reader
+from bbcodec.archive.reader import Reader, salvage_option
 from bbcodec.archive.sections import Source
 from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
@@ -32,60 +35,63 @@ Done: TypeAlias = Callable[[tuple[Entry, ...], int], None]
 
 
 class Archive(Mapping[str, NDArray[Any]]):
-    """Many pictures in one file, by name.
+    """A file of many pictures as a mapping from names to arrays.
 
-    Small pictures are coded in batches that share a message, so that what a message costs at its beginning is
-    paid once; any of them is read by decoding its batch alone. Names keep the order in which they were added.
+    Small pictures are coded in batches that share a message, so that the start of a message is paid for once.
+    Reading one of them decodes its batch alone. Names keep the order of addition.
 
-    A new archive grows in ``NAME.part`` and takes its name when it is closed; an append changes nothing of
-    what was there until it is closed. A writer that was interrupted, by whatever, left all finished batches:
-    one that adds the same pictures again, with the same options, takes them as they are and goes on.
+    A new archive is written to ``NAME.part`` and renamed when it is closed. An append leaves the old archive
+    valid until it is closed. An interrupted writer leaves its finished batches. The next writer that adds the
+    same pictures with the same options keeps these batches and continues.
 
     Parameters
     ----------
     file : path or URL, or a binary file that can seek (``"r"``) or be written to (``"w"``, ``"x"``).
-        Of what is behind a URL only the index and the batches that are asked for are read. An archive cannot
-        be appended to there, and an interrupted writer leaves nothing.
+        At a URL, only the index and the requested batches are read. An archive at a URL cannot be appended
+        to, and an interrupted writer leaves nothing there.
     mode : {"r", "x", "w", "a"}
-        Read; write a new archive (``x``: fails where there is a file of that name; ``w``: replaces it);
-        append to one, or write it if there is none.
+        ``r``: read. ``x``: write a new archive, fail if the file exists. ``w``: write a new archive, replace
+        the file. ``a``: append to an archive, or write a new one if there is none.
     model, method, threads, backend, verify : as for `bbcodec.compress` and `bbcodec.decompress`.
     embed_model : bool, optional
-        Put the model into the archive, which then decodes anywhere for ever. By default models are put there
-        that are not released ones.
+        Put the model into the archive, which then decodes without any installed model. By default only models
+        that are not released are put there.
     batch : int, optional
-        Pictures that share a message: the more, the smaller the archive, and the longer it takes to read one
-        of them; 0 for all in one. By default as many as have 2^14 pixels together.
+        Pictures that share a message; 0 for all in one. More pictures make the archive smaller and reading
+        one of them slower. By default as many as have 2^14 pixels together.
     keep_metadata : bool
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
     storage_options : mapping, optional
-        What fsspec needs to know for URLs; see `bbcodec.storage.Storage`.
+        Options of fsspec for URLs; see `bbcodec.storage.Storage`.
     preload : bool
-        When reading: load the models when the archive is opened, and not with the first picture.
-    recover : bool
-        When reading: where the index is damaged or missing, make it again from what the sections tell of
-        themselves; `reader.notes` says what is damaged. Names are in the order of the file then, and those of
-        damaged batches are missing.
+        When reading: load the models when the archive is opened, not with the first picture.
+    salvage : bool
+        When reading: if the index is damaged or missing, rebuild it from the sections. `reader.notes` then
+        describes the damage, names are in file order, and those of damaged batches are missing.
     done : callable, optional
-        When writing: called with the entries of each section that was put down, and its bytes.
+        When writing: called with the entries and the size in bytes of each stored section.
+    recover : bool
+        Deprecated name of `salvage`; it goes with version 0.3.
 
     Attributes
     ----------
     mode
     adopted : int
-        After closing what was written: pictures that an interrupted writer had coded already.
+        After a writer is closed: pictures that an interrupted writer had coded already.
     embedded : int
-        The same: bytes of the model that was put into the archive.
+        After a writer is closed: bytes of the model that was put into the archive.
 
     Raises
     ------
     FileExistsError, FileNotFoundError
+    OptionError
+        An option does not exist, or appending is not possible there.
     FormatError
-        Not an archive, or a damaged one.
+        The file is not an archive, or a damaged one.
     BBCodecError
-        Another process is writing it.
+        Another process is writing the archive.
 
     Examples
     --------
@@ -115,9 +121,11 @@ class Archive(Mapping[str, NDArray[Any]]):
         limits: Limits | int | None = None,
         storage_options: Mapping[str, Any] | None = None,
         preload: bool = True,
-        recover: bool = False,
+        salvage: bool = False,
         done: Done | None = None,
+        recover: bool = False,
     ) -> None:
+        salvage = salvage_option(salvage, recover) and mode == "r"
         if mode not in ("r", "x", "w", "a"):
             raise OptionError(f"mode is {mode!r}, expected 'r', 'x', 'w' or 'a'")
         if batch is not None and batch < 0:
@@ -125,7 +133,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
         self._execution = Execution(threads, backend)
-        self._reading: dict[str, Any] = {"model": model, "limits": limits, "recover": recover and mode == "r"}
+        self._reading: dict[str, Any] = {"model": model, "limits": limits, "salvage": salvage}
         self._reader: Reader | None = None
         self._source: Source | None = None
         self._writer: Writer | None = None
@@ -158,14 +166,15 @@ class Archive(Mapping[str, NDArray[Any]]):
     def _exists(self) -> bool:
         path = self._path()
         if path is None:
-            raise OptionError("an archive can be appended to on this machine only, and by its path")
+            raise OptionError("only an archive on this machine, given by its path, can be appended to")
         return os.path.lexists(path)
 
     def _path(self) -> str | None:
-        """The file's path on this machine, if it has one."""
+        """Return the path of the file on this machine, or None."""
         return local_path(os.fspath(self._file)) if isinstance(self._file, str | os.PathLike) else None
 
     def _open(self) -> None:
+        """Open the archive for reading."""
         if isinstance(self._file, str | os.PathLike):
             file = self._storage.open(os.fspath(self._file))
         else:
@@ -180,6 +189,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._names = dict.fromkeys(self._reader.places)
 
     def _output(self) -> Output:
+        """Return the output that fits the file and the mode."""
         if not isinstance(self._file, str | os.PathLike):
             return Stream(self._file)
         path = self._path()
@@ -192,48 +202,52 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     @property
     def reader(self) -> Reader:
-        """The archive as it was when it was opened.
+        """The reader of the archive, in its state at opening.
 
         Raises
         ------
         OptionError
-            There was none, or it is closed.
+            There was no archive to read, or it is closed.
         """
         if self._reader is None:
-            raise OptionError("the archive is closed, or open for writing alone")
+            raise OptionError("the archive is closed, or open for writing only")
         return self._reader
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.picture(name).array
 
     def picture(self, name: str) -> Picture:
-        """Return a picture with mode, palette and metadata.
+        """Return a picture with its mode, palette and metadata.
 
         Raises
         ------
         KeyError
-            There is none of that name.
+            No picture has that name.
         FormatError
-            Its batch or file is damaged; others may be sound.
+            Its batch or file is damaged; others may be intact.
         ModelMissingError
             Its model is neither embedded nor installed.
         """
         return self.reader.picture(name)
 
     def region(self, name: str, region: Region) -> NDArray[Any]:
-        """Return a part of a picture, (x, y, width, height); of a large one no more is decoded than it needs.
+        """Return the pixels of a part of a picture, (x, y, width, height) in pixels.
+
+        Of a large picture, only the tiles that the region needs are decoded.
 
         Raises
         ------
         KeyError
-            There is no such picture.
+            No picture has that name.
         OptionError
-            The region is not within it.
+            The region is not within the picture.
+        FormatError, LimitError, ModelMissingError
+            As for `picture`.
         """
         return self.reader.region(name, region).array
 
     def entry(self, name: str) -> Entry:
-        """Return name, mode and size of a picture, without decoding it; `KeyError` if there is none."""
+        """Return name, mode and size of a picture without decoding it; raise `KeyError` if there is none."""
         return self.reader.places[name].entry
 
     def __iter__(self) -> Iterator[str]:
@@ -248,12 +262,12 @@ class Archive(Mapping[str, NDArray[Any]]):
     # --- writing --------------------------------------------------------------------------------------------
 
     def __setitem__(self, name: str, image: PictureLike) -> None:
-        """Append a picture; see `bbcodec.compress` for what it may be, and for errors.
+        """Append a picture; see `bbcodec.compress` for what it may be, and for further errors.
 
         Raises
         ------
         OptionError
-            The archive is not open for writing, the name is there already, or cannot be one.
+            The archive is not open for writing, or the name is in use or not allowed.
         """
         if self._writer is None:
             raise OptionError("the archive is not open for writing")
@@ -263,7 +277,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._names[name] = None
 
     def close(self) -> None:
-        """Finish what is written; close the file, if it was opened here."""
+        """Finish the archive if it was written, and close the file if it was opened here."""
         writer, self._writer = self._writer, None
         try:
             if writer is not None:
@@ -277,7 +291,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             self._close_source()
 
     def abandon(self) -> None:
-        """Close without finishing: what was there stays what it was, and the next writer can go on."""
+        """Close without finishing. The old archive stays valid, and the next writer can continue."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.abandon()
@@ -305,7 +319,7 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.mode != "r" or not isinstance(self._file, str | os.PathLike):
-            raise TypeError("only an archive that is read from a path can be pickled")
+            raise TypeError("only an archive opened for reading by its path can be pickled")
         options = {"threads": self._execution.threads, "backend": self._execution.backend}
         return _reopen, (self._file, self._reading | options | {"storage_options": self._storage.options})
 

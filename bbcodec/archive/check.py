@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an archive is made of, and whether all of it is sound. Nothing here writes."""
+"""Describe an archive, and verify all of it. Nothing here writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["describe", "verify"]
 
 
 def describe(reader: Reader) -> dict[str, Any]:
-    """Return facts about an archive, as values that `json` can write; no picture is decoded."""
+    """Return facts about an archive as JSON values, without decoding a picture."""
     batches = [stored for stored in reader.stored if stored.kind == BATCH]
     entries = [place.entry for place in reader.places.values()]
     samples = sum(entry.samples for entry in entries)
@@ -38,7 +38,7 @@ def describe(reader: Reader) -> dict[str, Any]:
 
 
 def verify(reader: Reader) -> Iterator[tuple[Stored, BBCodecError | None]]:
-    """Decode every section with pictures, and yield what is wrong with it, or None.
+    """Decode every section with pictures; yield the section and its error, or None if it is intact.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an archive is written to, so that an interruption loses nothing.
+"""Write the bytes of an archive so that an interruption loses nothing.
 
-A new archive grows in ``NAME.part`` and takes its name when it is finished. An append grows behind the end of
-the archive, which stays what it was until the new tail is written. What an interrupted writer left in either
-place is offered again, section by section, to one that writes the same: see `Output.recorded`.
+A new archive is written to ``NAME.part`` and renamed when it is finished. An append writes after the end of
+the archive; the archive stays valid until the new tail is written. The sections that an interrupted writer
+left are offered to the next writer, which keeps those that match: see `Output.recorded`.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from bbcodec.storage.atomic import put_in_place
 __all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished"]
 
 PART: Final = ".part"
-"""Suffix of an archive that is not finished yet."""
+"""Suffix of an unfinished archive."""
 
 
 class Output:
-    """A place for sections, one behind the other; this one keeps nothing of an earlier writer.
+    """A sequence of sections to append to. This base class offers nothing from an earlier writer.
 
     Attributes
     ----------
-    at : offset of the next section.
+    at : offset of the next section, bytes.
     """
 
     at: int
 
     def recorded(self) -> Iterator[tuple[Mark, memoryview]]:
-        """Yield whole sections, from `at` on, that an interrupted writer left."""
+        """Yield the complete sections from `at` on that an interrupted writer left, with their payloads."""
         return iter(())
 
     def adopt(self, end: int) -> None:
-        """Keep what was recorded up to an offset."""
+        """Keep the recorded sections up to an offset."""
         raise NotImplementedError
 
     def put(self, data: Buffer) -> int:
-        """Write a section, and forget what was recorded behind it; return its offset."""
+        """Write a section and return its offset. Recorded sections after it are discarded."""
         raise NotImplementedError
 
     def sync(self) -> None:
-        """Have all that was written on the disk."""
+        """Flush everything written to the disk."""
 
     def finish(self) -> None:
         """Give the archive its name."""
 
     def abandon(self) -> None:
-        """Close, and leave what there is."""
+        """Close without finishing; keep what was written."""
 
 
 class Stream(Output):
-    """A binary file that somebody else has opened, and closes."""
+    """A binary file that the caller opens and closes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.at = file, 0
@@ -73,9 +73,9 @@ class Stream(Output):
 
 
 class Elsewhere(Stream):
-    """A file behind a URL, which appears when the archive is finished; nothing of it is kept before.
+    """A file at a URL. It appears when the archive is finished; an interrupted writer leaves nothing.
 
-    Errors as of `Storage.write`.
+    Raises the errors of `Storage.write`.
     """
 
     def __init__(self, storage: Storage, name: str, *, overwrite: bool) -> None:
@@ -91,12 +91,12 @@ class Elsewhere(Stream):
 
 
 class Unfinished(Output):
-    """A file on a disk: ``NAME.part`` of a new archive, or what lies behind the end of an old one.
+    """A file on a disk: ``NAME.part`` for a new archive, or the bytes after the end of an existing one.
 
     Parameters
     ----------
-    path : of the archive.
-    end : of the archive that is appended to; None for a new one.
+    path : path of the archive.
+    end : offset of the end of the archive to append to; None for a new archive.
     overwrite : whether the new archive may replace a file.
 
     Raises
@@ -104,7 +104,7 @@ class Unfinished(Output):
     FileExistsError
         The new archive would replace a file.
     BBCodecError
-        Another process writes it, or ``NAME.part`` is not an archive.
+        Another process is writing the archive, or ``NAME.part`` is not an archive.
     """
 
     def __init__(self, path: str | os.PathLike[str], end: int | None, *, overwrite: bool = False) -> None:
@@ -128,13 +128,15 @@ class Unfinished(Output):
             raise
 
     def _begin(self) -> None:
-        """Write the head, unless an earlier writer has."""
+        """Write the head unless an earlier writer has; raise `BBCodecError` if the file is something else."""
         if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             raise BBCodecError(f"{self._name} is not a regular file")
         head = sections.head()
         found = self._source.read(0, min(len(head), self._source.size))
         if found != head[: len(found)]:
-            raise BBCodecError(f"{self._name} is in the way, and not an unfinished archive; remove it first")
+            raise BBCodecError(
+                f"{self._name} is in the way and is not an unfinished archive; remove it first"
+            )
         if len(found) < len(head):
             self.at = 0
             self.put(head)
@@ -153,7 +155,7 @@ class Unfinished(Output):
     def put(self, data: Buffer) -> int:
         if self._source.size > self.at:
             os.ftruncate(self._descriptor, self.at)
-        self._source.size = 0  # nothing is recorded any more
+        self._source.size = 0  # no recorded sections are left
         at, view = self.at, memoryview(data)
         os.lseek(self._descriptor, at, os.SEEK_SET)
         while view:
@@ -168,7 +170,7 @@ class Unfinished(Output):
         self.sync()
         if self._new:
             put_in_place(self._name, self._target, self._overwrite)
-            with contextlib.suppress(OSError):  # the name too; not every system lets a directory be synced
+            with contextlib.suppress(OSError):  # sync the name too; not every system can sync a directory
                 folder = os.open(os.path.dirname(self._target), os.O_RDONLY)
                 try:
                     os.fsync(folder)
@@ -186,11 +188,14 @@ class Unfinished(Output):
 
 
 def _lock(descriptor: int, name: str, shown: str) -> None:
-    """Make sure that nobody else writes; the lock ends with the descriptor, however the process ends."""
+    """Raise `BBCodecError` if another process is writing, else lock the file.
+
+    The lock ends with the descriptor, however the process ends.
+    """
     busy = BBCodecError(f"{shown} is being written by another process")
     try:
         import fcntl
-    except ImportError:  # no such locks on this system
+    except ImportError:  # this system has no such locks
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -198,7 +203,7 @@ def _lock(descriptor: int, name: str, shown: str) -> None:
         raise busy from None
     try:
         found = os.stat(name)
-    except FileNotFoundError:  # finished, and renamed, just now
+    except FileNotFoundError:  # another writer has just finished and renamed it
         raise busy from None
     if not os.path.samestat(found, os.fstat(descriptor)):
         raise busy

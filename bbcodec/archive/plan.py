@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pictures of an archive are coded together, and how each is coded.
+"""Decide which pictures of an archive are coded together, and code them.
 
-Small gray and RGB pictures of 8 bits are coded in batches by a model; all others, and those that the classic
-method codes in fewer bytes, are ``.bb`` files of their own. All of it depends on the pictures and the options
-alone. Where the results are put is `bbcodec.archive.writer`'s business.
+A model codes small 8-bit gray and RGB pictures in batches. All others become ``.bb`` files of their own, and
+so do pictures that the classic method codes in fewer bytes. The decisions depend only on the pictures and the
+options. `bbcodec.archive.writer` stores the results.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["BATCH_PIXELS", "Coder", "Groups", "Item"]
 
 BATCH_PIXELS: Final = 1 << 14
-"""Pixels of a batch unless told otherwise: 16 pictures of 32 x 32, a thirtieth of a second to decode."""
+"""Default size of a batch: 16 pictures of 32 x 32, which take a thirtieth of a second to decode."""
 
-_SMALL: Final = 1 << 16  # pixels of a picture that is worth sharing a message
+_MAX_SHARED_PIXELS: Final = 1 << 16  # pixels; a larger picture gains too little from sharing a message
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A picture to be stored under a name, with its digest."""
+    """A picture to be stored, with its name and digest."""
 
     name: str
     picture: Picture
@@ -50,7 +50,7 @@ class Item:
 
     @classmethod
     def of(cls, name: str, image: PictureLike, keep_metadata: bool) -> Item:
-        """Return the item of a name and a picture; errors as of `bbcodec.compress`."""
+        """Return the item of a name and a picture. Raise the errors of `bbcodec.compress`."""
         picture = Picture.of(image)
         if not keep_metadata:
             picture = replace(picture, metadata=Metadata())
@@ -61,20 +61,20 @@ class Item:
 
     @property
     def entry(self) -> Entry:
-        """What tables say of the picture."""
+        """Name, mode and size, as tables store them."""
         p = self.picture
         return Entry(self.name, p.mode, p.axis, p.height, p.width)
 
     @property
     def samples(self) -> NDArray[np.uint8]:
-        """The pixels, [H, W, C]."""
+        """The pixels, ``[H, W, C]``."""
         pixels = np.ascontiguousarray(self.picture.pixels)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """Pictures in one message, or one picture as a file."""
+    """A coded group: pictures in one message, or one picture as a file. `learned`: a model coded them."""
 
     items: tuple[Item, ...]
     content: Batch | bytes
@@ -82,12 +82,12 @@ class Coded:
 
 
 class Groups:
-    """Sorts pictures into groups that are coded together.
+    """Sort pictures into groups that are coded together.
 
     Parameters
     ----------
-    batch : pictures of a group; 0 for all in one, None for as many as have `BATCH_PIXELS` together.
-    side : pixels that a picture's side may have in a group; 0 if none may be in one.
+    batch : pictures of a group; 0 puts all in one group, None as many as have `BATCH_PIXELS` together.
+    side : longest side of a picture in a group, pixels; 0 if groups are not allowed.
     """
 
     def __init__(self, batch: int | None, side: int) -> None:
@@ -95,8 +95,8 @@ class Groups:
         self._open: dict[str, list[Item]] = {}
 
     def add(self, item: Item) -> list[list[Item]]:
-        """Take a picture; return the groups that are full now."""
-        if not shares(item, self._side):
+        """Add a picture; return the groups that are complete now."""
+        if not can_share(item, self._side):
             return [[item]]
         mode = item.picture.mode
         full = []
@@ -111,16 +111,16 @@ class Groups:
         return full
 
     def rest(self) -> list[list[Item]]:
-        """Return the groups that are not full, and forget them."""
+        """Return and forget the incomplete groups."""
         groups = [group for _, group in sorted(self._open.items())]
         self._open.clear()
         return groups
 
 
-def shares(item: Item, side: int) -> bool:
-    """Whether a picture can share a message with others, where sides may have so many pixels."""
+def can_share(item: Item, side: int) -> bool:
+    """Return whether a picture can share a message with others, if sides may have `side` pixels."""
     p = item.picture
-    return p.mode in ("L", "RGB") and p.height * p.width <= _SMALL and max(p.size) <= side
+    return p.mode in ("L", "RGB") and p.height * p.width <= _MAX_SHARED_PIXELS and max(p.size) <= side
 
 
 def _pixels(group: list[Item]) -> int:
@@ -128,11 +128,18 @@ def _pixels(group: list[Item]) -> int:
 
 
 class Coder:
-    """Codes groups.
+    """Code groups of pictures.
 
     Parameters
     ----------
     method, model, backend, verify : as for `bbcodec.compress`.
+
+    Raises
+    ------
+    OptionError
+        The method does not exist.
+    ModelMissingError, ModelError
+        The model is missing or damaged.
     """
 
     def __init__(
@@ -150,24 +157,29 @@ class Coder:
 
     @property
     def side(self) -> int:
-        """Pixels that a picture's side may have in a batch."""
+        """Longest side of a picture in a batch, pixels; 0 without a model."""
         return family_of(self.model).max_side if self.model is not None else 0
 
     def embedded(self) -> bytes:
-        """Return the file of the model."""
+        """Return the bytes of the model file."""
         assert self.model is not None
         return model_bytes(self.source, self.model)
 
     def code(self, group: Sequence[Item], number: int, threads: int) -> list[Coded]:
-        """Code a group: a batch of most of its pictures, and files of the rest.
+        """Code a group as a batch, and as files those pictures that the classic method codes in fewer bytes.
 
         Parameters
         ----------
-        group : of `Groups`.
-        number : of the model in the archive.
-        threads : that share the work; the bytes do not depend on it.
+        group : a group of `Groups`.
+        number : number of the model in the archive.
+        threads : number of threads; the bytes do not depend on it.
+
+        Raises
+        ------
+        BBCodecError
+            The result does not decode to its pictures.
         """
-        if not shares(group[0], self.side):
+        if not can_share(group[0], self.side):
             return [self._file(group[0], self.method, threads)]
         chosen, coded = list(group), self._batch(group, number, threads)
         if self.method == "auto":
@@ -179,7 +191,7 @@ class Coder:
         return [coded]
 
     def _classic_is_better(self, group: list[Item], coded: Coded, threads: int) -> list[Item]:
-        """The pictures of a group that are to be files of their own."""
+        """Return the pictures of a group that should be files of their own."""
         assert isinstance(coded.content, Batch)
         assert self.model is not None
         taken = len(coded.content.message)
@@ -194,13 +206,14 @@ class Coder:
         return out
 
     def _classic_size(self, group: Sequence[Item], threads: int, quick: bool = False) -> int:
-        """About the bytes that pictures take as files of their own."""
+        """Estimate the bytes that pictures take as files of their own."""
         return sum(
             classic.webp_size(i.samples, quick=quick, threads=threads) + choose.ALONE_OVERHEAD_BYTES
             for i in group
         )
 
     def _batch(self, group: Sequence[Item], number: int, threads: int) -> Coded:
+        """Code pictures in one message."""
         assert self.model is not None
         images = [item.samples for item in group]
         plain, words = batch.encode_message(images, self.model, Execution(threads, self.backend))
@@ -223,6 +236,7 @@ class Coder:
         return Coded(tuple(group), content, True)
 
     def _file(self, item: Item, method: Method, threads: int) -> Coded:
+        """Code a picture as a file."""
         if method == "learned" and item.picture.mode in ("1", "P"):
             method = "auto"
         data = api.compress(
@@ -237,5 +251,5 @@ class Coder:
 
 
 def channels(content: Batch) -> int:
-    """Channels of the pictures of a batch."""
+    """Return the number of channels of the pictures of a batch."""
     return MODES[content.entries[0].mode].channels

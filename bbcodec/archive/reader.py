@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An archive that is read: its index, its models, and any picture of it without decoding the rest.
+"""Read an archive: its index, its models, and any picture without decoding the rest.
 
 Nothing here writes. The mapping that users see is `bbcodec.archive.archive`.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,21 +35,21 @@ if TYPE_CHECKING:
     from bbcodec.bbfile.salvage import Salvaged
     from bbcodec.modelfile import Model
 
-__all__ = ["Place", "Reader", "batch_digest"]
+__all__ = ["Place", "Reader", "batch_digest", "salvage_option"]
 
-_KEPT_SAMPLES: Final = 1 << 25  # of decoded batches, for those who ask for one picture after the other
-_MAX_LINKS: Final = 1 << 16  # indices that one archive may have
+_MAX_CACHED_SAMPLES: Final = 1 << 25  # decoded sections stay cached, for callers that read picture by picture
+_MAX_INDICES: Final = 1 << 16  # indices that one archive may have
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a picture is.
+    """The place of a picture in an archive.
 
     Attributes
     ----------
     entry : name, mode and size.
-    stored : the section that holds it.
-    position : in that section.
+    stored : the section that holds the picture.
+    position : index of the picture in that section, from 0.
     """
 
     entry: Entry
@@ -57,29 +58,47 @@ class Place:
 
 
 def batch_digest(digests: Sequence[bytes]) -> bytes:
-    """Return the 8 bytes that prove the pictures of a batch: BLAKE2b of their digests."""
+    """Return the checksum of the pictures of a batch: 8 bytes, BLAKE2b of their digests."""
     return hashlib.blake2b(b"".join(digests), digest_size=8, person=b"bbcodec-batch").digest()
 
 
+def salvage_option(salvage: bool, recover: bool) -> bool:
+    """Return the option `salvage`, which version 0.1 called `recover`. Warn if the old name is used."""
+    if recover:
+        warnings.warn(
+            "the option recover is now salvage; the old name goes with version 0.3",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+    return salvage or recover
+
+
 class Reader:
-    """Pictures of an archive by name.
+    """Read pictures of an archive by name.
 
     Parameters
     ----------
     source : the file.
-    model : to use where the archive names it, beside the installed ones.
-    execution, limits : of decoding.
-    recover : make the index again where it is damaged, from the sections with pictures, and save of damaged
-        pictures in files of their own what can be saved.
+    model : a model to use besides the installed ones, if the archive names it.
+    execution, limits : options of decoding.
+    salvage : rebuild a damaged index from the sections with pictures.
+    recover : deprecated name of `salvage`.
 
     Attributes
     ----------
-    places : by name, in the order in which the names were first added; a name that was added twice is at its
-        last place.
-    indices : offsets of the indices, the first one first.
+    places : place of each picture by name, in the order of first addition. A name that was added twice has
+        its last place.
+    indices : offsets of the indices, oldest first.
     models : offsets of the models.
-    end : where the archive ends. What lies behind was left by an append that did not come to its end.
-    notes : what is damaged, where the index had to be made again; else empty.
+    end : offset of the end of the archive. Bytes after it were left by an interrupted append.
+    notes : descriptions of the damage if the index had to be rebuilt, else empty.
+
+    Raises
+    ------
+    FormatError
+        The head, the tail or an index is damaged; with `salvage`: no section is intact.
+    LimitError
+        An index is larger than the limit of metadata.
     """
 
     def __init__(
@@ -89,12 +108,14 @@ class Reader:
         model: ModelLike | None = None,
         execution: Execution = SERIAL,
         limits: Limits | int | None = None,
+        salvage: bool = False,
         recover: bool = False,
     ) -> None:
-        self.source, self._given, self._recover = source, model, recover
+        salvage = salvage_option(salvage, recover)
+        self.source, self._given = source, model
         self._execution, self._limits = execution, Limits.of(limits)
         self._models: dict[int, Model] = {}
-        self._kept: OrderedDict[int, list[Picture]] = OrderedDict()
+        self._cache: OrderedDict[int, list[Picture]] = OrderedDict()  # by offset of their section
         self._lock = threading.Lock()
         self.indices: list[int] = []
         self.models: tuple[int, ...] = ()
@@ -102,25 +123,25 @@ class Reader:
         try:
             self._open()
         except FormatError as error:
-            if not recover:
+            if not salvage:
                 raise
-            self._open_damaged(error)
+            self._rebuild_index(error)
 
     def _open(self) -> None:
-        """Read head, tail and indices."""
+        """Read the head, the tail and all indices."""
         source = self.source
         sections.check_head(source)
         found = sections.find_tail(source)
         if found is None:
-            raise FormatError("archive: no index: it was never finished, or is cut off; pack it again")
+            raise FormatError("archive: no index: the archive is unfinished or cut off; pack it again")
         index, self.end = found
         parts: list[Index] = []
         while index:
             place = sections.mark(source, index)
-            if place.kind != INDEX or len(self.indices) == _MAX_LINKS:
+            if place.kind != INDEX or len(self.indices) == _MAX_INDICES:
                 raise FormatError(f"archive: section {place.kind} at byte {index}, expected an index")
             table = tables.unpack_index(sections.payload(source, place), index, self._limits.max_metadata)
-            self.models = self.models or table.models  # the last index knows all of them
+            self.models = self.models or table.models  # the last index names all models
             self.indices.insert(0, index)
             parts.insert(0, table)
             index = table.previous
@@ -131,11 +152,11 @@ class Reader:
             for stored, position in part.added
         }
 
-    def _open_damaged(self, error: FormatError) -> None:
-        """Take what the sections tell."""
-        from bbcodec.archive.recover import recover
+    def _rebuild_index(self, error: FormatError) -> None:
+        """Rebuild the index from the sections, and note the error that made it necessary."""
+        from bbcodec.archive.salvage import salvage_index
 
-        found = recover(self.source, self._limits)
+        found = salvage_index(self.source, self._limits)
         self.notes = (f"index made again: {error}", *found.notes)
         self.indices, self.models, self.end = [], found.models, self.source.size
         self.stored = list(found.stored)
@@ -146,9 +167,10 @@ class Reader:
         }
 
     def salvage(self, name: str) -> Salvaged:
-        """Return a picture, and what is lost of it: all of it or nothing, but for one in a file of its own.
+        """Return a picture, intact or in part, and its losses.
 
-        Errors as of `picture`, where nothing of it can be saved.
+        Only a picture in a file of its own can be salvaged in part. Raise the errors of `picture` if nothing
+        can be saved.
         """
         from bbcodec.bbfile.salvage import Loss, Salvaged, salvage
 
@@ -164,15 +186,16 @@ class Reader:
             if found.kind != FILE:
                 raise
             whole = self.source.read(found.at, found.end - found.at)
-            _, data = tables.unpack_file(whole[sections.LEAD : -sections.CRC], found.at)
-            saved = salvage(data, self._execution, limits=self._limits, model=self._any_model(data))
+            # The checksum of the section is not verified: it is known to be wrong, or the file in it is.
+            _, data = tables.unpack_file(whole[sections.LEAD_BYTES : -sections.CRC_BYTES], found.at)
+            saved = salvage(data, self._execution, limits=self._limits, model=self._model_of_damaged(data))
             entry, picture = place.entry, saved.picture
             if (picture.mode, picture.height, picture.width) != (entry.mode, entry.height, entry.width):
                 raise
             return Salvaged(picture, saved.lost or (Loss("file", str(error)),))
 
-    def _any_model(self, data: memoryview) -> Model | None:
-        """The model of the archive that a damaged file names."""
+    def _model_of_damaged(self, data: memoryview) -> Model | None:
+        """Return the model of the archive that a damaged file names, or None."""
         from bbcodec.bbfile import salvage_scan
 
         for section in salvage_scan.find(data, self._limits).sections:
@@ -186,44 +209,48 @@ class Reader:
         Raises
         ------
         KeyError
-            There is none of that name.
+            No picture has that name.
         FormatError, LimitError, ModelMissingError
-            As for `bbcodec.decompress`; other pictures may be sound.
+            As for `bbcodec.decompress`; other pictures may be intact.
         """
         place = self.places[name]
         with self._lock:
-            found = self._kept.get(place.stored.at)
+            found = self._cache.get(place.stored.at)
             if found is not None:
-                self._kept.move_to_end(place.stored.at)
+                self._cache.move_to_end(place.stored.at)
         if found is None:
             found = self.pictures(place.stored)
             with self._lock:
-                self._kept[place.stored.at] = found
-                while len(self._kept) > 1 and self._samples() > _KEPT_SAMPLES:
-                    self._kept.popitem(last=False)
+                self._cache[place.stored.at] = found
+                while len(self._cache) > 1 and self._cached_samples() > _MAX_CACHED_SAMPLES:
+                    self._cache.popitem(last=False)
         return found[place.position]
 
     def region(self, name: str, region: Region) -> Picture:
-        """Return a part of a picture, (x, y, width, height); of a large one, no more tiles than it needs.
+        """Return a part of a picture, (x, y, width, height) in pixels.
+
+        Of a large picture, only the tiles that the region needs are decoded.
 
         Raises
         ------
         OptionError
-            It is not within the picture. Others as of `picture`.
+            The region is not within the picture.
+        KeyError, FormatError, LimitError, ModelMissingError
+            As for `picture`.
         """
         place = self.places[name]
         window = Window.of(region, place.entry.height, place.entry.width)
-        if place.stored.kind == FILE and place.stored.at not in self._kept:
+        if place.stored.kind == FILE and place.stored.at not in self._cache:
             payload = sections.payload(self.source, sections.mark(self.source, place.stored.at))
             return self._file(payload, place.stored, region)[0]
         picture = self.picture(name)
         return replace(picture, pixels=picture.pixels[window.place])
 
-    def _samples(self) -> int:
-        return sum(picture.pixels.size for kept in self._kept.values() for picture in kept)
+    def _cached_samples(self) -> int:
+        return sum(picture.pixels.size for cached in self._cache.values() for picture in cached)
 
     def pictures(self, stored: Stored) -> list[Picture]:
-        """Return all pictures of a section; see `picture` for errors."""
+        """Return all pictures of a section. Raise the errors of `picture`."""
         pixels = sum(entry.height * entry.width for entry in stored.entries)
         if pixels > self._limits.max_pixels:
             raise LimitError(
@@ -239,7 +266,7 @@ class Reader:
         return self._file(payload, stored) if stored.kind == FILE else self._batch(payload, stored)
 
     def _check_memory(self, place: Mark, stored: Stored, pixels: int) -> None:
-        """Raise `LimitError` where a section would take more memory than is allowed."""
+        """Raise `LimitError` if decoding a section would take more memory than the limit."""
         if self._limits.max_memory is None:
             return
         modes = [MODES[mode] for mode in {entry.mode for entry in stored.entries}]
@@ -251,27 +278,34 @@ class Reader:
             )
 
     def _file(self, payload: memoryview, stored: Stored, region: Region | None = None) -> list[Picture]:
+        """Decode the picture of a ``FILE``, or a region of it."""
         (entry,) = stored.entries
         name, data = tables.unpack_file(payload, stored.at)
         header = container.read_header(data, limits=self._limits)
         mode = MODES[entry.mode]
         found = (name, header.mode, bool(header.flags & 1), header.height, header.width)
         if found != (entry.name, mode.code, entry.axis, entry.height, entry.width):
-            raise FormatError(f"archive: the file at byte {stored.at} is not the one of the index")
+            raise FormatError(f"archive: the file at byte {stored.at} is not the one that the index names")
         needed = container.read(data, limits=self._limits).one(container.MODEL)
         model = None if needed is None else self._by_id(container.model_id_of(needed))
         return [decode(data, self._execution, limits=self._limits, model=model, region=region)]
 
     def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
+        """Decode the pictures of a ``BTCH``, and verify their checksum."""
         table = tables.unpack_batch(payload, stored.at, self._limits.max_metadata)
         if table.entries != stored.entries:
-            raise FormatError(f"archive: the batch at byte {stored.at} is not the one of the index")
+            raise FormatError(f"archive: the batch at byte {stored.at} is not the one that the index names")
         if table.model >= len(self.models):
-            raise FormatError(f"archive: model {table.model} of {len(self.models)} at byte {stored.at}")
+            raise FormatError(
+                f"archive: the batch at byte {stored.at} needs model {table.model}, expected less than "
+                f"{len(self.models)}"
+            )
         model = self.model(table.model)
         side = family_of(model).max_side
         if any(max(entry.height, entry.width) > side for entry in table.entries):
-            raise FormatError(f"archive: a picture with a side over {side} in the batch at byte {stored.at}")
+            raise FormatError(
+                f"archive: the batch at byte {stored.at} has a picture with a side over {side} pixels"
+            )
         images = batch.decode_message(
             table.plain,
             table.message,
@@ -286,11 +320,13 @@ class Reader:
             pixels = image[:, :, 0] if entry.mode == "L" else image
             pictures.append(Picture(pixels, entry.mode, None, kept, axis=entry.axis))
         if batch_digest([digest(picture) for picture in pictures]) != table.digest:
-            raise FormatError(f"archive: the pictures at byte {stored.at} have another checksum than stored")
+            raise FormatError(
+                f"archive: the checksum of the pictures of the batch at byte {stored.at} does not match"
+            )
         return pictures
 
     def model_facts(self, number: int) -> tuple[str, bytes]:
-        """Return the id of a model of the archive, and its file if that is embedded."""
+        """Return the id of a model of the archive, and its file (empty if it is not embedded)."""
         place = sections.mark(self.source, self.models[number])
         if place.kind != MODEL:
             raise FormatError(f"archive: section {place.kind} at byte {place.at}, expected a model")
@@ -298,13 +334,21 @@ class Reader:
         return container.model_id_of(Section(MODEL, payload, place.at)), bytes(payload[MODEL_ID_SIZE:])
 
     def warm(self) -> None:
-        """Load the models that are at hand, so that the first picture takes no longer than others."""
+        """Load the available models, so that the first picture takes no longer than others."""
         for number in range(len(self.models)):
-            with contextlib.suppress(BBCodecError):  # whoever needs the model is going to be told
+            with contextlib.suppress(BBCodecError):  # decoding a picture that needs the model raises it
                 batch.prepare(self.model(number), self._execution)
 
     def model(self, number: int) -> Model:
-        """Return a model of the archive: the given one, the embedded one, or an installed one."""
+        """Return a model of the archive: the given one, the embedded one, or an installed one.
+
+        Raises
+        ------
+        FormatError
+            The section of the model is damaged, or the embedded model has another id.
+        ModelMissingError
+            The model is neither given, embedded nor installed.
+        """
         if number not in self._models:
             from bbcodec import modelfile
             from bbcodec.modelfile import delta
@@ -314,7 +358,7 @@ class Reader:
                 self._models[number] = given
             elif embedded:
                 if delta.id_of(embedded) != wanted:
-                    raise FormatError(f"archive: the embedded model is not the model {wanted}")
+                    raise FormatError(f"archive: the embedded model does not have the id {wanted}")
                 self._models[number] = modelfile.load(embedded)
             elif (found := installed(wanted)) is not None:
                 self._models[number] = found
@@ -325,7 +369,7 @@ class Reader:
         return self._models[number]
 
     def _by_id(self, wanted: str) -> Model | None:
-        """Return the model of the archive that has an id; None where only the installed ones may have it."""
+        """Return the model of the archive with an id; None if the archive does not list it."""
         for number in range(len(self.models)):
             if self.model_facts(number)[0] == wanted:
                 return self.model(number)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame of an archive: a head, then sections that are only ever appended, each with its own checksum.
+"""The frame of an archive: a head, then appended sections, each with its own checksum.
 
-Here lives what ``docs/format.md``, "Archives", says of bytes around payloads: writing them, reading one at
-its offset, walking along all of them, and finding the last tail that was written whole. What the payloads
-mean is `bbcodec.archive.tables`' business.
+Here sections are written, read at an offset, and walked in order, and the last complete tail is found
+(docs/format.md, "Archives"). `bbcodec.archive.tables` defines the payloads.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ _FRAME = struct.Struct("<4sQ")
 _CRC = struct.Struct("<I")
 _ENDS = struct.Struct("<QQ")
 HEAD_SIZE: Final = _HEAD.size  # bytes
-LEAD: Final = _FRAME.size  # bytes of a section before its payload
-CRC: Final = _CRC.size  # and behind it
-AROUND: Final = _FRAME.size + _CRC.size  # bytes of a section beside its payload
-TAIL_SIZE: Final = AROUND + _ENDS.size
+LEAD_BYTES: Final = _FRAME.size  # bytes of a section before its payload
+CRC_BYTES: Final = _CRC.size  # bytes of a section after its payload
+FRAME_BYTES: Final = LEAD_BYTES + CRC_BYTES  # bytes of a section besides its payload
+TAIL_SIZE: Final = FRAME_BYTES + _ENDS.size  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a section lies.
+    """The place of a section in the file.
 
     Attributes
     ----------
-    kind : four letters.
-    at : offset of the section in the file.
+    kind : type, four letters.
+    at : offset of the section, bytes.
     size : bytes of the payload.
     """
 
@@ -54,12 +53,12 @@ class Mark:
 
     @property
     def end(self) -> int:
-        """Offset of what follows."""
-        return self.at + self.size + AROUND
+        """Offset of the first byte after the section."""
+        return self.at + self.size + FRAME_BYTES
 
 
 class Source:
-    """A file with random access, for several threads; reads past its end are errors."""
+    """A file with random access from several threads. Reading past its end is an error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -76,7 +75,7 @@ class Source:
         Raises
         ------
         FormatError
-            The file ends before.
+            The file ends earlier.
         """
         if at + count > self.size:
             raise FormatError(f"archive: {count} bytes at byte {at} reach beyond the end, byte {self.size}")
@@ -99,7 +98,7 @@ def head() -> bytes:
 
 
 def check_head(source: Source) -> None:
-    """Raise `FormatError` unless the file begins like an archive of a version that is known."""
+    """Raise `FormatError` unless the file begins with the head of an archive of a known version."""
     found = source.read(0, min(HEAD_SIZE, source.size))
     if found[: len(MAGIC)] != MAGIC:
         raise FormatError(f"not an archive: magic at byte 0 is {found[:8]!r}, expected {MAGIC!r}")
@@ -115,23 +114,23 @@ def check_head(source: Source) -> None:
 
 
 def section(kind: str, *parts: Buffer) -> bytes:
-    """Return a section whole: type, length, payload, checksum."""
+    """Return a complete section: type, length, payload, checksum."""
     body = b"".join([_FRAME.pack(kind.encode("ascii"), sum(map(len, parts))), *parts])
     return body + _CRC.pack(zlib.crc32(body))
 
 
 def tail(index: int, at: int) -> bytes:
-    """Return the section that ends an archive: the offset of its last index, and its own."""
+    """Return the section that ends an archive. It holds the offset of the last index and its own offset."""
     return section(TAIL, _ENDS.pack(index, at))
 
 
 def mark(source: Source, at: int) -> Mark:
-    """Return where the section at an offset lies.
+    """Return the place of the section at an offset. Its checksum is not verified.
 
     Raises
     ------
     FormatError
-        No whole section begins there.
+        No complete section begins there.
     """
     raw, size = _FRAME.unpack(source.read(at, _FRAME.size))
     if not (raw.isascii() and raw.isalpha()):
@@ -143,14 +142,14 @@ def mark(source: Source, at: int) -> Mark:
 
 
 def payload(source: Source, place: Mark) -> memoryview:
-    """Return the checked payload of a section.
+    """Verify the checksum of a section and return its payload.
 
     Raises
     ------
     FormatError
-        Its checksum does not match.
+        The checksum does not match.
     """
-    whole = source.read(place.at, place.size + AROUND)
+    whole = source.read(place.at, place.size + FRAME_BYTES)
     (stored,) = _CRC.unpack(whole[-_CRC.size :])
     if stored != zlib.crc32(memoryview(whole)[: -_CRC.size]):
         raise FormatError(f"archive: checksum of section {place.kind} at byte {place.at} does not match")
@@ -158,7 +157,7 @@ def payload(source: Source, place: Mark) -> memoryview:
 
 
 def walk(source: Source, at: int = HEAD_SIZE) -> Iterator[Mark]:
-    """Yield sections one after the other, up to the end or to what is no whole section."""
+    """Yield sections in order, until the file ends or no complete section follows."""
     while at < source.size:
         try:
             found = mark(source, at)
@@ -169,7 +168,7 @@ def walk(source: Source, at: int = HEAD_SIZE) -> Iterator[Mark]:
 
 
 def _tail_at(source: Source, at: int) -> int | None:
-    """Return the offset of the index that a sound tail at an offset names, or None."""
+    """Return the offset of the index that the tail at an offset names; None without an intact tail there."""
     try:
         place = mark(source, at)
         if place.kind != TAIL or place.size != _ENDS.size:
@@ -181,9 +180,9 @@ def _tail_at(source: Source, at: int) -> int | None:
 
 
 def find_tail(source: Source) -> tuple[int, int] | None:
-    """Return the offset of the last index and the end of the archive, or None where no tail was written.
+    """Return the offset of the last index and of the end of the archive; None if there is no tail.
 
-    What lies behind the end was left by an append that did not come to its end.
+    Bytes after the end were left by an interrupted append.
     """
     last = source.size - TAIL_SIZE
     if last >= HEAD_SIZE and (index := _tail_at(source, last)) is not None:

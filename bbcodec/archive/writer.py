@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An archive that is written: groups are coded by several threads, and put down in the order they came.
+"""Write an archive: several threads code groups of pictures, which are stored in the order of addition.
 
-Which pictures make a group, and how it is coded, is `bbcodec.archive.plan`'s business; where the bytes go,
-and what an interrupted writer left there, is `bbcodec.archive.output`'s.
+`bbcodec.archive.plan` decides which pictures make a group, and codes it. `bbcodec.archive.output` writes the
+bytes, and reads what an interrupted writer left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bbcodec.archive import sections, tables
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
 from bbcodec.archive.reader import Reader, batch_digest
-from bbcodec.archive.sections import AROUND, BATCH, FILE, INDEX, MODEL
+from bbcodec.archive.sections import BATCH, FILE, FRAME_BYTES, INDEX, MODEL
 from bbcodec.archive.tables import Batch, Index, Stored
 from bbcodec.bbfile import metadata_sections
 from bbcodec.container import MODEL_ID_SIZE, Buffer
@@ -26,24 +26,29 @@ from bbcodec.picture.picture import PictureLike
 
 __all__ = ["Writer"]
 
-_MAX_LINKS: Final = 8  # indices to be read one after the other before all is written anew
-_LARGE: Final = 1 << 21  # pixels of a picture that gets all threads for itself
-_PATIENCE: Final = 0.2  # seconds until a signal is answered
+_MAX_LINKED_INDICES: Final = 8  # a reader follows them one by one; after these, one index lists everything
+_ALL_THREADS_PIXELS: Final = 1 << 21  # pixels of a group that all threads code together
+_POLL_SECONDS: Final = 0.2  # seconds until a signal is handled
 
 
 class Writer:
-    """Appends pictures.
+    """Append pictures to an archive.
 
     Parameters
     ----------
-    output : where sections go.
-    coder : of groups.
+    output : receives the sections.
+    coder : codes the groups.
     batch : pictures of a batch; see `Groups`.
-    embed_model : put the model into the archive, unless it is there.
-    threads : that code at the same time; the bytes do not depend on it.
+    embed_model : put the model into the archive, unless it is there already.
+    threads : number of threads that code; the bytes do not depend on it.
     keep_metadata : whether pictures keep their metadata.
-    old : the archive that is appended to.
-    done : called with the pictures of each section that was put down, and its bytes.
+    old : the archive to append to.
+    done : called with the entries and the size in bytes of each stored section.
+
+    Attributes
+    ----------
+    adopted : pictures that an interrupted writer had coded already.
+    embedded : bytes of models that were put into the archive.
     """
 
     def __init__(
@@ -70,16 +75,15 @@ class Writer:
         self._number = self._known_model()
         self._ranks: dict[str, int] = {}
         self._replaying = True
-        self.adopted = 0  # pictures that an interrupted writer had coded already
-        self.embedded = 0  # bytes of models that were put into the archive
+        self.adopted = self.embedded = 0
 
     def add(self, name: str, image: PictureLike) -> None:
-        """Append a picture; it is coded when its group is full.
+        """Append a picture. It is coded when its group is complete.
 
         Raises
         ------
         OptionError
-            The name cannot be one.
+            The name is not allowed in an archive.
         UnsupportedImageError
             The picture cannot be kept exactly.
         """
@@ -89,17 +93,17 @@ class Writer:
             self._submit(group)
 
     def finish(self) -> None:
-        """Code what is left, and write the index; the archive is then as it will be found."""
+        """Code the remaining pictures, write the index and the tail, and finish the output."""
         for group in self._groups.rest():
             self._submit(group)
         while self._pending:
             self._collect()
         self._pool.shutdown()
         if self._stored or self._old is None:
-            self._output.sync()  # the index must not name what is not there
+            self._output.sync()  # the index must not name sections that are not on the disk
             links = self._old.indices if self._old else []
             stored, previous = self._stored, links[-1] if links else 0
-            if self._old and len(links) >= _MAX_LINKS:
+            if self._old and len(links) >= _MAX_LINKED_INDICES:
                 stored, previous = [*self._old.stored, *self._stored], 0
                 first = {name: rank for rank, name in enumerate(self._old.places)}
                 self._ranks = first | {name: len(first) + rank for name, rank in self._ranks.items()}
@@ -110,17 +114,18 @@ class Writer:
         self._output.finish()
 
     def abandon(self) -> None:
-        """Give up; what was put down stays for another try."""
+        """Stop without finishing. The stored sections stay for the next writer."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._output.abandon()
 
     def _submit(self, group: list[Item]) -> None:
+        """Adopt a group from an interrupted writer, or start coding it."""
         if self._replaying:
             if self._adopt(group):
                 return
             self._replaying = False
         number = len(self._models) if self._number is None else self._number
-        large = sum(item.picture.width * item.picture.height for item in group) >= _LARGE
+        large = sum(item.picture.width * item.picture.height for item in group) >= _ALL_THREADS_PIXELS
         while self._pending and (large or len(self._pending) >= 2 * self._threads):
             self._collect()
         threads = self._threads if large else 1
@@ -129,14 +134,15 @@ class Writer:
             self._collect()
 
     def _collect(self) -> None:
-        """Put down the oldest group."""
+        """Wait for the oldest group, and store it."""
         future = self._pending.popleft()
-        while not future.done():  # a worker may get a signal: then nothing but the time ends a wait
-            wait([future], _PATIENCE)
+        while not future.done():  # a worker thread may get the signal: then only the timeout ends the wait
+            wait([future], _POLL_SECONDS)
         for coded in future.result():
             self._put(coded)
 
     def _put(self, coded: Coded) -> None:
+        """Store a coded group, after the model if that is not stored yet."""
         if coded.learned and self._number is None:
             wanted = self._model_payload()
             if isinstance(coded.content, Batch) or len(wanted) > MODEL_ID_SIZE:
@@ -150,6 +156,7 @@ class Writer:
         self._note(kind, self._output.put(data), coded.items, len(data))
 
     def _note(self, kind: str, at: int, items: Iterable[Item], size: int) -> None:
+        """Remember a stored section for the index, and report it."""
         entries = tuple(item.entry for item in items)
         self._stored.append(Stored(kind, at, entries))
         if self._done is not None:
@@ -158,7 +165,7 @@ class Writer:
     # --- the model of the archive ---------------------------------------------------------------------------
 
     def _known_model(self) -> int | None:
-        """Return the number that the model has in the archive already."""
+        """Return the number of the model if the archive has it already, else None."""
         model = self._coder.model
         for number, (known, embedded) in enumerate(self._ids):
             if model is not None and known == model.id and (embedded or not self._embed):
@@ -174,10 +181,10 @@ class Writer:
         self._number = len(self._models)
         self._models.append(at)
 
-    # --- what an interrupted writer left --------------------------------------------------------------------
+    # --- sections of an interrupted writer ------------------------------------------------------------------
 
     def _adopt(self, group: list[Item]) -> bool:
-        """Take a group as it was put down by an earlier writer, if it was, to the last picture."""
+        """Return whether the recorded sections hold exactly this group; if so, keep them."""
         missing = {item.name: item for item in group}
         number, model_at = self._number, None
         found: list[tuple[str, int, list[Item], int]] = []
@@ -192,7 +199,7 @@ class Writer:
                 return False
             for item in items:
                 del missing[item.name]
-            found.append((place.kind, place.at, items, place.size + AROUND))
+            found.append((place.kind, place.at, items, place.size + FRAME_BYTES))
             if not missing:
                 if model_at is not None:
                     self._place_model(model_at, self._model_payload())
@@ -206,7 +213,7 @@ class Writer:
     def _match(
         self, kind: str, payload: memoryview, at: int, missing: dict[str, Item], number: int | None
     ) -> list[Item]:
-        """Return the pictures that a section holds, if they are just those that are to be written."""
+        """Return the pictures that a section holds; none unless all of them are to be written."""
         try:
             if kind == BATCH:
                 found = tables.unpack_batch(payload, at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays in pieces: a format of its own, used by the adapters for numcodecs and Zarr.
+"""Code chunks of arrays in a format of their own, which the adapters for numcodecs and Zarr use.
 
-`chunks` codes one chunk of an array, `stacks` codes many equal small pictures in one message.
+`chunks` codes one chunk of an array. `stacks` codes pictures of equal shape in one message or one file.
 """

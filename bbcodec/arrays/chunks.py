@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks of image arrays as bytes: what the codecs for numcodecs and Zarr share.
+"""Encode chunks of image arrays as bytes, and decode them; the codecs for numcodecs and Zarr share this.
 
-A chunk is one picture or a stack of equal ones: the leading axes count pictures, the last two or three are
-the picture's. docs/format.md ("Chunks") has the layout.
-
-What numcodecs or Zarr want around it must not be known here.
+A chunk is a picture or a stack of pictures of equal shape: the leading axes count pictures, the last two or
+three are the picture's (docs/format.md, "Chunks"). Nothing here knows numcodecs or Zarr.
 """
 
 from __future__ import annotations
@@ -27,18 +25,18 @@ __all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode"]
 
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
 VERSION: Final = 1
-_USUAL: Final = Options()
+_DEFAULT_OPTIONS: Final = Options()
 _DTYPES: Final = tuple(map(np.dtype, ("|u1", "<u2", ">u2")))
 _LAYOUTS: Final = ("hw", "hwc", "chw")
-_BY_COLUMN: Final = 16
+_BY_COLUMN: Final = 16  # bit of the layout byte: the array is in column-major order
 _MAX_AXES: Final = 32
 _MAX_CHANNELS: Final = 4
-_DIGEST: Final = 8
-_CRC: Final = 4
+_DIGEST_BYTES: Final = 8
+_CRC_BYTES: Final = 4
 
 
 def check_kind(axes: int, dtype: np.dtype[Any], layout: Layout = "auto") -> None:
-    """Raise `UnsupportedImageError` for other samples than uint8 and uint16, and for too few axes."""
+    """Raise `UnsupportedImageError` unless samples are uint8 or uint16 and the number of axes is allowed."""
     if dtype not in _DTYPES:
         raise UnsupportedImageError(f"chunk of {dtype} samples, expected uint8 or uint16")
     named = "hw" if layout == "auto" else layout
@@ -49,12 +47,13 @@ def check_kind(axes: int, dtype: np.dtype[Any], layout: Layout = "auto") -> None
 
 
 def check(shape: tuple[int, ...], dtype: np.dtype[Any], layout: Layout = "auto") -> str:
-    """Return the layout of arrays that can be coded.
+    """Return the layout of an array, if it can be coded.
 
     Raises
     ------
     UnsupportedImageError
-        Other than uint8 and uint16, too few axes, no samples, or channels that are not 1 to 4.
+        The samples are not uint8 or uint16, the number of axes is wrong, the channels are not 1 to 4, or
+        there are no samples.
     """
     check_kind(len(shape), dtype, layout)
     if layout == "auto":
@@ -70,22 +69,24 @@ def check(shape: tuple[int, ...], dtype: np.dtype[Any], layout: Layout = "auto")
     return layout
 
 
-def encode(array: NDArray[Any], options: Options = _USUAL, *, threads: int = 1) -> bytes:
-    """Return a chunk as bytes; the same chunk and options give the same bytes.
+def encode(array: NDArray[Any], options: Options = _DEFAULT_OPTIONS, *, threads: int = 1) -> bytes:
+    """Return the bytes of a chunk; the same chunk and options give the same bytes.
 
     Parameters
     ----------
     array : uint8 or uint16, two axes or more, of any byte order and memory layout.
     options : Options
     threads : int
-        0 for all cores.
+        Number of threads; 0 for one for each core.
 
     Raises
     ------
     UnsupportedImageError
-        See `check`.
+        As for `check`.
     ModelMissingError, ModelError
-        The model is not there, or damaged.
+        The model is missing or damaged.
+    BBCodecError
+        With ``options.verify``: the chunk does not decode to the array.
 
     Examples
     --------
@@ -106,7 +107,7 @@ def encode(array: NDArray[Any], options: Options = _USUAL, *, threads: int = 1) 
         _digest(array),
     ]
     data = b"".join([*head, body])
-    data += zlib.crc32(data).to_bytes(_CRC, "little")
+    data += zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
     if options.verify:
         found = decode(data, model=options.model, threads=threads, limits=2**62)
         if found.dtype != array.dtype or not np.array_equal(found, array):
@@ -121,34 +122,34 @@ def decode(
     threads: int = 1,
     limits: Limits | int | None = None,
 ) -> NDArray[Any]:
-    """Return the array that `encode` was given: shape, sample type, byte order, and memory layout.
+    """Return the array of a chunk with its shape, sample type, byte order and memory layout.
 
     Parameters
     ----------
     data : bytes-like
     model : str, path or Model, optional
-        A model to use, beside the installed ones, if the chunk names it.
+        A model to use besides the installed ones, if the chunk names it.
     threads : int
-        0 for all cores.
+        Number of threads; 0 for one for each core.
     limits : Limits or int, optional
-        A number is the most pixels, all pictures together (2**30 if not given).
+        A number is the limit of pixels of all pictures together (2**30 if not given).
 
     Raises
     ------
     FormatError
-        Not a sound chunk.
+        The bytes are not a chunk, or a damaged one.
     LimitError
-        More pixels than allowed.
+        The chunk has more pixels than allowed.
     ModelMissingError
         The chunk needs a model that is not installed.
     """
     view = memoryview(data).cast("B")
-    stored = int.from_bytes(view[-_CRC:], "little")
-    if len(view) < _CRC or zlib.crc32(view[:-_CRC]) != stored:
+    stored = int.from_bytes(view[-_CRC_BYTES:], "little")
+    if len(view) < _CRC_BYTES or zlib.crc32(view[:-_CRC_BYTES]) != stored:
         raise FormatError("chunk: the checksum does not match")
-    reader = Reader(view[:-_CRC], "chunk")
+    reader = Reader(view[:-_CRC_BYTES], "chunk")
     if bytes(reader.take(len(MAGIC), "magic")) != MAGIC or reader.u8("version") != VERSION:
-        raise FormatError("chunk: magic or version is not that of a chunk of this release")
+        raise FormatError(f"chunk: the magic or version is not that of chunks of version {VERSION}")
     way, kind, axes = reader.u8("way"), reader.u8("samples"), reader.u8("axes")
     code = axes & ~_BY_COLUMN
     if way not in (stacks.STACK, stacks.BATCH) or kind >= len(_DTYPES) or code >= len(_LAYOUTS):
@@ -163,7 +164,7 @@ def decode(
     count, height, width, channels = _sizes(shape, layout)
     if count * height * width > bounds.max_pixels:
         raise LimitError(f"chunk of shape {list(shape)}, the limit is {bounds.max_pixels} pixels")
-    digest = bytes(reader.take(_DIGEST, "digest"))
+    digest = bytes(reader.take(_DIGEST_BYTES, "digest"))
     body = reader.rest()
     sizes = (count, height, width, channels)
     images = stacks.decode(way, body, sizes, model=model, threads=threads, limits=bounds)
@@ -172,11 +173,12 @@ def decode(
     array = images.reshape(count, height, width, channels)
     array = (array.transpose(0, 3, 1, 2) if layout == "chw" else array).reshape(shape)
     if _digest(array) != digest:
-        raise FormatError("chunk: the decoded samples have another checksum than the coded ones")
+        raise FormatError("chunk: the checksum of the decoded samples does not match")
     return np.asarray(array, dtype=_DTYPES[kind], order="F" if axes & _BY_COLUMN else "C")
 
 
 def _read_shape(reader: Reader) -> tuple[int, ...]:
+    """Read the number of axes and their lengths."""
     axes = reader.varint("number of axes")
     if axes > _MAX_AXES:
         raise reader.error(f"{axes} axes, expected at most {_MAX_AXES}")
@@ -184,13 +186,13 @@ def _read_shape(reader: Reader) -> tuple[int, ...]:
 
 
 def _sizes(shape: tuple[int, ...], layout: str) -> tuple[int, int, int, int]:
-    """Return pictures, height, width and channels."""
+    """Return the number of pictures, the height, the width and the channels."""
     sizes = dict(zip(layout, shape[-len(layout) :], strict=True))
     return math.prod(shape[: -len(layout)]), sizes["h"], sizes["w"], sizes.get("c", 1)
 
 
 def _images(array: NDArray[Any], layout: str) -> NDArray[Any]:
-    """Return the pictures as one contiguous array [N, H, W, C] in this machine's byte order."""
+    """Return the pictures as one contiguous array ``[N, H, W, C]`` in native byte order."""
     count, height, width, channels = _sizes(array.shape, layout)
     if layout == "chw":
         array = np.moveaxis(array, -3, -1)
@@ -199,5 +201,6 @@ def _images(array: NDArray[Any], layout: str) -> NDArray[Any]:
 
 
 def _digest(array: NDArray[Any]) -> bytes:
+    """Return the checksum of the samples, which does not depend on byte order and memory layout."""
     samples = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return hashlib.blake2b(samples.reshape(-1).view(np.uint8).data, digest_size=_DIGEST).digest()
+    return hashlib.blake2b(samples.reshape(-1).view(np.uint8).data, digest_size=_DIGEST_BYTES).digest()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stacks of equal pictures [N, H, W, C] in the fewest bytes: as one batch, or as one picture.
+"""Code a stack of pictures ``[N, H, W, C]`` in the fewest bytes: as one batch, or as one picture.
 
-What is written around them (shapes, checksums) is the business of `bbcodec.arrays.chunks`.
+`bbcodec.arrays.chunks` writes shapes and checksums around it.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ __all__ = ["BATCH", "STACK", "Layout", "Options", "decode", "encode"]
 Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 
 STACK, BATCH = 0, 1
-"""Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`)."""
+"""Ways: one ``.bb`` file of all pictures, one below the other; or one batch (`bbcodec.families.batch`)."""
 
-_MODEL_AT: Final = 9  # of the id in a batch, behind magic and version
+_MODEL_ID_OFFSET: Final = 9  # bytes: the id follows magic and version of a batch
 
 
 @dataclass(frozen=True)
 class Options:
-    """How chunks are coded; the fields are JSON values if the model is given by name.
+    """How to code chunks. The fields are JSON values if the model is given by name.
 
     Parameters
     ----------
     model : str, path or Model
-        Released name, id, or path of a ``.bbm`` file.
+        Name of a released model, id, or path of a ``.bbm`` file.
     method : {"auto", "learned", "classic"}
         As for `bbcodec.compress`.
     layout : {"auto", "hw", "hwc", "chw"}
-        Which axes are a picture's; ``auto``: ``hwc`` if there are three or more and the last has a length of
+        Axes of a picture. ``auto``: ``hwc`` if there are three or more axes and the last one has a length of
         1 to 4, else ``hw``.
     verify : bool
-        Decode what was coded and compare every sample, before it is handed out.
+        Decode the result and compare every sample before it is returned.
 
     Raises
     ------
     OptionError
-        A method or layout that does not exist.
+        A model, method, layout or verify that is not one of these.
     """
 
     model: ModelLike = DEFAULT_MODEL
@@ -76,10 +76,15 @@ class Options:
 
 
 def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple[int, bytes]:
-    """Return the way and the bytes of pictures [N, H, W, C].
+    """Return the way (`STACK` or `BATCH`) and the bytes of pictures ``[N, H, W, C]``.
 
-    A batch is taken where it can hold the pictures and there are several. Else, and for ``auto`` where the
-    pictures look like graphics or the batch comes out large, they are coded as one picture.
+    Several pictures are coded as a batch if a batch can hold them, else as one picture. For ``auto``,
+    pictures that look like graphics are coded as one picture, as are those whose batch would be larger.
+
+    Raises
+    ------
+    ModelMissingError, ModelError
+        The model is missing or damaged.
     """
     count, height, width, channels = images.shape
     stack = images.reshape(count * height, width, channels)
@@ -90,11 +95,11 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
     model = find_model(options.model)
     if max(height, width) > family_of(model).max_side:
         return STACK, _file(stack, options, options.method, threads)
-    automatic = options.method == "auto"
-    if automatic and choose.flat_share(stack) > choose.MAX_FLAT_SHARE:
+    is_auto = options.method == "auto"
+    if is_auto and choose.flat_share(stack) > choose.MAX_FLAT_SHARE:
         return STACK, _file(stack, options, "classic", threads)
     found = batch.encode(list(images), model, Execution(threads))
-    if automatic and len(found) > choose.STACK_COMPARE_ABOVE_QUICK_WEBP * classic.webp_size(
+    if is_auto and len(found) > choose.STACK_COMPARE_ABOVE_QUICK_WEBP * classic.webp_size(
         stack, quick=True, threads=1
     ):
         other = _file(stack, options, "classic", threads)
@@ -116,31 +121,34 @@ def decode(
     threads: int = 1,
     limits: Limits | None = None,
 ) -> NDArray[Any]:
-    """Return the samples of what `encode` made, in the order of [N, H, W, C] but of any shape.
+    """Return the samples of coded pictures in the order of ``[N, H, W, C]``, in any shape.
 
     Parameters
     ----------
     way : STACK or BATCH
-    body : memoryview
-    sizes : pictures, height, width and channels, which the caller has found to be within the limits
-    model, threads, limits : see `bbcodec.arrays.chunks.decode`.
+    body : the bytes that `encode` returned.
+    sizes : number of pictures, height, width and channels. The caller checks them against the limits.
+    model, threads, limits : as for `bbcodec.arrays.chunks.decode`.
 
     Raises
     ------
     FormatError, LimitError, ModelMissingError
+        As for `bbcodec.arrays.chunks.decode`.
     """
-    given = _at_hand(model)
+    given = _available(model)
     if way == BATCH:
         return _decode_batch(body, sizes, given, threads, limits)
     count, height, width, _ = sizes
     picture = api.decompress(body, model=given, threads=threads, limits=limits)
     if picture.shape[:2] != (count * height, width):
-        raise FormatError(f"chunk: a picture of {list(picture.shape)} for {count} of {height} x {width}")
+        raise FormatError(
+            f"chunk: a picture of shape {list(picture.shape)}, expected {count} of {height} x {width}"
+        )
     return picture
 
 
-def _at_hand(model: ModelLike | None) -> Model | None:
-    """Return a model, or None if it is not there: the chunk may need another one, or none."""
+def _available(model: ModelLike | None) -> Model | None:
+    """Return a model, or None if it is missing: the chunk may need another one, or none."""
     try:
         return None if model is None else find_model(model)
     except ModelMissingError:
@@ -154,9 +162,10 @@ def _decode_batch(
     threads: int,
     limits: Limits | None,
 ) -> NDArray[np.uint8]:
-    if len(body) < _MODEL_AT + MODEL_ID_SIZE:
+    """Decode a batch, and check the number and shapes of its pictures."""
+    if len(body) < _MODEL_ID_OFFSET + MODEL_ID_SIZE:
         raise FormatError(f"chunk: a batch of {len(body)} bytes is cut off")
-    wanted = bytes(body[_MODEL_AT : _MODEL_AT + MODEL_ID_SIZE]).hex()
+    wanted = bytes(body[_MODEL_ID_OFFSET : _MODEL_ID_OFFSET + MODEL_ID_SIZE]).hex()
     found = given if given is not None and given.id == wanted else find_model(wanted)
     pictures = batch.decode(bytes(body), found, Execution(threads), limits=limits)
     count, *shape = sizes

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture in one ``.bb`` file: which coder it gets, what its sections hold, how to report and save it."""
+"""One picture in one ``.bb`` file: choose its coder, write and read its sections, describe and salvage it."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the bits of a ``.bb`` file went: the cost of every pixel, and a picture of it.
+"""Count the bits that each pixel of a ``.bb`` file costs, and paint them.
 
-The costs come from the coder's own frequencies (`bbcodec.families.learned.cost_map`); here the file around
-them is opened, and the costs get colours. No file is written.
+The costs come from the coder's own frequencies (`bbcodec.families.learned.cost_map`). Here the file is
+opened, and the costs get colours. No file is written.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bbcodec.picture.raster import bands
 __all__ = ["ANCHORS", "CHAIN_OVERHEAD", "colours", "cost_map"]
 
 CHAIN_OVERHEAD: Final = 512
-"""Bits of a chain, at most, that no pixel cost: the start of its message, and what rounding to words adds."""
+"""Most bits of a chain that belong to no pixel: the start of its message, and rounding to words."""
 
 ANCHORS: Final = (
     *((0, 0, 8), (24, 14, 62), (66, 16, 104), (110, 28, 108), (152, 44, 96)),
     *((194, 64, 74), (228, 96, 44), (246, 144, 22), (248, 200, 56), (252, 252, 200)),
 )
-"""Red, green, blue at equal steps from the cheapest to the dearest: lightness grows evenly all the way."""
+"""Red, green, blue at equal steps from the lowest to the highest cost; lightness grows evenly."""
 
 
 def cost_map(
@@ -43,25 +43,33 @@ def cost_map(
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
 ) -> NDArray[np.float32]:
-    """Return how many bits each pixel of a ``.bb`` file cost: float32 ``[H, W]``; see `bbcodec.cost_map`."""
+    """Return the cost of each pixel in bits: float32 ``[H, W]``; see `bbcodec.cost_map`.
+
+    Raises
+    ------
+    OptionError
+        No model codes this picture (method classic).
+    FormatError, LimitError, ModelMissingError
+        As for `bbcodec.decompress`.
+    """
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     section = parsed.one(container.CHAINS)
     if section is None:
         raise OptionError("no map: no model codes this picture (method classic)")
-    at_hand = model_for(parsed, model)
-    picture = decode(data, execution, limits=bounds, model=at_hand)
+    found = model_for(parsed, model)
+    picture = decode(data, execution, limits=bounds, model=found)
     return learned.cost_map(
         planes.select(picture.pixels, planes.COLOUR, mode_of(parsed.header)),
         unpack_chains(section),
-        at_hand,
+        found,
         execution,
         fitted=parsed.one(container.FITTED),
     )
 
 
 def colours(bits: NDArray[np.floating[Any]], most: float) -> NDArray[np.uint8]:
-    """Return a map in colours, uint8 ``[H, W, 3]``: `ANCHORS` from 0 to `most` bits, more is the last."""
+    """Return a cost map in colours, uint8 ``[H, W, 3]``: `ANCHORS` from 0 to `most` bits, clipped above."""
     anchors = np.array(ANCHORS, np.float64)
     steps = len(anchors) - 1
     ramp = np.stack([np.interp(np.arange(256) * steps / 255, np.arange(steps + 1), c) for c in anchors.T], 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a ``.bb`` file back into a picture: every sample, its palette and its metadata, proved by checksum."""
+"""Decode a ``.bb`` file into a picture with palette and metadata, and verify the checksum of the pixels."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ def decode(
     model: ModelLike | None = None,
     region: Region | None = None,
 ) -> Picture:
-    """Return everything a ``.bb`` file holds: pixels, mode, palette and metadata.
+    """Return the picture of a ``.bb`` file: pixels, mode, palette and metadata.
 
     Parameters
     ----------
-    data : a whole file.
-    execution : the picture does not depend on it.
-    limits : what may be allocated.
-    model : used beside the installed ones, if the file names it.
-    region : (x, y, width, height) in pixels of the part to return. Its checksum cannot be verified then.
+    data : a complete file.
+    execution : threads, backend and progress; the picture does not depend on them.
+    limits : limits of pixels, metadata and memory.
+    model : a model to use besides the installed ones, if the file names it.
+    region : (x, y, width, height) in pixels of the part to return. The checksum of the pixels, which is over
+        the whole picture, is not verified then.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def decode(
     memory.check(parsed.header, mode, memoryview(data).nbytes, bounds, execution.workers)
     height, width = parsed.header.height, parsed.header.width
     window = Window.of(region, height, width) if region is not None else None
-    # A palette may be ordered by the colours of the whole picture, so that all of it is decoded.
+    # The order of a palette may depend on the colours of the whole picture: decode all of it.
     decoded = None if mode.name == "P" else window
     pixels, palette = _Decoder(parsed, mode, execution, model, decoded).run()
     kept = metadata_sections.unpack(parsed.sections, mode.name, bounds)
@@ -65,13 +66,13 @@ def decode(
     found = digest(picture)
     if found != parsed.header.digest:
         raise FormatError(
-            f"decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
+            f"the decoded picture has checksum {found.hex()}, the header says {parsed.header.digest.hex()}"
         )
     return picture if window is None else replace(picture, pixels=pixels[window.place])
 
 
 class _Decoder:
-    """The sections with samples on their way to pixels."""
+    """Decode the sections with samples of one file into pixels."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class _Decoder:
         self.palette: Palette | None = None
 
     def run(self) -> tuple[NDArray[Any], Palette | None]:
-        """Return the pixels (of the window, if there is one) and the palette."""
+        """Return the pixels, of the window if one is set, and the palette."""
         parts = parts_of(self.parsed, self.mode)
         stored = self.parsed.one(container.PALETTE)
         size = (self.height, self.width) if self.window is None else (self.window.height, self.window.width)
@@ -100,13 +101,13 @@ class _Decoder:
             else:
                 pixels = np.zeros(shape, self.mode.dtype) if pixels is None else pixels
                 planes.place(pixels, samples, mask, self.mode)
-        assert pixels is not None  # parts_of has checked that something is there
+        assert pixels is not None  # parts_of returns at least one section
         if stored is not None and self.palette is None:
             self.palette = unpack_palette(stored)
         return pixels, self.palette
 
     def _samples(self, section: Section, mask: int, stored: Section | None) -> NDArray[Any]:
-        """The samples of one section."""
+        """Decode the samples of one section, and the palette if the section determines it."""
         place = planes.shape(mask, self.mode, self.height, self.width)
         assert place is not None  # parts_of has checked every mask
         if section.kind == container.CHAINS:

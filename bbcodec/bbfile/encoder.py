@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write a picture as a ``.bb`` file: with the classic method, with a model, or with the better of the two.
 
-`bbcodec.bbfile.choose` holds what decides between them.
+`bbcodec.bbfile.choose` holds the rules that decide between them.
 """
 
 from __future__ import annotations
@@ -43,19 +43,26 @@ _NOT_LEARNED: Final = ("1", "P")  # modes that no model codes
 
 @dataclass(frozen=True)
 class Fitting:
-    """How a model is to be fitted to a picture: nominal seconds, a seed, and what asks to stop."""
+    """How to fit a model to a picture.
+
+    Attributes
+    ----------
+    seconds : nominal seconds, of one core of 2.5 GHz.
+    seed : seed of the fit.
+    stop : context manager, optional; see `bbcodec.compress`.
+    """
 
     seconds: float
     seed: int = 0
     stop: Stop | None = None
 
     def fitter(self, model: Model) -> ModuleType:
-        """Return the module that fits.
+        """Return the module that fits the model.
 
         Raises
         ------
         OptionError
-            The time or the model does not do, or something that fitting needs is not installed.
+            The seconds are out of range, the model cannot be fitted, or PyTorch or the C++ module is missing.
         """
         if not 0 < self.seconds < math.inf:
             raise OptionError(f"fit must be greater than 0 seconds (got {self.seconds})")
@@ -67,11 +74,11 @@ class Fitting:
         except ModuleNotFoundError:
             raise OptionError("fitting needs PyTorch: pip install 'bbcodec[train]'") from None
         if "native" not in backends.available():
-            raise OptionError("fitting needs the C++ module, which is not built here")
+            raise OptionError("fitting needs the C++ module, which is not built in this installation")
         return importlib.import_module(module)
 
     def section(self, image: NDArray[np.uint8], model: Model, progress: Progress | None) -> Section | None:
-        """Fit the model to samples [H, W, C]; None if nothing was found that pays."""
+        """Fit the model to samples ``[H, W, C]``; return the section of the fit, or None without a gain."""
         fitter = self.fitter(model)
         with self.stop or nullcontext() as stop:
             found = fitter.fit(image, model, self.seconds, seed=self.seed, progress=progress, stop=stop)
@@ -80,14 +87,19 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Options:
-    """How a picture is coded.
+    """How to code a picture.
 
     Attributes
     ----------
     method : ``learned``, ``classic``, or ``auto`` for the better one.
-    model : of the learned method.
-    embed_model : whether the model file is put into the result.
-    fitting : how the model is fitted to the picture first, or None.
+    model : model of the learned method.
+    embed_model : put the model file into the result.
+    fitting : fit the model to the picture first; None for no fit.
+
+    Raises
+    ------
+    OptionError
+        The method does not exist, or has no model to fit.
     """
 
     method: Method = "auto"
@@ -103,20 +115,20 @@ class Options:
 
 
 def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
-    """Return a picture as a ``.bb`` file.
+    """Return the bytes of the ``.bb`` file of a picture.
 
     Raises
     ------
     OptionError
         The method or the fit does not suit the picture or the model.
     ModelMissingError, ModelError
-        The model is not there, or damaged.
+        The model is missing or damaged.
     """
     if options.method == "learned" and picture.mode in _NOT_LEARNED:
         raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
     encoder = _Encoder(picture, options, execution)
     if options.fitting is not None:
-        options.fitting.fitter(encoder.model())  # an error comes before the work
+        options.fitting.fitter(encoder.model())  # raise errors before the work
     sections = encoder.sections()
     sums = pieces.pack(sections, picture.height, picture.width)
     header = Header(
@@ -131,12 +143,12 @@ def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
 
 
 def verify(data: bytes, picture: Picture, options: Options, execution: Execution) -> None:
-    """Decode a file and compare every sample and all metadata with its source.
+    """Decode a file, and compare every sample and all metadata with the picture.
 
     Raises
     ------
     BBCodecError
-        They differ.
+        The decoded picture differs.
     """
     limits = Limits(max_pixels=picture.width * picture.height, max_metadata=2**62)
     decoded = decode(data, execution, limits=limits, model=options.model)
@@ -147,14 +159,14 @@ def verify(data: bytes, picture: Picture, options: Options, execution: Execution
 
 
 class _Encoder:
-    """One picture on its way into sections."""
+    """Code one picture into sections."""
 
     def __init__(self, picture: Picture, options: Options, execution: Execution) -> None:
         self.picture, self.mode = picture, MODES[picture.mode]
         self.options, self.execution = options, execution
 
     def sections(self) -> list[Section]:
-        """Return the sections of the samples, coded as the options ask."""
+        """Return the sections of the samples, coded with the method of the options."""
         method = self.options.method
         if method == "learned":
             return self.learned()
@@ -163,7 +175,7 @@ class _Encoder:
         return self.classic()
 
     def model(self) -> Model:
-        """Return the model; it is loaded when it is first needed, and kept for the next picture."""
+        """Return the model. It is loaded at first use and stays loaded for the next picture."""
         return find_model(self.options.model)
 
     def classic(self, mask: int = 0) -> list[Section]:
@@ -177,9 +189,9 @@ class _Encoder:
         return [pack_classic(mask, payload)]
 
     def _palette_picture(self, palette: Palette) -> list[Section]:
-        """Code a palette and its indices, or the colours and how the palette orders them if that is less.
+        """Code a palette with its indices, or the colours with the order of the palette if that is smaller.
 
-        The colours are what a WebP file would hold, so that these sections are never much larger than one.
+        A WebP file would hold the colours, so these sections are never much larger than a WebP file.
         """
         pixels = self.picture.pixels
         found = [
@@ -203,7 +215,7 @@ class _Encoder:
         return min(found, painted, key=_size)
 
     def learned(self) -> list[Section]:
-        """Code the colour samples (their high bytes) with the model, the rest with the classic method."""
+        """Code colour samples (high bytes of 16 bits) with the model, the rest with the classic method."""
         model = self.model()
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
         coded = learned.encode(colours, model, self.execution)
@@ -224,12 +236,12 @@ class _Encoder:
         return sections
 
     def auto(self) -> list[Section]:
-        """Code with the method that the statistics favour; with both where they do not tell.
+        """Code with the method that the statistics favour, or with both if they do not decide.
 
-        Of samples of 16 bits they are those of the high bytes, and tell nothing of the low ones.
+        For samples of 16 bits the statistics are of the high bytes only, so both methods are compared.
         """
         if self.options.model != DEFAULT_MODEL:
-            self.model()  # a wrong name is an error, whatever the picture
+            self.model()  # a wrong name is an error for every picture
         one = self.execution.with_threads(1)
         colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
         choice = choose.choose(colours, lambda crop: learned.estimate_bits(crop, self.model(), one))

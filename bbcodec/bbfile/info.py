@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a ``.bb`` file. Nothing here decodes pixels or needs a model."""
+"""Describe a ``.bb`` file. Nothing here decodes pixels or needs a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Info", "info"]
 
 @dataclass(frozen=True)
 class Info:
-    """What is in a ``.bb`` file; `as_dict` gives JSON values.
+    """The content of a ``.bb`` file; `as_dict` returns it as JSON values.
 
     Parameters
     ----------
@@ -32,22 +32,22 @@ class Info:
     file_size : int
         Bytes.
     bits_per_dim : float
-        Bits of the file for each sample of the picture.
+        Bits of the file divided by the samples of the picture (bits/dim).
     method : str
         ``classic``, ``learned`` or ``learned + classic``.
     coders : tuple of str
-        What codes which planes.
+        Planes and their coder.
     sections : tuple of dict
-        ``type``, ``critical``, ``offset`` of the payload, ``size`` of the section in bytes, in file order.
+        ``type``, ``critical``, ``offset`` of the payload and ``size`` of the section in bytes, in file order.
     model_id : str or None
         64 hexadecimal digits.
     model_embedded : bool
     learned : dict or None
-        Chains, tiles, latents, and the initial bits not got back, as the learned coder reports them.
+        Chains, tiles, latents, and the initial bits that bits-back coding does not return.
     fit : dict or None
-        Bytes of the section that changes the model for this picture, and what it changes.
+        Bytes of the fit (changes of the model for this picture), and what it changes.
     metadata : dict
-        Sizes in bytes of ICC, EXIF, XMP; DPI, text and colour key themselves.
+        Sizes of ICC, EXIF and XMP in bytes; values of DPI, text and colour key.
     digest : str
         Checksum of the decoded picture.
     """
@@ -71,12 +71,18 @@ class Info:
     digest: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as values that `json` can write."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
 def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
-    """Return what is in a ``.bb`` file; see `bbcodec.info`."""
+    """Return the content of a ``.bb`` file; see `bbcodec.info`.
+
+    Raises
+    ------
+    FormatError, LimitError
+        As for `bbcodec.decompress`.
+    """
     bounds = Limits.of(limits)
     parsed = container.read(data, limits=bounds)
     header = parsed.header
@@ -124,7 +130,7 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
 
 
 def _fit(parsed: Container) -> dict[str, Any] | None:
-    """What a fit changes, as far as it tells without the model."""
+    """Return the facts about a fit that need no model, or None without a fit."""
     section = parsed.one(container.FITTED)
     if section is None:
         return None
@@ -132,7 +138,7 @@ def _fit(parsed: Container) -> dict[str, Any] | None:
 
 
 def _inspect(parsed: Container, section: Section) -> dict[str, Any]:
-    """Facts about the chains; the number of latents only where the model is at hand and sound."""
+    """Return facts about the chains; the number of latents only if the model is available and intact."""
     chains = unpack_chains(section)
     try:
         model = registry.model_for(parsed, None)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory decoding is going to take, told from the header before anything is allocated.
+"""Estimate the memory that decoding takes, from the header, before anything is allocated.
 
-An estimate, from measurements with the native backend, and on the side of too much: the interpreter with its
-libraries (about 80 MB) is not counted, the NumPy backend may take several times what is told, and a model in
-a file takes what its own limits allow (docs/format.md, "Model file").
+The estimate comes from measurements with the native backend and is rather too high. It does not count the
+interpreter with its libraries (about 80 MB). The NumPy backend may take several times the estimate, and a
+model in a file takes what its own limits allow (docs/format.md, "Model file").
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from bbcodec.picture.picture import Mode
 
 __all__ = ["check", "estimate", "read_size"]
 
-_COPIES: Final = 2  # of all samples: as they are decoded, and as they are put together or written
-_WEBP: Final = 1 << 24  # pixels that are decoded at a time by the classic method, at most
-_WEBP_BYTES: Final = 12  # for each of these: ARGB of the library, of Pillow, and as samples
-_BASE: Final = 16 << 20  # bytes: model, tables
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_COPIES: Final = 2  # copies of all samples: as decoded, and as put together or written
+_MAX_WEBP_PIXELS: Final = 1 << 24  # pixels that the classic method decodes at a time
+_WEBP_BYTES_PER_PIXEL: Final = 12  # ARGB of the library, ARGB of Pillow, samples
+_BASE_BYTES: Final = 16 << 20  # model and tables
+_UNIT_BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
-    """Return about how many bytes decoding takes, beside the interpreter.
+    """Return an estimate of the bytes that decoding takes, without the interpreter.
 
     Parameters
     ----------
     pixels : width * height.
-    mode : of the picture.
+    mode : mode of the picture.
     size : bytes of the file, or of the section of an archive.
-    threads : that decode.
+    threads : number of threads that decode.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
     sample = {"bool": 1, "uint8": 1, "uint16": 2}[mode.dtype]
     samples = pixels * mode.channels * sample
     learned = max(family.working_bytes(pixels, max(1, threads)) for family in families())
-    classic = min(pixels, _WEBP) * _WEBP_BYTES
-    return _COPIES * samples + max(learned, classic) + size + _BASE
+    classic = min(pixels, _MAX_WEBP_PIXELS) * _WEBP_BYTES_PER_PIXEL
+    return _COPIES * samples + max(learned, classic) + size + _BASE_BYTES
 
 
 def check(header: Header, mode: Mode, size: int, limits: Limits, threads: int = 1) -> None:
-    """Raise `LimitError` where decoding a file of `size` bytes may take more memory than is allowed."""
+    """Raise `LimitError` if decoding a file of `size` bytes may take more memory than the limit."""
     if limits.max_memory is None:
         return
     needed = estimate(header.width * header.height, mode, size, threads)
@@ -60,12 +60,12 @@ def check(header: Header, mode: Mode, size: int, limits: Limits, threads: int = 
 
 
 def read_size(text: str) -> int:
-    """Return a number of bytes from a text such as ``500M``; units are K, M, G, T of 1,024.
+    """Return the number of bytes that a text such as ``500M`` names; units are K, M, G, T of 1,024.
 
     Raises
     ------
     OptionError
-        It is no such text.
+        The text is not such a number, or the number is not in 1 to 2^63 - 1.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def read_size(text: str) -> int:
     plain = text.strip().upper().removesuffix("IB").removesuffix("B")
     unit = plain[-1:] if plain[-1:] in "KMGT" else ""
     try:
-        found = float(plain.removesuffix(unit)) * _UNITS[unit]
+        found = float(plain.removesuffix(unit)) * _UNIT_BYTES[unit]
         if not 1 <= found < 2**63:
             raise ValueError
     except ValueError:

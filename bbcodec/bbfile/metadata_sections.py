@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sections of metadata (docs/format.md, "Metadata"): how a `Metadata` is written and read."""
+"""Pack and unpack the sections of metadata (docs/format.md, "Metadata").
+
+`bbcodec.picture.metadata` defines the metadata itself.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +30,23 @@ _MAX_TEXT_PAIRS: Final = 10_000
 
 
 def check_size(metadata: Metadata) -> None:
-    """Raise `UnsupportedImageError` for metadata that no reader with the usual limits takes."""
+    """Raise `UnsupportedImageError` if metadata exceeds the default limits of readers."""
     text = _dump_text(metadata.text) or b"[]"
     if len(text) > _MAX_TEXT_BYTES or len(metadata.text) > _MAX_TEXT_PAIRS:
         raise UnsupportedImageError(
-            f"{len(metadata.text)} texts of {len(text)} bytes; at most {_MAX_TEXT_PAIRS} texts of "
+            f"metadata: {len(metadata.text)} texts of {len(text)} bytes; at most {_MAX_TEXT_PAIRS} texts of "
             f"{_MAX_TEXT_BYTES} bytes can be kept; leave the metadata out"
         )
     size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
     limit = Limits().max_metadata
-    if size > limit - 2**10:  # the others take less than 1 KiB
+    if size > limit - 2**10:  # the other fields take less than 1 KiB
         raise UnsupportedImageError(
-            f"metadata of {size} bytes, at most {limit} can be kept; leave the metadata out"
+            f"metadata: {size} bytes, at most {limit} can be kept; leave the metadata out"
         )
 
 
 def pack(metadata: Metadata) -> list[Section]:
-    """Return the ancillary sections that hold `metadata`, compressed where that is smaller."""
+    """Return the ancillary sections that hold `metadata`, each compressed if that is smaller."""
     out = []
     for kind, field in FIELDS.items():
         raw = field.dump(getattr(metadata, field.name))
@@ -57,21 +60,21 @@ def pack(metadata: Metadata) -> list[Section]:
 
 
 def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None) -> Metadata:
-    """Return the metadata of the known ancillary sections; other sections are passed over.
+    """Return the metadata of the known ancillary sections; other sections are ignored.
 
     Parameters
     ----------
     sections : iterable of Section
     mode : str
-        Of the picture: a colour key must fit it.
+        Mode of the picture, which a colour key must suit.
     limits : Limits, optional
 
     Raises
     ------
     FormatError
-        A payload that does not parse, or breaks the rules of `Metadata.problem`.
+        A payload does not parse, or breaks the rules of `Metadata.problem`.
     LimitError
-        More than ``limits.max_metadata`` bytes when decompressed, all sections together.
+        All sections together have more than ``limits.max_metadata`` bytes when decompressed.
     """
     left = (limits or Limits()).max_metadata
     values: dict[str, Any] = {}
@@ -98,20 +101,20 @@ def unpack(sections: Iterable[Section], mode: str, limits: Limits | None = None)
 
 
 def _size(size: int, kind: str, left: int) -> int:
-    """Return the raw size of a section, if there is room for it."""
+    """Return the raw size of a section; raise `LimitError` if it is more than the bytes left."""
     if size > left:
-        raise LimitError(f"section {kind}: metadata of {size} bytes, {left} bytes are left of the limit")
+        raise LimitError(f"section {kind}: {size} bytes of metadata, the limit leaves {left} bytes")
     if kind == TEXT and size > _MAX_TEXT_BYTES:
         raise LimitError(f"section {kind}: {size} bytes, the limit is {_MAX_TEXT_BYTES}")
     return size
 
 
 def _curves(profile: bytes, *, forward: bool) -> bytes:
-    """Replace the tone curves of an ICC profile by their second differences, or undo that.
+    """Replace the tone curves of an ICC profile by their second differences, or restore them.
 
-    A ``curv`` table is smooth, so its second differences are almost all -1, 0, 1: the common 3,144-byte sRGB
-    profile shrinks to a third of what deflate alone makes of it. The tag table is left as it is, so that the
-    inverse finds the same curves. Anything that does not parse is returned unchanged, in both directions.
+    A ``curv`` table is smooth, so that almost all of its second differences are -1, 0 or 1. With them, the
+    common 3,144-byte sRGB profile deflates to a third of the size. The tag table is not changed, so that the
+    inverse finds the same curves. Data that does not parse is returned unchanged, in both directions.
     """
     data = bytearray(profile)
     if len(data) < 132:
@@ -195,13 +198,13 @@ def _load_bytes(raw: bytes, reader: Reader) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of `Metadata` and its section.
+    """A field of `Metadata` and its section.
 
     Attributes
     ----------
-    name : of the field.
-    dump : returns the bytes of a value, or None where there is no value.
-    load : returns the value of bytes; the reader makes errors that name the place.
+    name : name of the field.
+    dump : returns the bytes of a value, or None if there is no value.
+    load : returns the value of bytes; its reader makes errors that name the offset.
     """
 
     name: str
@@ -217,4 +220,4 @@ FIELDS: Final = {
     TEXT: Field("text", _dump_text, _load_text),
     COLOUR_KEY: Field("colour_key", _dump_key, _load_key),
 }
-"""Sections of metadata, in the order in which they are written."""
+"""Fields of metadata by their section types, in file order."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Palettes in a file: the colours of a ``P`` picture, byte for byte, in few bytes; painting with them.
+"""Pack and unpack the palette of a ``P`` picture; turn indices into colours and back.
 
-Only the payload of the palette section is made and read here, and indices become colours and indices again;
-the palette itself is defined in `bbcodec.picture.picture`, and coding samples is the business of
-`bbcodec.classic`.
+Here is the payload of the palette section. `bbcodec.picture.picture` defines palettes, and `bbcodec.classic`
+codes samples.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _RGBA = 0x01
 _INDEX, _ALPHAS = 1, 2
 _RAW, _DEFLATE, _DELTA, _CUBE, _SORTED, _APPEARING = range(6)
 _ENTRIES = 256
-_BLOCK = 2**18  # pixels that are painted or looked up at a time, for the sake of memory
+_BLOCK_PIXELS = 2**18  # pixels painted or looked up at a time, to save memory
 
 
 # --- the section --------------------------------------------------------------------------------------------
@@ -42,7 +41,7 @@ def pack_palette(palette: Palette, pixels: Bytes | None = None) -> bytes:
     ----------
     palette : Palette
     pixels : uint8 ``[H, W]``, optional
-        Indices that `paint` can paint, if the reader is going to have the painted picture.
+        Indices that `paint` can paint. Give them only if the file holds the painted picture.
     """
     t = palette.transparency
     alphas = t if isinstance(t, bytes) else b""
@@ -70,7 +69,7 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
     ----------
     section : Section
     painted : uint8 ``[H, W, 3 or 4]``, optional
-        The painted picture, if that is how the file holds it.
+        The painted picture, if the file holds it.
 
     Raises
     ------
@@ -84,7 +83,7 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
         raise reader.error(f"{count} alphas, expected at most {_ENTRIES}")
     if form >= _SORTED:
         if painted is None:
-            raise reader.error("an order of colours, but the picture is not held as colours")
+            raise reader.error("the palette is an order of colours, but the picture is not held as colours")
         data, alphas = _unpack_order(reader, painted, len(layout), count, form)
     else:
         data, alphas = _unpack_entries(reader, len(layout), count, form)
@@ -93,7 +92,7 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
 
 
 def channels(section: Section) -> int:
-    """Return how many channels a picture has that is painted with the palette of a section: 3 or 4.
+    """Return the channels of a picture painted with the palette of a section: 3 or 4.
 
     Raises
     ------
@@ -105,7 +104,7 @@ def channels(section: Section) -> int:
 
 
 def _head(section: Section) -> tuple[Reader, str, int, int]:
-    """Return a reader behind the first byte, and what that says: layout, transparency, coding."""
+    """Return a reader after the first byte, and the content of that byte: layout, transparency, coding."""
     reader = section.reader()
     head = reader.u8("palette form")
     kind, form = head >> 1 & 3, head >> 4
@@ -115,6 +114,7 @@ def _head(section: Section) -> tuple[Reader, str, int, int]:
 
 
 def _unpack_entries(reader: Reader, width: int, count: int, form: int) -> tuple[bytes, bytes]:
+    """Return the entries, `width` bytes each, and `count` alphas of a palette that is stored as bytes."""
     size = reader.left - count if form == _RAW else reader.varint("palette size")
     if not 0 <= size <= _ENTRIES * width:
         raise reader.error(f"palette has {size} bytes, expected 0 to {_ENTRIES * width}")
@@ -131,9 +131,9 @@ def _unpack_entries(reader: Reader, width: int, count: int, form: int) -> tuple[
 
 
 def _cube(size: int) -> bytes:
-    """Return the first `size` bytes of the 6 x 6 x 6 web palette as Pillow's ``convert("P")`` lays it out.
+    """Return the first `size` bytes of the 6 x 6 x 6 web palette in the layout of Pillow's ``convert("P")``.
 
-    10 black entries, then blue changing slowest and red fastest, then black again.
+    It has 10 black entries, then the colours, blue changing slowest and red fastest, then black entries.
     """
     step = np.arange(216, dtype=np.int64)
     colours = np.stack([step % 6, step // 6 % 6, step // 36], axis=1) * 51
@@ -148,7 +148,7 @@ def _deflate(raw: bytes) -> bytes:
 
 
 def _delta(data: bytes, width: int) -> bytes:
-    """Return the differences of neighbouring entries mod 256, all of the first channel first."""
+    """Return the differences of neighbouring entries mod 256, channel by channel."""
     entries = np.frombuffer(data, np.uint8).reshape(-1, width)
     return np.diff(entries, axis=0, prepend=np.zeros((1, width), np.uint8)).T.tobytes()
 
@@ -162,7 +162,7 @@ def _undelta(data: bytes, width: int) -> bytes:
 
 
 def _table(palette: Palette) -> Bytes | None:
-    """Return what each entry paints, RGB or (with any transparency) RGBA; None if that is not clear."""
+    """Return the colour of each entry, RGB or (with transparency) RGBA; None if it is not defined."""
     width, t = len(palette.layout), palette.transparency
     if not palette.data or len(palette.data) % width or (width == 4 and t is not None):
         return None
@@ -179,7 +179,7 @@ def _table(palette: Palette) -> Bytes | None:
 
 
 def paint(palette: Palette, pixels: Bytes) -> Bytes | None:
-    """Return the colours ``[H, W, 3 or 4]`` of indices; None where `unpaint` would not find the indices."""
+    """Return the colours ``[H, W, 3 or 4]`` of indices; None if `unpaint` cannot restore the indices."""
     table = _table(palette)
     if table is None or int(pixels.max()) >= len(table):
         return None
@@ -194,16 +194,16 @@ def paint(palette: Palette, pixels: Bytes) -> Bytes | None:
 
 
 def unpaint(painted: Bytes, palette: Palette) -> Bytes:
-    """Return the indices ``[H, W]`` of colours: of equal entries, the first.
+    """Return the indices ``[H, W]`` of colours, the first one of equal entries.
 
     Raises
     ------
     FormatError
-        There is a colour that the palette does not have.
+        The picture has a colour that the palette does not have.
     """
     table = _table(palette)
     if table is None or table.shape[1] != painted.shape[2]:
-        raise FormatError("file: the palette is not one that a picture can be painted with")
+        raise FormatError("file: the palette does not suit a picture that is held as colours")
     known, first = np.unique(_keys(table), return_index=True)
     out = np.empty(painted.shape[:2], np.uint8)
     for rows in _blocks(painted):
@@ -217,7 +217,7 @@ def unpaint(painted: Bytes, palette: Palette) -> Bytes:
 
 def _blocks(pixels: Bytes) -> Iterator[slice]:
     height, width = pixels.shape[:2]
-    step = max(1, _BLOCK // width)
+    step = max(1, _BLOCK_PIXELS // width)
     return (slice(top, top + step) for top in range(0, height, step))
 
 
@@ -230,7 +230,7 @@ def _keys(colours: Bytes) -> NDArray[np.uint32]:
 
 
 def _first_places(pixels: Bytes, count: int) -> NDArray[np.int64]:
-    """Return where each of the indices below `count` occurs first, in raster order; -1 where it does not."""
+    """Return the first position, in raster order, of each index below `count`; -1 if it does not occur."""
     places = np.full(count, -1, np.int64)
     for rows in _blocks(pixels):
         values, where = np.unique(pixels[rows], return_index=True)
@@ -243,6 +243,7 @@ def _first_places(pixels: Bytes, count: int) -> NDArray[np.int64]:
 
 
 def _pack_order(palette: Palette, pixels: Bytes, form: int) -> bytes:
+    """Return a palette as the order of the used colours, and the unused entries."""
     table = _table(palette)
     assert table is not None  # the picture has been painted with it
     places = _first_places(pixels, len(table))
@@ -258,11 +259,12 @@ def _pack_order(palette: Palette, pixels: Bytes, form: int) -> bytes:
 
 
 def _stored(palette: Palette) -> int:
-    """Return how many bytes of an unused entry are stored: with its alpha, if it has one of its own."""
+    """Return the stored bytes of an unused entry: 4 with an alpha of its own, else 3."""
     return 4 if palette.layout == "RGBA" or isinstance(palette.transparency, bytes) else 3
 
 
 def _unpack_order(reader: Reader, painted: Bytes, width: int, count: int, form: int) -> tuple[bytes, bytes]:
+    """Return the entries, `width` bytes each, and `count` alphas of a palette that `_pack_order` packed."""
     colours = _distinct(painted, form, reader)
     unused = reader.varint("number of unused entries")
     entries = len(colours) + unused
@@ -284,11 +286,11 @@ def _unpack_order(reader: Reader, painted: Bytes, width: int, count: int, form: 
 
 
 def _distinct(painted: Bytes, form: int, reader: Reader) -> Bytes:
-    """Return the colours of a picture, in ascending order or as they appear."""
+    """Return the distinct colours of a picture, in ascending order or in order of appearance."""
     seen: dict[int, None] = {}
     for rows in _blocks(painted):
         keys = _keys(painted[rows]).reshape(-1)
-        keys = keys[np.flatnonzero(np.diff(keys, prepend=~keys[:1]))]  # one of each run: less to sort
+        keys = keys[np.flatnonzero(np.diff(keys, prepend=~keys[:1]))]  # one colour of each run: less to sort
         keys, where = np.unique(keys, return_index=True)
         if len(keys) > _ENTRIES:
             raise reader.error(f"picture has more than {_ENTRIES} colours")
@@ -300,7 +302,7 @@ def _distinct(painted: Bytes, form: int, reader: Reader) -> Bytes:
 
 
 def _number(ranks: list[int]) -> bytes:
-    """Return a permutation as a number in the factorial system, little-endian, without zeros at the end."""
+    """Return a permutation as a factorial number, little-endian, without trailing zero bytes."""
     left = sorted(ranks)
     value = 0
     for rank in ranks:
@@ -311,6 +313,7 @@ def _number(ranks: list[int]) -> bytes:
 
 
 def _ranks(raw: bytes, count: int, reader: Reader) -> list[int]:
+    """Return the permutation that `_number` packed."""
     if raw.endswith(b"\0") or len(raw) > -(-math.factorial(count).bit_length() // 8):
         raise reader.error(f"order of {count} colours is not written in its shortest form")
     value = int.from_bytes(raw, "little")

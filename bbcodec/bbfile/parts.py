@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of a ``.bb`` file, checked against its mode. Nothing here decodes pixels or needs a model."""
+"""Find the sections with samples of a ``.bb`` file, and check all sections against its mode.
+
+Nothing here decodes pixels or needs a model.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,13 @@ __all__ = ["mode_of", "parts_of"]
 
 
 def mode_of(header: Header) -> Mode:
-    """Return the mode of a picture; FormatError where the header has none, or flags that do not suit it."""
+    """Return the mode of a picture.
+
+    Raises
+    ------
+    FormatError
+        The mode in the header is not defined, or the flags do not suit it.
+    """
     mode = BY_CODE.get(header.mode)
     if mode is None:
         raise FormatError(f"header: mode {header.mode}, expected 0 to {max(BY_CODE)}")
@@ -24,7 +33,7 @@ def mode_of(header: Header) -> Mode:
 
 
 def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
-    """Return the sections that hold samples, with their plane masks: together, every sample once.
+    """Return the sections with samples and their plane masks. Together they hold every sample once.
 
     All sections of the file are checked against each other and the mode (`bbcodec.bbfile.sections`).
 
@@ -41,7 +50,7 @@ def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
         if len(section.payload) < 2:
             raise FormatError(
                 f"section {section.kind} at byte {section.offset}: {len(section.payload)} bytes, "
-                f"expected more"
+                f"expected at least 2"
             )
         mask = section.payload[0]
         place = planes.shape(mask, mode, 1, 1)

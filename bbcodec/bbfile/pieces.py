@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The section ``sums``: sizes and checksums of the pieces of sections that hold samples in several pieces.
+"""The section ``sums``: sizes and checksums of the pieces (head, chains, tiles) of sections with samples.
 
-The checksum of a section says whether all of it is sound; these say which chain or tile is not, and where the
-others begin, also where the list of sizes at the beginning of a section is what was damaged. A file whose
-sections have one piece each has no such section. Nothing here decodes a sample.
+The checksum of a section says whether all of it is intact. The checksums of its pieces say which chain or
+tile is damaged, and their sizes say where the others begin, even if the head of the section is damaged. A
+file whose sections have one piece each has no section ``sums``. Nothing here decodes a sample.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from bbcodec.errors import FormatError
 
 __all__ = ["Piece", "check", "pack", "sizes", "unpack"]
 
-_LEAST = 5  # bytes that a piece takes in the section
+_MIN_ENTRY_BYTES = 5  # bytes of a piece in the section: size and CRC-32
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What the section says of one piece.
+    """The entry of one piece.
 
     Attributes
     ----------
-    at, size : bytes, where it begins in the payload, and how long it is.
-    crc : CRC-32 of it.
+    at, size : offset of the piece in the payload and its length, bytes.
+    crc : CRC-32 of the piece.
     """
 
     at: int
     size: int
     crc: int
 
-    def sound(self, payload: Buffer) -> bool:
-        """Return whether the piece is whole in a payload."""
+    def is_intact(self, payload: Buffer) -> bool:
+        """Return whether a payload holds the piece unchanged."""
         found = memoryview(payload)[self.at : self.at + self.size]
         return len(found) == self.size and zlib.crc32(found) == self.crc
 
 
 def sizes(section: Section, height: int, width: int) -> list[int]:
-    """Return the bytes of each piece of a section with samples, the head first; nothing if it is one piece.
+    """Return the bytes of each piece of a section with samples, the head first; empty if it is one piece.
 
     Raises
     ------
     FormatError
-        The list of sizes in the payload is not sound.
+        The list of sizes in the payload is damaged.
     """
     if section.kind == container.CLASSIC:
         found = classic.pieces(section.payload[1:], height, width)
@@ -60,35 +60,35 @@ def sizes(section: Section, height: int, width: int) -> list[int]:
 
 
 def pack(sections: Sequence[Section], height: int, width: int) -> list[Section]:
-    """Return the section for the sections of a file: one, or none where all are of one piece."""
+    """Return the section ``sums`` for the sections of a file, in a list; empty if each is one piece."""
     out: list[bytes] = []
-    several = False
+    has_pieces = False
     for section in sections:
         if section.kind not in (container.CLASSIC, container.CHAINS):
             continue
         found = sizes(section, height, width)
-        several |= bool(found)
+        has_pieces |= bool(found)
         out.append(varint(len(found)))
         at, view = 0, memoryview(section.payload)
         for size in found:
             out.append(varint(size) + zlib.crc32(view[at : at + size]).to_bytes(4, "little"))
             at += size
-    return [Section(container.SUMS, b"".join(out))] if several else []
+    return [Section(container.SUMS, b"".join(out))] if has_pieces else []
 
 
 def unpack(section: Section) -> list[list[Piece]]:
-    """Return the pieces of every section with samples, in the order of the file; none of those of one piece.
+    """Return the pieces of every section with samples, in file order; an empty list for one of one piece.
 
     Raises
     ------
     FormatError
-        It breaks a rule of the format.
+        The section breaks a rule of the format.
     """
     reader, out = section.reader(), []
     while reader.left:
         count = reader.varint("number of pieces")
-        if count in (1, 2) or count * _LEAST > reader.left:
-            raise reader.error(f"{count} pieces, expected 0, or 3 and more that stand in {reader.left} bytes")
+        if count in (1, 2) or count * _MIN_ENTRY_BYTES > reader.left:
+            raise reader.error(f"{count} pieces, expected 0, or at least 3 that fit in {reader.left} bytes")
         found: list[Piece] = []
         at = 0
         for _ in range(count):
@@ -100,22 +100,22 @@ def unpack(section: Section) -> list[list[Piece]]:
 
 
 def check(section: Section | None, samples: Sequence[Section]) -> None:
-    """Raise `FormatError` unless the section, if there is one, fits the sections with samples."""
+    """Raise `FormatError` if a section ``sums`` does not match the sections with samples."""
     if section is None:
         return
     listed = unpack(section)
     if len(listed) != len(samples):
         raise FormatError(
-            f"section {section.kind}: of {len(listed)} sections, the file has {len(samples)} with samples"
+            f"section {section.kind} lists {len(listed)} sections, the file has {len(samples)} with samples"
         )
     for pieces, other in zip(listed, samples, strict=True):
         whole = sum(piece.size for piece in pieces)
         if pieces and whole != len(other.payload):
             raise FormatError(
-                f"section {section.kind}: {whole} bytes of {other.kind}, which has {len(other.payload)}"
+                f"section {section.kind} lists {whole} bytes of {other.kind}, which has {len(other.payload)}"
             )
         for number, piece in enumerate(pieces):
-            if not piece.sound(other.payload):
+            if not piece.is_intact(other.payload):
                 raise FormatError(
                     f"section {section.kind}: the checksum of piece {number} of {other.kind} does not match"
                 )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decode what is intact in a damaged file, and tell what is lost.
+"""Decode what is intact in a damaged file, and report what is lost.
 
-`salvage` does not raise where a part of the picture can be saved. Its caller must look at `Salvaged.lost`.
-`bbcodec.bbfile.salvage_scan` finds the sections in damaged bytes; `bbcodec.bbfile.decoder` reads sound files.
+`salvage` does not raise if part of the picture can be saved: its caller must look at `Salvaged.lost`.
+`bbcodec.bbfile.salvage_scan` finds sections in damaged bytes; `bbcodec.bbfile.decoder` reads intact files.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from bbcodec.picture.region import Place
 
 __all__ = ["Loss", "Salvaged", "salvage"]
 
-_ALIKE: Final = 24  # bytes of a damaged model id that must be those of a model, out of 32
+_MIN_EQUAL_ID_BYTES: Final = 24  # of 32: a damaged model id with so many bytes of a released one names that
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Loss:
 
     Attributes
     ----------
-    what : ``colour``, ``alpha``, ``colour + alpha``, ... of samples, a type of section, or ``file``.
-    reason : in words.
-    regions : (x, y, width, height) in pixels of the samples that are lost; empty for what is not samples.
-    doubtful : the samples were decoded, but from damaged bytes: they may be right or wrong.
+    what : ``colour``, ``alpha``, ``colour + alpha``, ... for samples; else a type of section, or ``file``.
+    reason : description of the damage.
+    regions : (x, y, width, height) in pixels of the lost samples; empty if no samples are lost.
+    doubtful : true if the samples were decoded from damaged bytes, and may be right or wrong.
     """
 
     what: str
@@ -57,18 +57,18 @@ class Loss:
 
     @property
     def pixels(self) -> int:
-        """Pixels of all regions."""
+        """Number of pixels in all regions."""
         return sum(width * height for _, _, width, height in self.regions)
 
 
 @dataclass(frozen=True)
 class Salvaged:
-    """A picture, and what it lacks.
+    """A salvaged picture and its losses.
 
     Attributes
     ----------
-    picture : samples that are lost are 128 (of 16 bits 128 in each byte), alpha 255, bits and indices 0.
-    lost : empty for a sound file.
+    picture : lost samples are 128 (16 bits: 128 in each byte), lost alpha is 255, lost bits and indices 0.
+    lost : losses; empty for an intact file.
     """
 
     picture: Picture
@@ -77,7 +77,7 @@ class Salvaged:
 
 @dataclass(frozen=True)
 class _Part:
-    """A section with samples: its mask, its payload, and the pieces that the file lists of it."""
+    """A section with samples, its plane mask, its payload, and the pieces that the file lists for it."""
 
     section: Section
     mask: int
@@ -92,7 +92,15 @@ def salvage(
     limits: Limits | int | None = None,
     model: ModelLike | None = None,
 ) -> Salvaged:
-    """Decode what is intact in a damaged ``.bb`` file, and tell what is lost; see `bbcodec.salvage`."""
+    """Decode what is intact in a damaged ``.bb`` file, and report what is lost; see `bbcodec.salvage`.
+
+    Raises
+    ------
+    FormatError
+        Nothing of the picture can be saved.
+    LimitError, ModelMissingError
+        As for `bbcodec.decompress`.
+    """
     bounds = Limits.of(limits)
     found = salvage_scan.find(data, bounds)
     size = memoryview(data).nbytes
@@ -101,7 +109,7 @@ def salvage(
 
 
 class _Salvage:
-    """One file on its way to a picture."""
+    """Make a picture from the sections of one damaged file. `lost` collects the losses."""
 
     def __init__(
         self,
@@ -113,11 +121,12 @@ class _Salvage:
         self.header, self.mode = found.header, mode_of(found.header)
         self.execution, self.limits, self.given = execution, limits, model
         self.lost = [Loss("file", note) for note in found.notes]
-        self.sections = _named(list(found.sections))
+        self.sections = _with_guessed_types(list(found.sections))
         self.height, self.width = self.header.height, self.header.width
         self.everywhere = ((0, 0, self.width, self.height),)
 
     def run(self) -> Salvaged:
+        """Return the picture and its losses; raise `FormatError` if no samples can be saved."""
         parts = self._parts()
         if not parts:
             raise FormatError("nothing can be saved: no section with samples is left")
@@ -141,7 +150,7 @@ class _Salvage:
             raise FormatError(f"nothing can be saved: {self.lost[-1].reason}")
         for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
             if left & bit:
-                self._lose(bit, "no section holds them any more")
+                self._lose(bit, "no section holds these samples")
                 self._fill(pixels, bit)
         if self.mode.name == "P" and palette is None:
             palette = self._palette()
@@ -152,12 +161,12 @@ class _Salvage:
     # --- sections -------------------------------------------------------------------------------------------
 
     def _one(self, kind: str) -> Section | None:
-        """The sound section of a type, else a damaged one, else None."""
+        """Return the intact section of a type, else a damaged one, else None."""
         found = [section for section in self.sections if section.kind == kind]
         return min(found, key=lambda section: isinstance(section, Damaged), default=None)
 
     def _parts(self) -> list[_Part]:
-        """Sections with samples, each with its mask; those that overlap others are left out."""
+        """Return the sections with samples, without those whose planes another section holds."""
         holders = [s for s in self.sections if s.kind in holding(Holds.SAMPLES)]
         listed: list[list[Piece]] = []
         sums = self._one(container.SUMS)
@@ -188,8 +197,9 @@ class _Salvage:
     # --- samples --------------------------------------------------------------------------------------------
 
     def _samples(self, part: _Part, palette: Palette | None) -> tuple[NDArray[Any], Palette | None]:
+        """Decode the samples of a section; return them and the palette, if it is known."""
         place = planes.shape(part.mask, self.mode, self.height, self.width)
-        assert place is not None  # of the masks that are taken
+        assert place is not None  # _parts has checked the mask
         if part.section.kind == container.CHAINS:
             return self._chains(part, *place[0]), palette
         body = part.payload[1:]
@@ -207,10 +217,11 @@ class _Salvage:
         return samples.reshape(place[0]), palette
 
     def _tiles(self, part: _Part, place: tuple[tuple[int, int, int], str]) -> NDArray[np.uint8]:
+        """Decode the intact tiles of a classic section; the others are lost."""
         sizes = [piece.size for piece in part.pieces[1:]]
         tiles = classic.tile_places(self.height, self.width)
         if len(sizes) != len(tiles):
-            raise FormatError(f"{len(sizes)} tiles are listed, expected {len(tiles)}")
+            raise FormatError(f"the file lists {len(sizes)} tiles, expected {len(tiles)}")
         lost = self._damaged_pieces(part)
         head = bytes([classic.TILED]) + b"".join(map(varint, sizes))
         body = head + bytes(part.payload[part.pieces[0].size :])
@@ -220,6 +231,7 @@ class _Salvage:
         return samples
 
     def _chains(self, part: _Part, height: int, width: int, count: int) -> NDArray[np.uint8]:
+        """Decode the intact chains of a model's section; the others are lost."""
         fitted = self._one(container.FITTED)
         model = self._model()
         places = learned.places(height, width, model, fitted)
@@ -235,15 +247,15 @@ class _Salvage:
         return samples
 
     def _damaged_pieces(self, part: _Part) -> Lost:
-        """Numbers of the pieces behind the head whose checksums do not match."""
+        """Return the numbers, from 0 after the head, of the pieces whose checksums do not match."""
         return {
-            number: "its bytes do not fit their checksum"
+            number: "its checksum does not match"
             for number, piece in enumerate(part.pieces[1:])
-            if not piece.sound(part.payload)
+            if not piece.is_intact(part.payload)
         }
 
     def _model(self) -> Any:
-        """The model that the file names, or must have named."""
+        """Return the model that the file names, or the given one or a released one if its id is damaged."""
         section = self._one(container.MODEL)
         if section is not None and not isinstance(section, Damaged):
             return model_for(Container(self.header, (section,)), self.given)
@@ -252,15 +264,15 @@ class _Salvage:
         stored = bytes(section.payload) if section is not None else b""
         found = _model_like(stored)
         if found is None:
-            raise FormatError("the name of the model is lost; try again with --model")
+            raise FormatError("the id of the model is damaged; name the model with --model (model=)")
         return found
 
-    # --- what else there is ---------------------------------------------------------------------------------
+    # --- palette, metadata, losses --------------------------------------------------------------------------
 
     def _palette(self) -> Palette:
-        """The palette, or a ramp of gray where it is lost."""
+        """Return the palette, or a ramp of gray if it is lost."""
         section = self._one(container.PALETTE)
-        reason = "it is missing"
+        reason = "the section is missing"
         try:
             if section is not None:
                 return unpack_palette(section)
@@ -270,7 +282,7 @@ class _Salvage:
         return Palette(bytes(np.repeat(np.arange(256, dtype=np.uint8), 3)))
 
     def _metadata(self) -> Metadata:
-        """Metadata of the sections that are sound."""
+        """Return the metadata of the intact sections."""
         kept: list[Section] = []
         for section in self.sections:
             if section.kind not in metadata_sections.FIELDS or isinstance(section, Damaged):
@@ -284,7 +296,7 @@ class _Salvage:
         return metadata_sections.unpack(kept, self.mode.name, self.limits)
 
     def _account(self, picture: Picture) -> Iterable[Loss]:
-        """What is lost, given the picture: nothing of its samples where its checksum is right."""
+        """Return the losses. Samples are not lost if the checksum of the picture matches."""
         if digest(picture) == self.header.digest:
             return [loss for loss in self.lost if not loss.regions]
         if not any(loss.regions or loss.what == container.PALETTE for loss in self.lost):
@@ -296,11 +308,12 @@ class _Salvage:
     def _lose(
         self, mask: int, reason: str, places: Iterable[Place] | None = None, *, doubtful: bool = False
     ) -> None:
+        """Record the loss of samples, everywhere or in places."""
         regions = self.everywhere if places is None else _merged(places)
         self.lost.append(Loss(planes.describe(mask), reason, regions, doubtful))
 
     def _fill(self, pixels: NDArray[Any], mask: int) -> None:
-        """Give the samples of a mask the value of lost ones."""
+        """Set the samples of a mask to the value of lost ones."""
         if self.mode.name in ("1", "P"):
             return
         for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
@@ -309,43 +322,42 @@ class _Salvage:
                 planes.place(pixels, np.full(place[0], value, np.uint8), bit, self.mode)
 
 
-def _named(sections: list[Section]) -> list[Section]:
-    """Sections, with the types that damaged ones must have had where that can be told.
+def _with_guessed_types(sections: list[Section]) -> list[Section]:
+    """Return the sections, the largest one of unknown type as samples if none of the others holds them.
 
-    Where a model is named and no section has chains, the largest unknown one has them; where no section has
-    samples at all, it has classic ones.
+    It holds chains if the file names a model, else classic samples.
     """
     kinds = {section.kind for section in sections}
     wanted = container.CHAINS if container.MODEL in kinds else container.CLASSIC
     if wanted in kinds:
         return sections
-    nameless = [s for s in sections if isinstance(s, Damaged) and s.kind == salvage_scan.unknown]
+    nameless = [s for s in sections if isinstance(s, Damaged) and s.kind == salvage_scan.UNKNOWN]
     largest = max(nameless, key=lambda section: len(section.payload), default=None)
     return [
-        salvage_scan.renamed(s, wanted) if isinstance(s, Damaged) and s is largest else s for s in sections
+        salvage_scan.with_kind(s, wanted) if isinstance(s, Damaged) and s is largest else s for s in sections
     ]
 
 
 def _payload(section: Section, pieces: list[Piece]) -> Buffer:
-    """The payload of a section; of a damaged one, whose length is lost, as the listed pieces tell."""
-    if not isinstance(section, Damaged) or section.sized or not pieces:
+    """Return the payload of a section. The listed pieces say where it begins if its length is damaged."""
+    if not isinstance(section, Damaged) or section.has_length or not pieces:
         return section.payload
     whole = sum(piece.size for piece in pieces)
-    begin = section.lead + 4 + len(varint(whole)) - section.offset
+    begin = section.section_offset + 4 + len(varint(whole)) - section.offset
     view = memoryview(section.payload)
     return bytes(-begin) + bytes(view) if begin < 0 else view[begin:]
 
 
 def _chains_of(part: _Part, count: int) -> list[memoryview]:
-    """Chains as listed in `sums`, or at the beginning of the payload; cut off where the payload is."""
+    """Return the chains by the sizes in ``sums``, else in the payload; a cut payload cuts its last chains."""
     view = memoryview(part.payload)
     if part.pieces:
         sizes = [piece.size for piece in part.pieces]
     else:
-        # A list that is damaged, or too short, is an error: no chain is to be found then.
+        # A damaged or short list is an error: no chain can be found without it.
         sizes = pieces.sizes(Section(container.CHAINS, view), 1, 1) or _one_chain(view)
     if len(sizes) != count + 1:
-        raise FormatError(f"{len(sizes) - 1} chains are listed, expected {count}")
+        raise FormatError(f"the file lists {len(sizes) - 1} chains, expected {count}")
     out, at = [], 0
     for size in sizes:
         out.append(view[at : at + size])
@@ -354,28 +366,29 @@ def _chains_of(part: _Part, count: int) -> list[memoryview]:
 
 
 def _one_chain(view: memoryview) -> list[int]:
+    """Return the bytes before the only chain of a payload, and the bytes of the chain."""
     reader = container.Reader(view, "section CHNS")
     reader.u8("plane mask")
     if reader.varint("number of chains") != 1:
-        raise reader.error("no chains")
+        raise reader.error("the list of chains is damaged")
     size = reader.varint("size of chain 0")
     return [reader.offset, size]
 
 
 def _model_like(stored: bytes) -> Any:
-    """The released model whose id a damaged one resembles."""
+    """Return the released model whose id nearly equals a damaged one, else None."""
     from bbcodec import modelfile
 
     for name in modelfile.released():
         model = modelfile.load_named(name)
-        alike = sum(a == b for a, b in zip(bytes.fromhex(model.id), stored, strict=False))
-        if len(stored) >= MODEL_ID_SIZE and alike >= _ALIKE:
+        equal = sum(a == b for a, b in zip(bytes.fromhex(model.id), stored, strict=False))
+        if len(stored) >= MODEL_ID_SIZE and equal >= _MIN_EQUAL_ID_BYTES:
             return installed(model.id)
     return None
 
 
 def _merged(places: Iterable[Place]) -> tuple[tuple[int, int, int, int], ...]:
-    """Places as regions; those below each other as one."""
+    """Return places as regions; a place directly below the previous one extends its region."""
     out: list[tuple[int, int, int, int]] = []
     for rows, columns in places:
         x, y, width, height = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The container of a damaged file: its header and sections, as far as they can be told.
+"""Find the header and the sections of a damaged file.
 
-A section that is sound is taken wherever its checksum says so. What lies between sound sections is taken for
-one damaged section, whose type and payload are told from what is left of its first bytes. Nothing here knows
-what payloads mean; `bbcodec.bbfile.salvage` makes a picture of them.
+A section is intact if its checksum matches, wherever it lies. The bytes between intact sections count as one
+damaged section; its type and payload are read from its first bytes as far as possible. Payloads have no
+meaning here: `bbcodec.bbfile.salvage` makes a picture of them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from bbcodec.bbfile.sections import TABLE
 from bbcodec.container import Buffer, Header, Limits, Reader, Section
 from bbcodec.errors import BBCodecError, FormatError, LimitError
 
-__all__ = ["Damaged", "Found", "find", "renamed", "unknown"]
+__all__ = ["UNKNOWN", "Damaged", "Found", "find", "with_kind"]
 
 _KINDS: Final = tuple(TABLE)
-_HEADER: Final = 34  # bytes at most
-_LEAD: Final = 13  # bytes at most: type and length
-_WORK: Final = 16  # times the size of the file may be checksummed in looking for sections
+_MAX_HEADER_BYTES: Final = 34
+_MAX_LEAD_BYTES: Final = 13  # type and length
+# The search for intact sections stops after checksumming this many times the size of the file.
+_MAX_CHECKSUMMED_FILE_SIZES: Final = 16
 
-unknown: Final = "????"
+UNKNOWN: Final = "????"
 """Type of a damaged section whose type cannot be read."""
 
 
@@ -34,23 +35,23 @@ class Damaged(Section):
 
     Attributes
     ----------
-    sized : whether its length could be read and fits; else the payload may begin up to 8 bytes too early.
-    lead : offset of the type in the file.
+    has_length : true if the length could be read and fits; else the payload may begin up to 8 bytes early.
+    section_offset : offset of the section (of its type) in the file.
     """
 
-    sized: bool = False
-    lead: int = 0
+    has_length: bool = False
+    section_offset: int = 0
 
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of a file.
+    """The header and sections found in a file.
 
     Attributes
     ----------
-    header : of the picture.
-    sections : sound and damaged ones, in the order of the file.
-    notes : what is wrong with the bytes around payloads, in words.
+    header : header of the picture.
+    sections : intact and damaged sections, in file order.
+    notes : descriptions of the damage outside of payloads.
     """
 
     header: Header
@@ -59,12 +60,12 @@ class Found:
 
 
 def find(data: Buffer, limits: Limits) -> Found:
-    """Return header and sections of a file that may be damaged.
+    """Return the header and the sections of a file that may be damaged.
 
     Raises
     ------
     FormatError
-        The header is damaged in more than one byte, which leaves no size and mode.
+        The header is damaged in more than one byte, so that size and mode are unknown.
     LimitError
         More pixels than `limits` allows.
     """
@@ -75,13 +76,13 @@ def find(data: Buffer, limits: Limits) -> Found:
 
 
 def _header(view: memoryview, limits: Limits) -> tuple[Header, int, list[str]]:
-    """Header, its size in bytes, and what was mended: its checksum finds one wrong byte."""
+    """Return the header, its size in bytes, and notes. One wrong byte is corrected by the checksum."""
     try:
         return *container.parse_header(view, limits), []
     except LimitError:
         raise
     except FormatError as error:
-        head = bytearray(view[:_HEADER])
+        head = bytearray(view[:_MAX_HEADER_BYTES])
         for at in range(len(head)):
             kept = head[at]
             for value in range(256):
@@ -93,39 +94,42 @@ def _header(view: memoryview, limits: Limits) -> tuple[Header, int, list[str]]:
                 except BBCodecError:
                     continue
                 if at < found[1]:
-                    return *found, [f"header: byte {at} was {kept:#04x}, its checksum wants {value:#04x}"]
+                    return *found, [
+                        f"header: byte {at} was {kept:#04x}, corrected by the checksum to {value:#04x}"
+                    ]
             head[at] = kept
         raise FormatError(f"nothing can be saved without the header: {error}") from error
 
 
 def _sections(view: memoryview, at: int) -> tuple[list[Section], list[str]]:
+    """Return the sections from an offset on, and notes about the damage."""
     sections: list[Section] = []
     notes: list[str] = []
     end = len(view)
     if end > at and view[end - 1] == container.END[0]:
         end -= 1
     else:
-        notes.append("file: no end marker: cut off, or changed at its end")
-    sound = _Sound(view)
+        notes.append("file: no end marker: the file is cut off, or its last byte is changed")
+    intact = _IntactSections(view)
     while at < end:
-        section = sound.at(at)
+        section = intact.at(at)
         if section is None:
-            section = _damaged(view, at, sound.behind(at, end))
-            notes.append(f"section {section.kind} at byte {at} does not fit its checksum")
+            section = _damaged(view, at, intact.next_after(at, end))
+            notes.append(f"section {section.kind} at byte {at}: the checksum does not match")
         sections.append(section)
         at += section.size
     return sections, notes
 
 
-class _Sound:
-    """Looks for sections whose checksum matches, within a bound of work."""
+class _IntactSections:
+    """Search for sections whose checksum matches, within a limit of checksummed bytes."""
 
     def __init__(self, view: memoryview) -> None:
         self._view, self._whole = view, bytes(view)
-        self._left = _WORK * (len(view) + 1024)
+        self._left = _MAX_CHECKSUMMED_FILE_SIZES * (len(view) + 1024)  # bytes
 
     def at(self, at: int) -> Section | None:
-        """The sound section that begins at an offset."""
+        """Return the intact section that begins at an offset, or None."""
         lead = _lead(self._view, at)
         if lead is None:
             return None
@@ -139,8 +143,8 @@ class _Sound:
             return None
         return Section(kind, self._view[start:end], start, end + 4 - at)
 
-    def behind(self, at: int, end: int) -> int:
-        """Where the first sound section of a known type begins behind an offset; `end` if there is none."""
+    def next_after(self, at: int, end: int) -> int:
+        """Return the offset of the first intact section of a known type after `at`; `end` without one."""
         best = end
         for kind in _KINDS:
             raw, place = kind.encode(), at
@@ -152,8 +156,8 @@ class _Sound:
 
 
 def _lead(view: memoryview, at: int) -> tuple[str, int, int] | None:
-    """Type, begin of the payload and its length, as they stand at an offset."""
-    reader = Reader(view[at : at + _LEAD], "section", at)
+    """Return the type, the offset of the payload and its length that stand at an offset, or None."""
+    reader = Reader(view[at : at + _MAX_LEAD_BYTES], "section", at)
     try:
         raw = bytes(reader.take(4, "type"))
         size = reader.varint("length")
@@ -165,22 +169,23 @@ def _lead(view: memoryview, at: int) -> tuple[str, int, int] | None:
 
 
 def _damaged(view: memoryview, at: int, end: int) -> Damaged:
-    """What stands between two offsets, as one section."""
+    """Return the bytes between two offsets as one damaged section."""
     raw = bytes(view[at : at + 4])
-    kind = raw.decode("ascii") if raw.decode("latin-1") in _KINDS else unknown
-    reader = Reader(view[at + 4 : min(end, at + _LEAD)], "section", at + 4)
+    kind = raw.decode("ascii") if raw.decode("latin-1") in _KINDS else UNKNOWN
+    reader = Reader(view[at + 4 : min(end, at + _MAX_LEAD_BYTES)], "section", at + 4)
     try:
         size = reader.varint("length")
         start = reader.offset
     except FormatError:
         size, start = -1, min(at + 5, end)
     if start + size + 4 == end:
-        return Damaged(kind, view[start : end - 4], start, end - at, sized=True, lead=at)
+        return Damaged(kind, view[start : end - 4], start, end - at, has_length=True, section_offset=at)
     if size > end - start - 4 and end == len(view):  # cut off
-        return Damaged(kind, view[start:end], start, end - at, sized=True, lead=at)
-    return Damaged(kind, view[start : max(start, end - 4)], start, end - at, sized=False, lead=at)
+        return Damaged(kind, view[start:end], start, end - at, has_length=True, section_offset=at)
+    payload = view[start : max(start, end - 4)]
+    return Damaged(kind, payload, start, end - at, has_length=False, section_offset=at)
 
 
-def renamed(section: Damaged, kind: str) -> Damaged:
-    """The section under the type that it must have had."""
+def with_kind(section: Damaged, kind: str) -> Damaged:
+    """Return the section with another type."""
     return replace(section, kind=kind)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of section types: what each holds, and how it is packed, unpacked, checked and salvaged.
 
-A new section is one entry here, one paragraph in docs/format.md, and the module that packs it. Which types a
-reader must know is a rule of the container (`bbcodec.container.CRITICAL`).
+A new section needs one entry here, one paragraph in docs/format.md, and the module that packs it. The
+container defines which types a reader must know (`bbcodec.container.CRITICAL`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["TABLE", "Holds", "SectionType", "check", "holding"]
 
 
 class Holds(Enum):
-    """What a section holds."""
+    """The kinds of content of a section."""
 
     SAMPLES = "samples"
     PALETTE = "palette"
@@ -40,11 +40,11 @@ class SectionType:
     Attributes
     ----------
     kind : four letters, as in files.
-    holds : what it holds.
-    pack : makes a section or its payload.
-    unpack : reads one; raises FormatError where it is damaged.
-    check : raises FormatError where the section, or its absence, does not suit the file.
-    salvage : what becomes of a file in which it is damaged (`bbcodec.bbfile.salvage`).
+    holds : kind of its content.
+    pack : returns a section or its payload.
+    unpack : returns the content of a section; raises FormatError if it is damaged.
+    check : raises FormatError if the section, or its absence, does not suit the file.
+    salvage : what `bbcodec.bbfile.salvage` does if the section is damaged, in words.
     """
 
     kind: str
@@ -56,27 +56,31 @@ class SectionType:
 
     @property
     def critical(self) -> bool:
-        """Whether a reader that does not know the type must refuse the file."""
+        """True if a reader that does not know the type must refuse the file."""
         return self.kind in container.CRITICAL
 
 
 def _always(parsed: Container, mode: Mode) -> None:
-    """Accept: the section suits every file."""
+    """Accept every file."""
 
 
 def _palette_only_in_p(parsed: Container, mode: Mode) -> None:
+    """Raise `FormatError` unless exactly the pictures of mode P have a palette."""
     section = parsed.one(container.PALETTE)
-    if (section is None) == (mode.name == "P"):
-        place = "missing in" if section is None else "found outside of"
-        raise FormatError(f"file: palette section {place} a picture of mode P")
+    if section is None and mode.name == "P":
+        raise FormatError(f"file: section {container.PALETTE} is missing in a picture of mode P")
+    if section is not None and mode.name != "P":
+        raise FormatError(f"file: section {container.PALETTE} in a picture of mode {mode.name}, expected P")
 
 
 def _fit_needs_chains(parsed: Container, mode: Mode) -> None:
+    """Raise `FormatError` if a file has a fit but no chains."""
     if parsed.one(container.FITTED) and not parsed.one(container.CHAINS):
         raise FormatError(f"file: section {container.FITTED} without section {container.CHAINS}")
 
 
-def _sums_fit_samples(parsed: Container, mode: Mode) -> None:
+def _sums_match_samples(parsed: Container, mode: Mode) -> None:
+    """Raise `FormatError` if the checksums of pieces do not match the sections with samples."""
     kinds = holding(Holds.SAMPLES)
     samples = [section for section in parsed.sections if section.kind in kinds]
     pieces.check(parsed.one(container.SUMS), samples)
@@ -95,7 +99,7 @@ TABLE: Final = {
             palette_section.pack_palette,
             palette_section.unpack_palette,
             _palette_only_in_p,
-            "a ramp of gray stands for the colours",
+            "a ramp of gray replaces the colours",
         ),
         SectionType(
             container.MODEL,
@@ -103,7 +107,7 @@ TABLE: Final = {
             _pack_model,
             model_id_of,
             _always,
-            "the released model with nearly the same id is taken, or the one that the caller gives",
+            "the model that the caller gives is taken, else the released one with nearly the same id",
         ),
         SectionType(
             container.FITTED,
@@ -119,7 +123,7 @@ TABLE: Final = {
             samples_sections.pack_chains,
             samples_sections.unpack_chains,
             _always,
-            "the pixels of damaged chains are gray; the others are decoded",
+            "the pixels of damaged chains are gray; other chains are decoded",
         ),
         SectionType(
             container.CLASSIC,
@@ -127,15 +131,15 @@ TABLE: Final = {
             samples_sections.pack_classic,
             lambda section: (section.payload[0], section.payload[1:]),
             _always,
-            "the pixels of damaged tiles are gray; a picture of one piece is decoded if its coder can",
+            "the pixels of damaged tiles are gray; a payload without tiles is decoded if its coder can",
         ),
         SectionType(
             container.SUMS,
             Holds.CHECKSUMS,
             pieces.pack,
             pieces.unpack,
-            _sums_fit_samples,
-            "pieces are found by the sizes in their own sections",
+            _sums_match_samples,
+            "pieces are found by the sizes in their sections",
         ),
         *(
             SectionType(
@@ -150,11 +154,11 @@ TABLE: Final = {
         ),
     )
 }
-"""Every type of section, by the four letters that files have, in the order of docs/format.md."""
+"""Every section type by its four letters, in the order of docs/format.md."""
 
 
 def holding(holds: Holds) -> tuple[str, ...]:
-    """Return the types that hold something."""
+    """Return the types of sections with this kind of content."""
     return tuple(kind for kind, entry in TABLE.items() if entry.holds is holds)
 
 

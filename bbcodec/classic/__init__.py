@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The classic method: planes of samples through lossless coders of well-kept libraries.
+"""The classic method: code planes of samples with the lossless coders of maintained libraries.
 
-`payload` chooses, `samples8` and `split16` code samples of 8 and 16 bits, `webp` and `generic` are the
-coders. Which arrays a picture consists of is decided in `bbcodec.bbfile`; no model is known here.
+`payload` chooses, `samples8` and `split16` code samples of 8 and 16 bits, and `webp` and `generic` are the
+coders. `bbcodec.bbfile` splits pictures into arrays. Nothing here uses a model.
 """
 
 from __future__ import annotations

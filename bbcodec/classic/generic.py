@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generic coders of bytes from the standard library: LZMA and deflate, for samples that repeat."""
+"""Generic byte coders of the standard library, LZMA and deflate, for samples that repeat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from bbcodec.container import Reader
 
 LZMA_DICTIONARY_BYTES: Final = 2**22
-"""Dictionary of the LZMA streams: a rule of the format, and most of the memory that decoding takes."""
+"""Dictionary of the LZMA streams: fixed by the format, and most of the memory that decoding takes."""
 
 _LZMA_FILTERS: Final[list[dict[str, int]]] = [
     {
@@ -22,18 +22,27 @@ _LZMA_FILTERS: Final[list[dict[str, int]]] = [
         "pb": 0,
     }
 ]
-_LZMA_RATIO: Final = 2**14  # bytes that one packed byte can hold: a 273-byte match takes about a quarter bit
+# Bytes that one packed byte can hold at most: a 273-byte match takes about a quarter bit.
+_MAX_LZMA_RATIO: Final = 2**14
 
 
 def compress_lzma(raw: bytes) -> bytes:
+    """Return a raw LZMA2 stream."""
     return lzma.compress(raw, lzma.FORMAT_RAW, filters=_LZMA_FILTERS)
 
 
 def expand_lzma(reader: Reader, size: int) -> bytes:
+    """Return the `size` bytes of the LZMA2 stream that is the rest of a reader.
+
+    Raises
+    ------
+    FormatError
+        The stream is damaged, or has another size.
+    """
     packed = reader.rest()
-    if size > _LZMA_RATIO * len(packed):
+    if size > _MAX_LZMA_RATIO * len(packed):
         raise reader.error(f"{len(packed)} bytes of LZMA cannot hold {size} bytes")
-    # FORMAT_RAW takes no memory limit: the fixed dictionary size of the filter chain is the limit.
+    # FORMAT_RAW accepts no memory limit: the fixed dictionary size of the filter chain is the limit.
     expand = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA_FILTERS)
     try:
         raw = expand.decompress(packed, size + 1)

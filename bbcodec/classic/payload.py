@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Payloads of the classic method: one array of samples to bytes and back.
+"""Encode one array of samples as a payload of the classic method, and decode it.
 
-A payload is a method byte and data. Every choice of the encoder follows from sizes, never from time, so
-that the same samples give the same bytes.
+A payload is a method byte and data. The encoder chooses by sizes, never by time, so that the same samples
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -67,17 +67,18 @@ def decode(
         ``[H, W]`` or ``[H, W, C]``.
     dtype : bool, uint8 or uint16
     name, offset
-        Where the payload stands, for messages.
+        Section and offset of the payload, for messages.
     window : Window, optional
-        Only of pictures that were cut into tiles less than all is decoded.
+        Part to return. Only for payloads with tiles this saves decoding the rest.
     lost : dict, optional
-        Of uint8 samples that were cut into tiles: which of them are damaged, see `bbcodec.picture.loss.Lost`.
+        Damaged tiles of uint8 samples, which are not decoded; tiles found to be damaged are added. See
+        `bbcodec.picture.loss.Lost`.
 
     Raises
     ------
     FormatError
-        The payload is damaged, or does not hold samples of that shape. What a payload says about its own size
-        is compared with `shape` before anything of that size is allocated.
+        The payload is damaged, or does not hold samples of that shape. Sizes in the payload are compared with
+        `shape` before anything of that size is allocated.
     """
     full = (*shape, 1) if len(shape) == 2 else shape
     dtype = np.dtype(dtype)
@@ -103,20 +104,22 @@ def decode(
 
 
 def encode_painted(colours: NDArray[np.uint8], *, threads: int = 1) -> bytes:
-    """Return the payload of a palette picture that is held as its colours ``[H, W, 3 or 4]``."""
+    """Return the payload of the colours ``[H, W, 3 or 4]`` of a palette picture."""
     return bytes([PAINTED]) + webp.encode(colours, threads)
 
 
 def decode_painted(
     data: Buffer, shape: tuple[int, int, int], *, name: str = "classic", offset: int = 0
 ) -> NDArray[np.uint8]:
-    """Return the colours ``[H, W, 3 or 4]`` of a payload of `encode_painted`; errors as of `decode`."""
+    """Return the colours ``[H, W, 3 or 4]`` of a payload of `encode_painted`.
+
+    Raises
+    ------
+    FormatError
+        As for `decode`.
+    """
     reader = Reader(data, name, offset)
     reader.u8("method")
     if reader.left and data[1] not in (WEBP, TILED):
-        raise reader.error(f"painted with method {data[1]}, expected {WEBP} or {TILED}")
+        raise reader.error(f"the method of the colours is {data[1]}, expected {WEBP} or {TILED}")
     return decode8(reader, shape)
-
-
-# payload: method SPLIT16, transform byte, varint length of the high part, high part, low part (absent for
-# SCALED). The parts are 8-bit payloads of the high and low bytes of the transformed samples.

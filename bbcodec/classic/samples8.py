@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of 8 bits and bits: WebP, LZMA or deflate, whichever is smallest."""
+"""Code samples of 8 bits and of 1 bit with the smallest of WebP, LZMA and deflate."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from bbcodec.classic.codes import DEFLATE, LZMA, LZMA_BITS, TILED, WEBP
 from bbcodec.container import Reader
 from bbcodec.container.inflate import inflate
 
-_SMALL_BYTES = 2**16  # up to here deflate and LZMA are tried too: WebP's tables weigh on tiny pictures
-# LZMA is also tried on arrays of repeats up to its dictionary (two seconds or so): below so many WebP bits a
-# sample. It gains up to a quarter on palette indices, a tenth on screens, and nothing on photographs.
-_LZMA_BELOW_GRAY, _LZMA_BELOW_COLOUR = 4.0, 2.0
+_SMALL_BYTES = 2**16  # up to this size deflate and LZMA are tried too: WebP has large tables
+# Larger arrays, up to LZMA's dictionary size (about two seconds), are also coded with LZMA if WebP needs
+# fewer bits a sample than this. LZMA gains up to a quarter on palette indices, a tenth on screens, and
+# nothing on photographs.
+_LZMA_BELOW_WEBP_BITS_GRAY, _LZMA_BELOW_WEBP_BITS_COLOUR = 4.0, 2.0
 
 
 def encode8(planes: NDArray[Any], threads: int = 1) -> bytes:
-    """Return the payload of bool or uint8 samples [H, W, C]."""
+    """Return the payload of bool or uint8 samples ``[H, W, C]``."""
     bilevel = planes.dtype == np.bool_
     if bilevel:
         planes = np.ascontiguousarray(planes).view(np.uint8) != 0
@@ -28,7 +29,7 @@ def encode8(planes: NDArray[Any], threads: int = 1) -> bytes:
     found = [webp.encode(planes, threads)]
     if planes.nbytes <= _SMALL_BYTES:
         found.append(bytes([DEFLATE]) + generic.deflate(planes.tobytes()))
-    below = _LZMA_BELOW_GRAY if planes.shape[2] == 1 else _LZMA_BELOW_COLOUR
+    below = _LZMA_BELOW_WEBP_BITS_GRAY if planes.shape[2] == 1 else _LZMA_BELOW_WEBP_BITS_COLOUR
     if bilevel and planes.nbytes <= 8 * generic.LZMA_DICTIONARY_BYTES:
         found.append(
             bytes([LZMA_BITS]) + generic.compress_lzma(np.packbits(planes[:, :, 0], axis=1).tobytes())
@@ -41,7 +42,13 @@ def encode8(planes: NDArray[Any], threads: int = 1) -> bytes:
 
 
 def decode8(reader: Reader, shape: tuple[int, ...], *, bits: bool = False) -> NDArray[np.uint8]:
-    """Return uint8 samples [H, W, C]; `bits` allows the method of bilevel samples. Errors: FormatError."""
+    """Return the uint8 samples ``[H, W, C]`` of a payload; `bits` allows the method of bilevel samples.
+
+    Raises
+    ------
+    FormatError
+        The payload is damaged, or does not hold samples of that shape.
+    """
     method = reader.u8("method")
     size = int(np.prod(shape, dtype=np.int64))
     if method == WEBP:

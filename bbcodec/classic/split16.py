@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of 16 bits as two planes of bytes, after a transform.
+"""Code samples of 16 bits as a transform and two planes of bytes.
 
 Payload: method `SPLIT16`, transform byte, varint length of the high part, high part, low part (absent for
 `_SCALED`). The parts are 8-bit payloads of the high and low bytes of the transformed samples.
@@ -15,17 +15,18 @@ from bbcodec.classic.samples8 import decode8, encode8
 from bbcodec.container import Reader, varint
 from bbcodec.picture.raster import bands, steps
 
-_CROP = 256
+_CROP_SIDE = 256  # pixels; the transforms are compared on a crop
 _PREDICT, _COLOUR, _SCALED = 1, 2, 4
 
 
 def encode16(planes: NDArray[np.uint16], threads: int) -> bytes:
+    """Return the payload of samples ``[H, W, C]``."""
     height, width, channels = planes.shape
-    # 8-bit samples times 257, the usual widening
+    # 8-bit samples times 257, the common conversion to 16 bits
     if all(np.array_equal(planes[r] >> 8, planes[r] & 255) for r in bands(height, width)):
         return _pack16(planes, _SCALED, threads)
-    y, x = max(0, height - _CROP) // 2, max(0, width - _CROP) // 2
-    crop = np.ascontiguousarray(planes[y : y + _CROP, x : x + _CROP])
+    y, x = max(0, height - _CROP_SIDE) // 2, max(0, width - _CROP_SIDE) // 2
+    crop = np.ascontiguousarray(planes[y : y + _CROP_SIDE, x : x + _CROP_SIDE])
     kinds = [0, _PREDICT, *((_COLOUR, _PREDICT | _COLOUR) if channels >= 3 else ())]
     tried = {kind: _pack16(crop, kind, threads) for kind in kinds}
     kind = min(kinds, key=lambda k: len(tried[k]))
@@ -39,10 +40,10 @@ def _pack16(planes: NDArray[np.uint16], kind: int, threads: int) -> bytes:
 
 
 def _byte(planes: NDArray[np.uint16], kind: int, shift: int) -> NDArray[np.uint8]:
-    """Return one byte of the transformed samples."""
+    """Return one byte of each transformed sample: the high one for a `shift` of 8, the low one for 0."""
     out = np.empty(planes.shape, np.uint8)
     for rows in bands(*planes.shape[:2]):
-        above = planes[max(0, rows.start - 1) : rows.stop].copy()  # and the row before, to predict from
+        above = planes[max(0, rows.start - 1) : rows.stop].copy()  # with the row above, for prediction
         if kind & _COLOUR:
             above[:, :, 0] -= above[:, :, 1]
             above[:, :, 2] -= above[:, :, 1]
@@ -53,6 +54,13 @@ def _byte(planes: NDArray[np.uint16], kind: int, shift: int) -> NDArray[np.uint8
 
 
 def decode16(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    """Return the samples ``[H, W, C]`` of a payload.
+
+    Raises
+    ------
+    FormatError
+        The payload is damaged, or does not hold samples of that shape.
+    """
     method, kind = reader.u8("method"), reader.u8("transform")
     if method != SPLIT16 or kind > 4 or (kind & _COLOUR and shape[2] < 3):
         raise reader.error(
@@ -76,10 +84,9 @@ def decode16(reader: Reader, shape: tuple[int, ...]) -> NDArray[np.uint16]:
 
 
 def _residual(planes: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return sample - MED(W, N, NW) mod 2^16, signs folded: 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
+    """Return the residuals, sample - MED(W, N, NW) mod 2^16, folded: 0, -1, 1, -2, ... become 0, 1, 2, 3, ...
 
-    MED is the predictor of JPEG-LS (ITU-T T.87), written as the median of W, N and W + N - NW; pixels outside
-    are 0.
+    MED is the predictor of JPEG-LS (ITU-T T.87), the median of W, N and W + N - NW. Pixels outside are 0.
     """
     padded = np.pad(planes, ((1, 0), (1, 0), (0, 0)))
     diff = planes - _med(padded[1:, :-1], padded[:-1, 1:], padded[:-1, :-1])
@@ -105,7 +112,7 @@ def _unresidual(planes: NDArray[np.uint16]) -> None:
 
 
 def _med(w: NDArray[np.uint16], n: NDArray[np.uint16], nw: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the median of W, N and W + N - NW."""
     low, high = np.minimum(w, n), np.maximum(w, n)
-    # The median of three by cases, so that nothing leaves 16 bits: w + n - nw is only used where nw lies
-    # between.
+    # By cases, so that nothing leaves 16 bits: w + n - nw is used only if nw lies between w and n.
     return np.where(nw >= high, low, np.where(nw <= low, high, w + (n - nw)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lossless WebP of Pillow: streams of whole pictures, and of tiles where a picture is too large for one."""
+"""Code samples with Pillow's lossless WebP: one stream for a picture, or one for each tile of a large one."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from bbcodec.picture.raster import bands
 from bbcodec.picture.region import Place, Window
 
 MAX_SIDE = 16383  # pixels: VP8L has 14 bits for each side
-TILE_PIXELS = 2**23  # libwebp's encoder takes about 40 bytes a pixel
-# Larger pictures are coded in tiles. It costs them little: VP8L looks back over 2^20 pixels at most.
+TILE_PIXELS = 2**23  # pixels of a tile; libwebp's encoder takes about 40 bytes a pixel
+# Larger pictures are coded in tiles. Tiles cost little: VP8L looks back over at most 2^20 pixels.
 MAX_WHOLE_PIXELS = 2**24
-MEASURED_TILE_PIXELS = 2**20  # tiles of what is only measured
-MAX_THOROUGH_PIXELS = 2**12  # up to here WebP's slowest effort takes a moment only
-# WebP's quickest effort takes a tenth of the time; it finds long repeats that the default may miss.
+MEASURED_TILE_PIXELS = 2**20  # pixels of a tile if only the size is measured
+MAX_THOROUGH_PIXELS = 2**12  # up to this size WebP's slowest effort takes little time
+# WebP's quickest effort takes a tenth of the time. It finds long repeats that the default may miss.
 _QUICK = {"method": 0, "quality": 80}
 _THOROUGH = {"method": 6, "quality": 100}
 
 
 def pieces(data: Buffer, height: int, width: int) -> list[int]:
-    """Return the bytes of the head and of each tile of a payload of tiles; of any other nothing.
+    """Return the bytes of the head and of each tile of a payload; empty if it has no tiles.
 
     Raises
     ------
     FormatError
-        The list of tiles is not sound.
+        The list of tiles is damaged.
     """
     reader = Reader(data, "classic")
     if reader.u8("method") != TILED:
@@ -50,19 +50,19 @@ def pieces(data: Buffer, height: int, width: int) -> list[int]:
 
 
 def tile_places(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Return rows and columns of the tiles of a picture that is cut into tiles, in their order."""
+    """Return rows and columns of each tile of a picture that is coded in tiles, in file order."""
     return _grid(height, width, TILE_PIXELS)
 
 
 def webp_size(samples: NDArray[Any], *, quick: bool = False, threads: int = 1) -> int:
-    """Return the size in bytes of an uint8 array as a WebP file of Pillow's default effort.
+    """Return the bytes of a uint8 array as a WebP file of Pillow's default effort.
 
     Parameters
     ----------
     samples : ndarray
         Large arrays are measured as tiles, which takes less memory.
     quick : bool
-        Take WebP's quickest effort, for an estimate: the default is up to a sixth smaller on photographs.
+        Use WebP's quickest effort, as an estimate: the default is up to a sixth smaller on photographs.
     threads : int
     """
     planes = samples[:, :, None] if samples.ndim == 2 else samples
@@ -75,7 +75,7 @@ def webp_size(samples: NDArray[Any], *, quick: bool = False, threads: int = 1) -
 
 
 def _grid_size(height: int, width: int, pixels: int) -> tuple[int, int]:
-    """Return columns and rows of tiles of so many pixels: for `TILE_PIXELS` a rule of the format."""
+    """Return the columns and rows of tiles of so many pixels. With `TILE_PIXELS` it is part of the format."""
     cols = -(-width // MAX_SIDE)
     return cols, -(-height // min(MAX_SIDE, max(1, pixels // -(-width // cols))))
 
@@ -88,6 +88,7 @@ def _grid(height: int, width: int, pixels: int) -> list[tuple[slice, slice]]:
 
 
 def encode(planes: NDArray[np.uint8], threads: int) -> bytes:
+    """Return the payload of uint8 samples ``[H, W, C]``: one stream, or tiles."""
     height, width = planes.shape[:2]
     pixels = height * width
     if max(height, width) > MAX_SIDE or pixels > MAX_WHOLE_PIXELS:
@@ -96,7 +97,7 @@ def encode(planes: NDArray[np.uint8], threads: int) -> bytes:
         )
         return b"".join([bytes([TILED]), *(varint(len(tile)) for tile in tiles), *tiles])
     efforts = [{}, _QUICK, *([_THOROUGH] if pixels <= MAX_THOROUGH_PIXELS else [])]
-    # One after the other, for the memory's sake.
+    # One after the other, to save memory.
     streams: list[bytes] = parallel(lambda effort: encode_stream(planes, **effort), efforts, 1)
     return bytes([WEBP]) + min(streams, key=len)
 
@@ -104,14 +105,23 @@ def encode(planes: NDArray[np.uint8], threads: int) -> bytes:
 def decode_tiles(
     reader: Reader, shape: tuple[int, ...], window: Window | None = None, lost: Lost | None = None
 ) -> NDArray[np.uint8]:
+    """Return the samples ``[H, W, C]`` of a payload of tiles, or a window of them.
+
+    With `lost`, damaged tiles are gray and are added to it.
+
+    Raises
+    ------
+    FormatError
+        The list of tiles, or without `lost` a tile, is damaged.
+    """
     window = window or Window(0, 0, *shape[:2])
     cols, rows = _grid_size(shape[0], shape[1], TILE_PIXELS)
-    if reader.left < 2 * cols * rows:  # before millions of them are listed
+    if reader.left < 2 * cols * rows:  # before millions of sizes are read
         raise reader.error(f"{reader.left} bytes cannot hold {cols * rows} tiles")
     grid = _grid(shape[0], shape[1], TILE_PIXELS)
     sizes = [reader.varint(f"size of tile {i}") for i in range(len(grid))]
     if lost is not None:
-        return _decode_sound_tiles(reader, shape, grid, sizes, lost)
+        return _decode_intact_tiles(reader, shape, grid, sizes, lost)
     streams = [reader.take(size, f"tile {i}") for i, size in enumerate(sizes)]
     reader.finish()
     for (y, x), stream in zip(grid, streams, strict=True):
@@ -124,10 +134,10 @@ def decode_tiles(
     return out
 
 
-def _decode_sound_tiles(
+def _decode_intact_tiles(
     reader: Reader, shape: tuple[int, ...], grid: list[Place], sizes: list[int], lost: Lost
 ) -> NDArray[np.uint8]:
-    """Decode the tiles that can be decoded."""
+    """Decode the tiles that are not lost; add those that fail to `lost`."""
     out = np.full(shape, GRAY, np.uint8)
     for number, ((y, x), size) in enumerate(zip(grid, sizes, strict=True)):
         stream = reader.take(min(size, reader.left), f"tile {number}")
@@ -165,7 +175,7 @@ def _as_colours(planes: NDArray[np.uint8]) -> Image.Image:
 
 
 def check_stream(stream: Buffer, height: int, width: int, reader: Reader) -> None:
-    """Raise unless the VP8L stream says that it holds a picture of this size."""
+    """Raise `FormatError` unless the header of a VP8L stream has this size."""
     if len(stream) < 6 or stream[0] != 0x2F:
         raise reader.error("no VP8L signature 0x2f")
     (bits,) = struct.unpack_from("<I", stream, 1)
@@ -178,13 +188,14 @@ def check_stream(stream: Buffer, height: int, width: int, reader: Reader) -> Non
 
 
 def decode_stream(stream: Buffer, shape: tuple[int, ...], reader: Reader) -> NDArray[np.uint8]:
+    """Return the samples ``[H, W, C]`` of a VP8L stream; raise `FormatError` if it is damaged."""
     body = b"VP8L" + struct.pack("<I", len(stream)) + bytes(stream) + b"\0" * (len(stream) & 1)
     riff = b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
     try:
-        with limited(None):  # sizes have been checked, Pillow's own limit is not wanted
+        with limited(None):  # sizes are checked, Pillow's limit is not needed
             image: Image.Image = WebPImagePlugin.WebPImageFile(io.BytesIO(riff))
         image = image.convert("RGBA" if shape[2] in (2, 4) else "RGB")
-    except Exception as error:  # Pillow raises several kinds, of no common root, on damaged data
+    except Exception as error:  # Pillow raises several unrelated types on damaged data
         raise reader.error(f"VP8L stream is damaged: {error}") from error
     if image.size != shape[1::-1]:
         raise reader.error(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where other libraries meet bbcodec: one module for each, imported by who uses that library.
+"""Adapters for other libraries, one module each. The core imports none of them.
 
-`pillow` needs nothing more; `numcodecs` and `zarr` are found through entry points; `torch` reads archives;
-`files` are functions for any pool of processes, and `dask` sends them to a cluster. The core imports none of
-them.
+- `pillow`: plugin for ``.bb`` files; needs no extra
+- `numcodecs`, `zarr`: codecs, found by entry points
+- `torch`: dataset over an archive
+- `files`: functions for any process pool; `dask` runs them on a cluster
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many files on many machines: one Dask task for each file. Needs the extra `dask`.
+"""Compress and decompress files on a Dask cluster, one task for each file. Needs the extra `dask`.
 
-Dask sends the tasks out, sends those of a lost worker to another one, and tries again what failed for a
-passing reason. Here is what a task does, and what is told when all are through.
+Dask distributes the tasks, moves those of a lost worker, and retries failed ones. Here is the work of a task,
+and the summary of all results.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Summary", "compress_files", "decompress_files"]
 Pairs: TypeAlias = "Iterable[tuple[str | os.PathLike[str], str | os.PathLike[str]]]"
 Watch: TypeAlias = Callable[[FileResult, int, int], None]
 
-# Trying again would not help.
-_FINAL = (
+# Errors that a retry cannot fix.
+_PERMANENT_ERRORS = (
     BBCodecError,
     FileExistsError,
     FileNotFoundError,
@@ -36,7 +36,7 @@ _FINAL = (
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of all files.
+    """The results of all files.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Summary:
     seconds: float
 
     def of(self, status: str) -> list[FileResult]:
-        """Return the results of a status: done, skipped or failed."""
+        """Return the results with a status: done, skipped or failed."""
         return [result for result in self.results if result.status == status]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the sums, ready for JSON: files by status, bytes of those done, the same by worker."""
+        """Return sums as JSON values: files by status; bytes of files done, in all and by worker."""
         done = self.of("done")
         workers: dict[str, dict[str, Any]] = {}
         for result in done:
@@ -84,18 +84,18 @@ def compress_files(
         Paths or URLs, as the workers see them.
     client : distributed.Client
     retries : int
-        How often a file is tried again after an error that may pass. Files of a worker that is lost go to
-        another one in any case.
+        Number of retries of a file after a temporary error. Files of a lost worker go to another worker in
+        any case.
     watch : callable, optional
-        Called with (result, files through, files in all) after each file, in the order in which they end.
+        Called with (result, finished files, files in all) after each file, in the order of completion.
     **options
-        Of `bbcodec.integrations.files.compress_file`. Unlike there, `existing` is ``skip`` unless given: a
-        run that is started again goes on where the last one stopped.
+        Options of `bbcodec.integrations.files.compress_file`. Unlike there, `existing` is ``skip`` by
+        default: a restarted run continues where the last one stopped.
 
     Returns
     -------
     Summary
-        A file that failed is a result of it, and no exception.
+        A failed file is a result in it, not an exception.
     """
     return _run(compress_file, pairs, client, retries, watch, options)
 
@@ -110,10 +110,10 @@ def decompress_files(
 def _task(
     source: str, target: str, *, work: Callable[..., FileResult], options: dict[str, Any]
 ) -> FileResult:
-    """Do one file on a worker."""
+    """Process one file on a worker."""
     try:
         result = work(source, target, **options)
-    except _FINAL as error:
+    except _PERMANENT_ERRORS as error:
         result = failure(source, target, error)
     return replace(result, worker=get_worker().address)
 
@@ -126,6 +126,7 @@ def _run(
     watch: Watch | None,
     options: dict[str, Any],
 ) -> Summary:
+    """Run one task for each pair of names, and collect the results in their order."""
     started = perf_counter()
     names = [(os.fspath(source), os.fspath(target)) for source, target in pairs]
     if not names:
@@ -138,19 +139,19 @@ def _run(
         options={"existing": "skip"} | options,
         pure=False,
         retries=retries,
-        batch_size=10_000,  # names go to the scheduler in handy messages
+        batch_size=10_000,  # names a message to the scheduler
     )
     place = {future.key: index for index, future in enumerate(futures)}
     results: list[FileResult | None] = [None] * len(names)
     waiting = as_completed(futures, loop=client.loop)
-    del futures  # a result is given up by the cluster when it is here
-    for through, future in enumerate(waiting, 1):
+    del futures  # so that the cluster releases each result after it is fetched
+    for finished, future in enumerate(waiting, 1):
         index = place[future.key]
         try:
             result = future.result()
-        except Exception as error:  # of the task at its last try; or the workers that had it were all lost
+        except Exception as error:  # of the last try, or all workers that ran the task are lost
             result = failure(*names[index], error)
         results[index] = result
         if watch is not None:
-            watch(result, through, len(names))
+            watch(result, finished, len(names))
     return Summary(tuple(result for result in results if result is not None), perf_counter() - started)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file in, one file out: plain functions for process pools, Dask, Ray, Spark and the like.
+"""Compress or decompress one file, with functions for process pools, Dask, Ray, Spark and similar.
 
-They take names and options, and return a small record; they hold no handle and no model, so they and all that
-goes in and out of them can be pickled. A process loads a model once, when the first file needs it.
+The functions take names and options and return a small record. They hold no handle and no model, so that
+everything can be pickled. A process loads a model once, when the first file needs it.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ Existing: TypeAlias = Literal["error", "skip", "overwrite"]
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
+    """The result of one file.
 
     Parameters
     ----------
     source, target : str
-        Names, as they were given.
+        Names as given.
     status : str
-        ``done``; ``skipped``, if the output was there already, and whole; or ``failed``.
+        ``done``; ``skipped`` if a complete output existed; or ``failed``.
     input_bytes, output_bytes : int
-        Sizes; 0 where a file was not read or written.
+        Sizes; 0 for a file that was not read or written.
     width, height, mode
-        Of the picture, if it was decoded.
+        Size and mode of the picture, if it was decoded.
     seconds : float
-        Wall time in the process that did it.
+        Wall time in the process that did the work.
     worker : str
-        Who did it: host and process id, or the address of a Dask worker.
+        Host and process id, or the address of the Dask worker.
     error : str, optional
-        Why it failed, with the kind of the error in front.
+        Type and message of the error.
     """
 
     source: str
@@ -62,7 +62,7 @@ class FileResult:
     error: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
 
@@ -82,27 +82,29 @@ def compress_file(
     Parameters
     ----------
     source, target : path or URL
-        The folder of the target is made if need be. The file appears whole or not at all.
+        The folder of the target is created if needed. The file appears complete or not at all.
     existing : str
-        What to do if the target exists: ``error``; ``skip`` it if it is whole (`whole_bb`), and write it anew
-        otherwise; or ``overwrite``.
+        What to do if the target exists: ``error``: raise; ``skip``: skip it if it is complete (`whole_bb`),
+        else replace it; ``overwrite``: replace it.
     storage_options : mapping, optional
-        Passed to fsspec with URLs.
+        Options of fsspec for URLs.
     max_pixels : int, optional
-        Refuse a larger width * height.
+        Largest allowed width * height.
     threads : int
-        1 unless said otherwise: there is a process for each core where many files are compressed.
+        Number of threads. 1 by default, as a pool usually has a process for each core.
     raise_errors : bool
-        False gives a `FileResult` of status ``failed`` instead of `BBCodecError` and `OSError`.
+        If False, return a `FileResult` of status ``failed`` instead of raising `BBCodecError` or `OSError`.
     **options
-        Of `bbcodec.compress`: method, model, verify and so on.
+        Options of `bbcodec.compress`: method, model, verify and so on.
 
     Raises
     ------
     BBCodecError
-        As of `bbcodec.read_image` and `bbcodec.compress`.
+        As for `bbcodec.read_image` and `bbcodec.compress`.
     OSError
-        A file cannot be reached or written; `FileExistsError` if `existing` is ``error``.
+        A file cannot be read or written; `FileExistsError` if the target exists and `existing` is ``error``.
+    ValueError
+        `existing` is none of the three.
     """
     run = _Run(source, target, existing, storage_options)
     try:
@@ -133,11 +135,25 @@ def decompress_file(
     format: str | None = None,
     **options: Any,
 ) -> FileResult:
-    """Decompress a ``.bb`` file into an image file; see `compress_file`.
+    """Decompress a ``.bb`` file into an image file.
 
-    `format` is one of `bbcodec.write_image`, by default from the target's suffix. Options are those of
-    `bbcodec.decompress`: backend, model. With `existing` ``skip``, an image is whole if it can be read and
-    has the size that the ``.bb`` file says.
+    Parameters and errors are those of `compress_file`, except as follows.
+
+    Parameters
+    ----------
+    existing : str
+        With ``skip``, an image is complete if it can be read and has the size of the picture (`whole_image`).
+    format : str, optional
+        A format of `bbcodec.write_image`. Default: from the suffix of the target.
+    **options
+        Options of `bbcodec.decompress`: backend, model.
+
+    Raises
+    ------
+    BBCodecError
+        As for `bbcodec.decompress` and `bbcodec.write_image`.
+    OSError, ValueError
+        As for `compress_file`.
     """
     run = _Run(source, target, existing, storage_options)
     try:
@@ -156,17 +172,17 @@ def decompress_file(
 
 
 def failure(source: str, target: str, error: BaseException) -> FileResult:
-    """Return the record of a file that could not be dealt with."""
+    """Return the result of a file that failed with an error."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
     text = text.removeprefix(f"{source}: ")
     return FileResult(source, target, "failed", error=f"{type(error).__name__}: {text}")
 
 
 def whole_bb(storage: Storage, name: str) -> int:
-    """Return the size of a ``.bb`` file in bytes if it is whole, else 0.
+    """Return the size of a ``.bb`` file in bytes if it is complete, else 0.
 
-    Whole means: a sound header, every section with its checksum, the end marker, and nothing behind it. The
-    pixels are not decoded.
+    Complete means: a valid header, every section with a matching checksum, the end marker, and nothing after
+    it. The pixels are not decoded.
     """
     data = storage.read(name)
     try:
@@ -177,7 +193,10 @@ def whole_bb(storage: Storage, name: str) -> int:
 
 
 def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | None = None) -> int:
-    """Return the size of an image file if it can be read and is as large as `source` says, else 0."""
+    """Return the bytes of an image file if it can be read and has the size of the picture, else 0.
+
+    `source` is the content of the picture's ``.bb`` file.
+    """
     header = container.read_header(source, limits=Limits.of(max_pixels))
     opened, size = storage.source(name)
     try:
@@ -188,7 +207,7 @@ def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | No
 
 
 class _Run:
-    """One call: its names, its time, and what is done about an existing output."""
+    """One call: its names, its start time, and its rule for an existing output."""
 
     def __init__(
         self,
@@ -205,7 +224,7 @@ class _Run:
         self.started = time.perf_counter()
 
     def may_skip(self) -> bool:
-        """Return whether there is an output that might do; raise if there must be none."""
+        """Return whether an output exists and may be kept; raise `FileExistsError` if none may exist."""
         if self.existing == "overwrite" or not self.storage.exists(self.target):
             return False
         if self.existing == "error":
@@ -214,7 +233,7 @@ class _Run:
 
     @contextlib.contextmanager
     def output(self) -> Iterator[Any]:
-        """Open the output."""
+        """Open the output for writing, and create its folder."""
         self.storage.make_folder(folder_of(self.target))
         if self.storage.same(self.source, self.target):
             raise BBCodecError(f"{self.source}: input and output are the same file")
@@ -230,7 +249,7 @@ class _Run:
         input_bytes: int = 0,
         output_bytes: int,
     ) -> FileResult:
-        """Return the record of what went well."""
+        """Return the result of a file that was written or skipped."""
         return FileResult(
             self.source,
             self.target,
@@ -245,5 +264,5 @@ class _Run:
         )
 
     def failed(self, error: Exception) -> FileResult:
-        """Return the record of what did not."""
+        """Return the result of a file that failed."""
         return failure(self.source, self.target, error)

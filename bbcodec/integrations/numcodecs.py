@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numcodecs codec ``bbcodec``: stacks of pictures as bytes, losslessly.
+"""The codec ``bbcodec`` for numcodecs: lossless coding of stacks of pictures.
 
-numcodecs finds it by the entry point, without any import: ``numcodecs.get_codec({"id": "bbcodec"})``. Buffers
-become arrays here; the bytes are made by `bbcodec.arrays.chunks`.
+numcodecs finds it by its entry point, without an import: ``numcodecs.get_codec({"id": "bbcodec"})``. Buffers
+become arrays here; `bbcodec.arrays.chunks` codes them.
 """
 
 from __future__ import annotations
@@ -29,31 +29,35 @@ __all__ = ["BBCodec"]
 class BBCodec(Codec):
     """Lossless codec for uint8 and uint16 arrays of pictures.
 
-    An array is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of such, with any number of
+    An array is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of pictures with any number of
     leading axes. All pictures of an array are coded together.
 
     Parameters
     ----------
     model : str or path
-        Released name, id, or path of a ``.bbm`` file; ``thumb`` is made for pictures of 32 x 32 and the like.
+        Name of a released model, id, or path of a ``.bbm`` file. ``thumb`` is made for pictures of about
+        32 x 32.
     method : {"auto", "learned", "classic"}
         As for `bbcodec.compress`.
     layout : {"auto", "hw", "hwc", "chw"}
-        Which axes, the last ones, are a picture's. ``auto``: ``hwc`` if there are three or more and the last
-        has a length of 1 to 4, else ``hw``.
+        Axes of a picture, the last ones of the array. ``auto``: ``hwc`` if there are three or more axes and
+        the last one has a length of 1 to 4, else ``hw``.
     shape : sequence of int, optional
-        Shape of one picture, for flat buffers: as many pictures as the buffer has.
+        Shape of one picture, needed for flat buffers. A buffer may hold several pictures.
     dtype : str, optional
-        Of the samples of a flat buffer of bytes, such as ``"<u2"``; ``uint8`` if not given.
+        Type of the samples of a flat buffer of bytes, such as ``"<u2"``. Default: ``uint8``.
     verify : bool
-        Decode what was coded and compare every sample.
+        Decode the result and compare every sample.
     threads : int
-        Within one array; 0 for all cores. Dask and Zarr code several chunks at a time already.
+        Number of threads for one array; 0 is one for each core. Dask and Zarr already code several chunks at
+        a time.
 
     Raises
     ------
     OptionError
-        An option that does not exist or makes no sense.
+        The model, method or layout is not valid.
+    UnsupportedImageError
+        Arrays of this shape and type cannot be coded.
 
     Examples
     --------
@@ -88,41 +92,44 @@ class BBCodec(Codec):
         return chunks.Options(self.model, self.method, self.layout, self.verify)
 
     def encode(self, buf: Any) -> bytes:
-        """Return an array as bytes.
+        """Return the bytes of an array.
 
         Raises
         ------
         UnsupportedImageError
-            Not uint8 or uint16, or a flat buffer that is no whole number of pictures.
+            The samples are not uint8 or uint16, or a flat buffer does not hold a whole number of pictures.
+        ModelMissingError, ModelError
+            The model is missing or damaged.
         """
         return chunks.encode(self._array(ensure_ndarray(buf)), self._options(), threads=self.threads)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """Return the array that was encoded, of the same shape, type and memory layout; or fill `out`.
+        """Return the encoded array with its shape, type and memory layout, or fill `out`.
 
         Raises
         ------
         FormatError
             The bytes are damaged.
         ModelMissingError
-            The model is not installed, and not the one of this codec.
+            The needed model is neither installed nor the one of this codec.
         """
-        # The result says its size itself, so there is no limit other than that of `out`.
+        # The bytes declare their size; the default limits and that of `out` apply.
         array = chunks.decode(ensure_bytes(buf), model=self.model, threads=self.threads)
         return array if out is None else ndarray_copy(array, out)
 
     def _array(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return an array as it is, and a flat buffer as a stack of pictures."""
         if array.ndim != 1:
             return array
         if self.shape is None:
             raise UnsupportedImageError(
-                "a flat buffer does not say how large its pictures are: give an array, or the option shape "
-                "(and dtype, if it is not uint8)"
+                "a flat buffer has no picture shape: give an array, or the option shape (and dtype, if it is "
+                "not uint8)"
             )
         wanted = np.dtype(self.dtype or "uint8") if array.dtype.itemsize == 1 else array.dtype
         if array.nbytes % (math.prod(self.shape) * wanted.itemsize):
             raise UnsupportedImageError(
-                f"a flat buffer of {array.nbytes} bytes is no whole number of pictures of shape {self.shape} "
-                f"and type {wanted}"
+                f"a flat buffer of {array.nbytes} bytes is not a whole number of pictures of shape "
+                f"{self.shape} and type {wanted}"
             )
         return np.ascontiguousarray(array).view(wanted).reshape(-1, *self.shape)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``.bb`` files in Pillow, under the name ``BB``: ``import bbcodec.integrations.pillow`` is all it takes.
+"""Register ``.bb`` files in Pillow as the format ``BB``, on ``import bbcodec.integrations.pillow``.
 
-Opening reads the header and the metadata; pixels are decoded when they are first asked for. Nothing is coded
-here: this is `bbcodec.compress` and `bbcodec.decompress_picture` in Pillow's dress.
+Opening reads the header and the metadata; pixels are decoded at first use. `bbcodec.compress` and
+`bbcodec.decompress_image` do the coding.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ __all__ = ["BBImageFile", "PillowError"]
 
 FORMAT = "BB"
 _OPTIONS = ("method", "model", "embed_model", "threads", "backend", "verify", "fit", "seed")
-_NO_LIMIT = Limits(max_pixels=2**64)  # sizes are checked by Image.MAX_IMAGE_PIXELS, before pixels are read
-_HEAD = 64  # bytes: more than a header or the beginning of a section takes
+_NO_LIMIT = Limits(max_pixels=2**64)  # Pillow checks sizes (Image.MAX_IMAGE_PIXELS) before pixels are read
+_HEAD_BYTES = 64  # more than a header, or type and length of a section
 
 
 class PillowError(BBCodecError, OSError):
-    """An error of bbcodec that is also what callers of Pillow expect."""
+    """An error of bbcodec that is also an `OSError`, which callers of Pillow expect."""
 
 
 @contextlib.contextmanager
 def _as_pillow(what: str) -> Iterator[None]:
+    """Raise errors of bbcodec as `PillowError`, with `what` in front."""
     try:
         yield
     except BBCodecError as error:
@@ -47,14 +48,14 @@ def _as_pillow(what: str) -> Iterator[None]:
 class BBImageFile(ImageFile.ImageFile):
     """A ``.bb`` file as Pillow image.
 
-    ``info`` has ``icc_profile``, ``exif``, ``xmp``, ``dpi``, ``transparency`` and the texts, as for PNG; the
-    texts alone are in ``text``. A palette is there once pixels are loaded.
+    ``info`` has ``icc_profile``, ``exif``, ``xmp``, ``dpi``, ``transparency`` and the texts, as for PNG.
+    ``text`` has only the texts. The palette is available after pixels are loaded.
 
     Raises
     ------
     PillowError
-        The picture has 16-bit LA, RGB or RGBA samples; when pixels are loaded: the file is damaged, or its
-        model is missing.
+        On opening: the picture has 16-bit LA, RGB or RGBA samples. On loading pixels: the file is damaged, or
+        its model is missing.
     """
 
     format = FORMAT
@@ -65,24 +66,24 @@ class BBImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            header = container.read_header(self.fp.read(_HEAD), limits=_NO_LIMIT)
+            header = container.read_header(self.fp.read(_HEAD_BYTES), limits=_NO_LIMIT)
             mode = mode_of(header)
         except FormatError as error:
             raise SyntaxError(str(error)) from error
         if mode.name in ("LA;16", "RGB;16", "RGBA;16"):
             raise PillowError(
-                f"mode {mode.name}: Pillow has no such image; use bbcodec.decompress() for the array, or "
+                f"mode {mode.name} is not supported by Pillow; use bbcodec.decompress() for the array, or "
                 f"`bbcodec decompress` for a PNG"
             )
         self._mode, self._size = mode.name, (header.width, header.height)
         found = Metadata()
-        with contextlib.suppress(BBCodecError):  # load() and verify() tell of damage behind the header
+        with contextlib.suppress(BBCodecError):  # load() and verify() report damage after the header
             found = metadata_sections.unpack(_metadata_sections(self.fp, header), mode.name)
         self.text = dict(found.text)
         self.info.update(found.as_info())
 
     def load(self) -> Any:
-        """Decode the pixels, if that has not happened yet; return access to them."""
+        """Decode the pixels at the first call; return access to them."""
         if self._im is None:
             data = self._read()
             with _as_pillow("broken BB file"):
@@ -97,7 +98,7 @@ class BBImageFile(ImageFile.ImageFile):
         return Image.Image.load(self)
 
     def verify(self) -> None:
-        """Check every length and checksum of the file, without decoding pixels; to be called after opening.
+        """Check every length and checksum of the file without decoding pixels. Call it right after opening.
 
         Raises
         ------
@@ -114,6 +115,7 @@ class BBImageFile(ImageFile.ImageFile):
             super().verify()
 
     def _read(self) -> bytes:
+        """Return the bytes of the file; raise `PillowError` if it is closed."""
         if self.fp is None:
             raise PillowError("the file of this image is closed: open it again")
         self.fp.seek(0)
@@ -121,11 +123,11 @@ class BBImageFile(ImageFile.ImageFile):
 
 
 def _metadata_sections(file: IO[bytes], header: Header) -> Iterator[Section]:
-    """Read the sections that hold metadata, and skip the others."""
+    """Yield the sections with metadata; skip the others without reading them."""
     offset = 24 + len(varint(header.width)) + len(varint(header.height))
     while True:
         file.seek(offset)
-        head = file.read(_HEAD)
+        head = file.read(_HEAD_BYTES)
         if head.startswith(container.END):
             return
         reader = Reader(head, "file", offset)
@@ -134,7 +136,7 @@ def _metadata_sections(file: IO[bytes], header: Header) -> Iterator[Section]:
         start, offset = reader.offset, reader.offset + size + 4
         if kind in metadata_sections.FIELDS:
             if size > _NO_LIMIT.max_metadata:
-                raise FormatError(f"section {kind}: {size} bytes")
+                raise FormatError(f"section {kind}: {size} bytes, the limit is {_NO_LIMIT.max_metadata}")
             file.seek(start)
             yield Section(kind, file.read(size), start)
 
@@ -153,7 +155,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 
 def _metadata(image: Image.Image, own: Metadata, given: dict[str, Any]) -> Metadata:
-    """Return the metadata to be kept: that of the image, each kind replaced if it was given to ``save``."""
+    """Return the metadata to keep: that of the image, with fields replaced that were given to ``save``."""
     text = getattr(image, "text", None) if image.format == FORMAT else None
     kept = replace(own, text=tuple(text.items())) if text else own
     if not given.get("keep_metadata", True):
@@ -174,7 +176,7 @@ def _metadata(image: Image.Image, own: Metadata, given: dict[str, Any]) -> Metad
 
 
 def _pnginfo(chunks: PngImagePlugin.PngInfo | None) -> tuple[tuple[str, str], ...]:
-    """Return the texts of what Pillow wants for PNG files, as it reads them itself."""
+    """Return the texts of Pillow's ``pnginfo``, as Pillow reads them from a PNG file."""
     file = io.BytesIO()
     Image.new("1", (1, 1)).save(file, "PNG", pnginfo=chunks)
     with Image.open(file) as image:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PyTorch dataset over an archive. Nothing is coded here."""
+"""A PyTorch dataset over an archive. `bbcodec.archive` reads the pictures."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ __all__ = ["ArchiveDataset"]
 class ArchiveDataset(Dataset[tuple[Any, str]]):
     """The pictures of an archive as tensors, each with its name.
 
-    Every worker process of a ``DataLoader`` opens the archive for itself, however it was started.
+    Every worker process of a ``DataLoader`` opens the archive itself, however it was started.
 
     Parameters
     ----------
-    archive : path, or Mapping of names to arrays
-        Such as a `bbcodec.Archive`, which must have been opened by its path, for reading; it is opened once
-        more.
+    archive : path, `bbcodec.Archive`, or Mapping of names to arrays
+        An `Archive` must be open for reading by its path; it is opened once more.
     transform : callable, optional
-        From a tensor to what an item is to have in its place.
+        Applied to each tensor.
     names : iterable of str, optional
-        Which pictures, in this order; all of them in the order of the archive if not given.
+        Pictures to use, in this order. Default: all, in the order of the archive.
 
     Raises
     ------
     FormatError
-        Not an archive, or a damaged one.
+        The file is not an archive, or a damaged one.
     KeyError
-        A name that is not there.
+        A name is not in the archive.
     TypeError
-        An archive that cannot be opened again.
+        The `Archive` cannot be opened again.
 
     Examples
     --------
@@ -79,15 +78,20 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
     def __getitem__(self, index: int) -> tuple[Any, str]:
         """Return the tensor of a picture and its name.
 
-        The tensor is [C, H, W], uint8 or, for 16-bit pictures, uint16, before `transform`. Gray pictures have
-        one channel, bilevel ones too, of 0 and 255; palettes become RGB or RGBA.
+        Before `transform`, the tensor is ``[C, H, W]``, uint8 or, for 16-bit pictures, uint16. Gray and
+        bilevel pictures have one channel; bilevel samples are 0 and 255. Palettes become RGB or RGBA.
+
+        Raises
+        ------
+        FormatError, ModelMissingError
+            The picture is damaged, or its model is missing.
         """
         name = self.names[index]
         tensor = torch.from_numpy(_planes(self._archive(), name))
         return (tensor if self.transform is None else self.transform(tensor)), name
 
     def close(self) -> None:
-        """Close the archive if it was opened here; the next item opens it again."""
+        """Close the archive if it was opened here. The next item opens it again."""
         if getattr(self, "_open", None) is not None and isinstance(self._pictures, Archive):
             self._pictures.close()
             self._pictures = None
@@ -99,7 +103,7 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
         return {**self.__dict__, "_pictures": None if self._open is not None else self._pictures}
 
     def _archive(self) -> Mapping[str, NDArray[Any]]:
-        """Return the archive as this process has it: an open file must not be shared with a parent."""
+        """Return the archive of this process: an open file must not be shared with a parent process."""
         if self._open is not None and self._process != os.getpid():
             self.close()
             self._process = os.getpid()
@@ -110,7 +114,7 @@ class ArchiveDataset(Dataset[tuple[Any, str]]):
 
 
 def _planes(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    """Return the samples of a picture [C, H, W], contiguous and writable."""
+    """Return the samples of a picture, ``[C, H, W]``, contiguous and writable."""
     picture = archive.picture(name) if hasattr(archive, "picture") else None
     if picture is not None and picture.mode == "P":
         seen = picture.to_pil()

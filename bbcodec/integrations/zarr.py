@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The codec ``bbcodec`` of Zarr v3: chunks of pictures as bytes, losslessly.
+"""The codec ``bbcodec`` for Zarr v3: lossless coding of chunks of pictures.
 
-Zarr finds it by the entry point, without any import: ``serializer={"name": "bbcodec", "configuration": {}}``.
-The bytes are made by `bbcodec.arrays.chunks`.
+Zarr finds it by its entry point, without an import: ``serializer={"name": "bbcodec", "configuration": {}}``.
+`bbcodec.arrays.chunks` codes the chunks.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ _FIELDS = ("model", "method", "layout", "verify")
 class BBCodec(ArrayBytesCodec):
     """Array-to-bytes codec for uint8 and uint16 chunks of pictures.
 
-    A chunk is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of such, with any number of leading
-    axes. All pictures of a chunk are coded together, on one thread: Zarr codes several chunks at a time.
+    A chunk is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of pictures with any number of
+    leading axes. All pictures of a chunk are coded together in one thread: Zarr codes several chunks at a
+    time.
 
     Parameters
     ----------
-    model, method, layout, verify : see `bbcodec.arrays.chunks.Options`; the model by name or path.
+    model, method, layout, verify : as for `bbcodec.arrays.chunks.Options`; the model by name or path.
 
     Raises
     ------
     OptionError
-        An option that does not exist or makes no sense.
+        An option does not exist, or its value is not valid.
     """
 
     is_fixed_size = False
@@ -50,31 +51,31 @@ class BBCodec(ArrayBytesCodec):
 
     def __init__(self, **options: Any) -> None:
         if unknown := options.keys() - set(_FIELDS):
-            raise OptionError(f"codec bbcodec: unknown {sorted(unknown)}, expected {list(_FIELDS)}")
+            raise OptionError(f"codec bbcodec: unknown options {sorted(unknown)}, expected {list(_FIELDS)}")
         if isinstance(options.get("model"), os.PathLike):
             options["model"] = os.fspath(options["model"])
         object.__setattr__(self, "options", Options(**options))
 
     @classmethod
     def from_dict(cls, data: dict[str, JSON]) -> Self:
-        """Return the codec of array metadata."""
+        """Return the codec that array metadata describe."""
         _, configuration = parse_named_configuration(data, "bbcodec", require_configuration=False)
         return cls(**(configuration or {}))
 
     def to_dict(self) -> dict[str, JSON]:
-        """Return what array metadata say of the codec."""
+        """Return the codec's entry in array metadata."""
         configuration = {name: getattr(self.options, name) for name in _FIELDS}
         return {"name": "bbcodec", "configuration": configuration}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Raise `UnsupportedImageError` if chunks of such an array cannot be coded.
 
-        Lengths are looked at when there is a chunk: they need not be those of the array.
+        Lengths of axes are checked when a chunk is coded: they need not be those of the array.
         """
         chunks.check_kind(len(shape), dtype.to_native_dtype(), self.options.layout)
 
     def compute_encoded_size(self, input_byte_length: int, _chunk_spec: ArraySpec) -> int:
-        """Raise: the size depends on the pictures."""
+        """Raise `NotImplementedError`: the size depends on the pictures."""
         raise NotImplementedError
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
@@ -86,7 +87,7 @@ class BBCodec(ArrayBytesCodec):
         wanted = chunk_spec.dtype.to_native_dtype()
         if array.shape != chunk_spec.shape or array.dtype.newbyteorder("=") != wanted.newbyteorder("="):
             raise FormatError(
-                f"chunk holds {array.dtype} {list(array.shape)}, the array expects {wanted} "
+                f"the chunk holds {array.dtype} {list(array.shape)}, the array expects {wanted} "
                 f"{list(chunk_spec.shape)}"
             )
         stored = array.astype(wanted, order=cast("Any", chunk_spec.order), copy=False)

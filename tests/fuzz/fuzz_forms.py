@@ -155,7 +155,7 @@ def _split_archive(data: bytes) -> Parts:
     while at < len(data):
         kind, size = struct.unpack_from("<4sQ", data, at)
         reader = Reader(data[at + 12 : at + 12 + size], "section")
-        at += size + sections.AROUND
+        at += size + sections.FRAME_BYTES
         if kind == b"INDX":
             previous = reader.varint("previous")
             parts += [b"INDX" + varint(previous), b"+" + _table(reader)]

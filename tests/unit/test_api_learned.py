@@ -177,7 +177,7 @@ def test_hostile_chains(model: Path) -> None:
         (b"\1\2\5\5abc", "chain 0 needs 5"),
         (b"\1\1\1abc", "2 bytes too many"),
         (b"\2\1\1a", "plane mask"),
-        (b"\1", "expected more"),
+        (b"\1", "expected at least 2"),
     ):
         with pytest.raises(FormatError, match=text):
             bbcodec.decompress(

@@ -93,6 +93,7 @@ def test_regions_of_pictures_that_were_turned(view: int, monkeypatch: pytest.Mon
         return Section(container.FITTED, bytes([view, 0]))
 
     monkeypatch.setattr("bbcodec.bbfile.encoder.Fitting.section", turned)
+    monkeypatch.setattr("bbcodec.bbfile.encoder.Fitting.fitter", lambda self, model: None)
     monkeypatch.setattr("bbcodec.bbfile.choose.SECTION_OVERHEAD_BYTES", -(10**6))  # it need not pay
     options = Options(method="learned", model="fast", fitting=Fitting(1.0))
     data = encode(bbcodec.Picture.of(picture(3)), options, SERIAL)

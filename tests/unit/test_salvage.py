@@ -195,7 +195,7 @@ def test_a_damaged_name_of_a_model_is_told_by_what_is_left_of_it() -> None:
     for new in (b"\0", bytes(8)):
         assert np.array_equal(bbcodec.salvage(changed(blocks(), at, new)).picture.pixels, BLOCKS)
     gone = changed(blocks(), at, bytes(9))
-    with pytest.raises(FormatError, match="name of the model is lost"):
+    with pytest.raises(FormatError, match="id of the model is damaged"):
         bbcodec.salvage(gone)
     assert np.array_equal(bbcodec.salvage(gone, model="fast").picture.pixels, BLOCKS)
 

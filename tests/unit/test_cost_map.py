@@ -11,11 +11,13 @@ from small_pictures import pictures
 
 import bbcodec
 from bbcodec import container, modelfile
-from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours, cost_map
+from bbcodec.api import cost_map
+from bbcodec.bbfile.cost_map import ANCHORS, CHAIN_OVERHEAD, colours
 from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Section
 from bbcodec.families import learned
 from bbcodec.families.local.fitted import Fitted
+from bbcodec.jobs import SERIAL
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -78,8 +80,8 @@ def test_a_turned_picture() -> None:
     image = half_noise(24, 40)
     for view in (0, 7, 12):
         section = Section(container.FITTED, Fitted(view=view).pack())
-        chains = learned.encode(image, model, fitted=section).chains
-        bits = learned.cost_map(image, chains, model, fitted=section)
+        chains = learned.encode(image, model, SERIAL, fitted=section).chains
+        bits = learned.cost_map(image, chains, model, SERIAL, fitted=section)
         assert bits.shape == (24, 40)
         assert bits[:, :20].mean() < 4 < 23 < bits[:, 20:].mean()
         assert 0 <= left_over(bits, chains) <= CHAIN_OVERHEAD

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An archive whose tail, index or head is lost: what its sections with pictures tell of themselves.
+"""Rebuild the index of an archive whose tail, index or head is damaged, from its intact sections.
 
-Sections are found by walking along them, and searched for where the walk ends in damaged bytes. What is
-damaged is counted, so that the numbers of models stay what they were. Nothing here decodes a picture.
+Sections are walked in order. Where the walk meets damaged bytes, the next intact section is searched for.
+Damaged model sections are counted too, so that models keep their numbers. Nothing here decodes a picture.
 """
 
 from __future__ import annotations
@@ -19,22 +19,24 @@ from bbcodec.bbfile.parts import mode_of
 from bbcodec.container import Limits
 from bbcodec.errors import BBCodecError, FormatError
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["SalvagedIndex", "salvage_index"]
 
 _KINDS: Final = tuple(kind.encode() for kind in (MODEL, BATCH, FILE, INDEX, TAIL))
-_STEP: Final = 1 << 20  # bytes that are searched at a time
-_WORK: Final = 8  # times the size of the file may be checksummed for what only looks like a section
+_SEARCH_BYTES: Final = 1 << 20  # bytes searched at a time
+# Byte strings that only look like sections cost checksums. The search stops after this many times the size of
+# the file.
+_MAX_CHECKSUMMED_FILE_SIZES: Final = 8
 
 
 @dataclass(frozen=True)
-class Recovered:
-    """What was found.
+class SalvagedIndex:
+    """An index rebuilt from sections.
 
     Attributes
     ----------
-    stored : sections with pictures, in the order of the file.
-    models : offsets of the models.
-    notes : what is damaged, in words.
+    stored : intact sections with pictures, in file order.
+    models : offsets of the models, damaged ones included.
+    notes : descriptions of the damage.
     """
 
     stored: tuple[Stored, ...]
@@ -42,13 +44,13 @@ class Recovered:
     notes: tuple[str, ...]
 
 
-def recover(source: Source, limits: Limits) -> Recovered:
-    """Make the index of an archive again.
+def salvage_index(source: Source, limits: Limits) -> SalvagedIndex:
+    """Rebuild the index of a damaged archive.
 
     Raises
     ------
     FormatError
-        There is no section of an archive in the file.
+        The file has no intact section of an archive.
     """
     notes: list[str] = []
     try:
@@ -57,24 +59,25 @@ def recover(source: Source, limits: Limits) -> Recovered:
         notes.append(str(error))
     stored: list[Stored] = []
     models: list[int] = []
-    any_section = False
-    for place, sound in _found(source, notes):
-        any_section |= sound
+    found_intact = False
+    for place, is_intact in _sections(source, notes):
+        found_intact |= is_intact
         if place.kind == MODEL:
             models.append(place.at)
-        if not sound:
+        if not is_intact:
             notes.append(f"archive: section {place.kind} at byte {place.at} is damaged")
         elif place.kind in (BATCH, FILE):
             try:
                 stored.append(_stored(source, place, limits))
             except BBCodecError as error:
                 notes.append(str(error))
-    if not any_section:
-        raise FormatError("archive: nothing can be saved: no section of it is sound")
-    return Recovered(tuple(stored), tuple(models), tuple(notes))
+    if not found_intact:
+        raise FormatError("archive: nothing can be saved: no section is intact")
+    return SalvagedIndex(tuple(stored), tuple(models), tuple(notes))
 
 
 def _stored(source: Source, place: Mark, limits: Limits) -> Stored:
+    """Return the index entry of an intact section with pictures; raise `BBCodecError` if it is invalid."""
     payload = sections.payload(source, place)
     if place.kind == BATCH:
         return Stored(BATCH, place.at, tables.unpack_batch(payload, place.at, limits.max_metadata).entries)
@@ -84,12 +87,16 @@ def _stored(source: Source, place: Mark, limits: Limits) -> Stored:
     return Stored(FILE, place.at, (entry,))
 
 
-def _found(source: Source, notes: list[str]) -> Iterator[tuple[Mark, bool]]:
-    """Yield sections, and whether each is sound; a damaged one only where another follows it."""
-    at, budget = sections.HEAD_SIZE, _WORK * (source.size + 1024)
+def _sections(source: Source, notes: list[str]) -> Iterator[tuple[Mark, bool]]:
+    """Yield each section and whether it is intact.
+
+    A damaged section is yielded only if it ends at the end of the file or at another section. Other damaged
+    bytes are described in `notes`.
+    """
+    at, budget = sections.HEAD_SIZE, _MAX_CHECKSUMMED_FILE_SIZES * (source.size + 1024)
     while at < source.size:
         place = _mark(source, at)
-        if place is not None and _sound(source, place):
+        if place is not None and _is_intact(source, place):
             yield place, True
             at = place.end
             continue
@@ -99,27 +106,31 @@ def _found(source: Source, notes: list[str]) -> Iterator[tuple[Mark, bool]]:
             continue
         found, budget = _search(source, at + 1, budget)
         end = source.size if found is None else found.at
-        notes.append(f"archive: {end - at} bytes at byte {at} are no section")
+        notes.append(f"archive: {end - at} bytes at byte {at} are not a section")
         at = end
 
 
 def _search(source: Source, at: int, budget: int) -> tuple[Mark | None, int]:
-    """The first sound section that begins at an offset or behind it, and what is left of a bound of work."""
+    """Return the first intact section at or after an offset, or None, and what is left of the budget.
+
+    The budget is in bytes to be checksummed.
+    """
     while at < source.size:
-        part = source.read(at, min(_STEP + len(_KINDS[0]), source.size - at))
+        part = source.read(at, min(_SEARCH_BYTES + len(_KINDS[0]), source.size - at))
         places = sorted({p for kind in _KINDS for p in _all(part, kind)})
         for offset in places:
             place = _mark(source, at + offset)
             if place is None or place.size > budget:
                 continue
             budget -= place.size
-            if _sound(source, place):
+            if _is_intact(source, place):
                 return place, budget
-        at += _STEP
+        at += _SEARCH_BYTES
     return None, budget
 
 
 def _all(data: bytes, kind: bytes) -> Iterator[int]:
+    """Yield every offset at which a type occurs."""
     at = data.find(kind)
     while at >= 0:
         yield at
@@ -127,7 +138,7 @@ def _all(data: bytes, kind: bytes) -> Iterator[int]:
 
 
 def _mark(source: Source, at: int) -> Mark | None:
-    """A section of a known type that fits the file at an offset."""
+    """Return the section at an offset if its type is known and its length fits the file, else None."""
     try:
         place = sections.mark(source, at)
     except FormatError:
@@ -135,7 +146,8 @@ def _mark(source: Source, at: int) -> Mark | None:
     return place if place.kind.encode() in _KINDS else None
 
 
-def _sound(source: Source, place: Mark) -> bool:
+def _is_intact(source: Source, place: Mark) -> bool:
+    """Return whether the checksum of a section matches."""
     try:
         sections.payload(source, place)
     except FormatError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives whose index, tail or head is damaged give what their sections still hold."""
+"""Archives whose index, tail or head is damaged: their intact sections are read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 import bbcodec
 from bbcodec.archive import Archive, sections
+from bbcodec.archive.reader import Reader
 from bbcodec.errors import FormatError
 
 
@@ -39,10 +40,10 @@ def marks() -> list[sections.Mark]:
     return list(sections.walk(sections.Source(io.BytesIO(whole()))))
 
 
-def recovered(data: bytes) -> dict[str, np.ndarray]:
-    """Pictures that can be read, right ones all of them."""
+def salvaged(data: bytes) -> dict[str, np.ndarray]:
+    """Return the pictures that can be read; all of them must be exact."""
     out = {}
-    with Archive(io.BytesIO(data), recover=True, threads=1) as archive:
+    with Archive(io.BytesIO(data), salvage=True, threads=1) as archive:
         for name in archive:
             try:
                 out[name] = archive[name]
@@ -53,8 +54,8 @@ def recovered(data: bytes) -> dict[str, np.ndarray]:
     return out
 
 
-def test_a_sound_archive_is_read_as_ever() -> None:
-    with Archive(io.BytesIO(whole()), recover=True) as archive:
+def test_an_intact_archive_is_read_as_ever() -> None:
+    with Archive(io.BytesIO(whole()), salvage=True) as archive:
         assert archive.reader.notes == ()
         assert list(archive) == list(CONTENT)
         found = archive.reader.salvage("long")
@@ -76,7 +77,7 @@ def test_without_an_index_every_picture_is_there(what: str) -> None:
     if what != "tail":  # which may still be found by walking
         with pytest.raises(FormatError):
             Archive(io.BytesIO(data))
-    assert set(recovered(bytes(data))) == set(CONTENT)
+    assert set(salvaged(bytes(data))) == set(CONTENT)
 
 
 @pytest.mark.parametrize("place", ["type", "length", "payload"])
@@ -85,7 +86,7 @@ def test_a_damaged_section_costs_its_pictures(place: str) -> None:
     for number, mark in enumerate(m for m in marks() if m.kind in ("BTCH", "FILE")):
         data = bytearray(without_index)
         data[mark.at + {"type": 1, "length": 7, "payload": 20}[place]] ^= 16
-        missing = set(CONTENT) - set(recovered(bytes(data)))
+        missing = set(CONTENT) - set(salvaged(bytes(data)))
         expected = [set(list(CONTENT)[2 * i : 2 * i + 2]) for i in range(3)] + [{"file"}, {"long"}]
         assert missing in expected, number
 
@@ -95,36 +96,49 @@ def test_models_keep_their_numbers() -> None:
     model = next(mark for mark in marks() if mark.kind == "MODL")
     data = bytearray(whole()[:-20])
     data[model.at + 100] ^= 1
-    assert set(recovered(bytes(data))) == {"file", "long"}
+    assert set(salvaged(bytes(data))) == {"file", "long"}
 
 
 def test_a_damaged_file_is_saved_in_part() -> None:
     mark = [m for m in marks() if m.kind == "FILE"][-1]
     data = bytearray(whole())
     data[mark.end - 400] ^= 1
-    with Archive(io.BytesIO(data), recover=True) as archive, pytest.raises(FormatError):
+    with Archive(io.BytesIO(data), salvage=True) as archive, pytest.raises(FormatError):
         archive["long"]
-    with Archive(io.BytesIO(data), recover=True) as archive:
+    with Archive(io.BytesIO(data), salvage=True) as archive:
         found = archive.reader.salvage("long")
         with pytest.raises(KeyError):
             archive.reader.salvage("none")
     assert [loss.regions for loss in found.lost if loss.regions] == [((8250, 0, 8250, 2),)]
     assert np.array_equal(found.picture.pixels[:, :8250], CONTENT["long"][:, :8250])
     data = bytearray(whole())
-    data[mark.end - 1] ^= 1  # the checksum around a sound file
-    with Archive(io.BytesIO(data), recover=True) as archive:
+    data[mark.end - 1] ^= 1  # the checksum around an intact file
+    with Archive(io.BytesIO(data), salvage=True) as archive:
         found = archive.reader.salvage("long")
     assert [loss.what for loss in found.lost] == ["file"]
     assert np.array_equal(found.picture.pixels, CONTENT["long"])
 
 
+def test_recover_is_the_deprecated_name_of_salvage() -> None:
+    source = sections.Source(io.BytesIO(whole()[:-20]))
+    with pytest.warns(DeprecationWarning, match="recover is now salvage"):
+        archive = Archive(io.BytesIO(whole()[:-20]), recover=True)
+    assert list(archive) == list(CONTENT)
+    assert archive.reader.notes
+    with pytest.warns(DeprecationWarning, match="recover is now salvage") as warned:
+        assert Reader(source, recover=True).notes == archive.reader.notes
+    assert warned[0].filename == __file__
+    with pytest.raises(FormatError):
+        Archive(io.BytesIO(whole()[:-20]), recover=False)
+
+
 def test_what_is_no_archive_stays_none() -> None:
     for data in (b"", b"x" * 1000, whole()[:16], bbcodec.compress(photo(0))):
         with pytest.raises(FormatError):
-            Archive(io.BytesIO(data), recover=True)
+            Archive(io.BytesIO(data), salvage=True)
 
 
 def test_many_lookalikes_take_no_more_than_their_bound() -> None:
     fake = sections.section("BTCH", bytes(100))[:-4] + b"none"
     with pytest.raises(FormatError, match="nothing can be saved"):
-        Archive(io.BytesIO(sections.head() + fake * 2000), recover=True)
+        Archive(io.BytesIO(sections.head() + fake * 2000), salvage=True)
