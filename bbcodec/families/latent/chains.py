@@ -63,7 +63,7 @@ class TileCodecs:
 
 
 def whitened(codec: Codec) -> Codec:
-    """Return a codec that changes the low 31 bits of each head before pushing and restores them after popping.
+    """Return a codec that changes the low 31 bits of each head before pushing, and restores them after pops.
 
     Head h of lane i becomes h xor W[i]: ``W[i] = ((i + 1) 0x9E3779B97F4A7C15 mod 2^64) >> 33``.
     Messages have `LATENT_LANES` lanes.
