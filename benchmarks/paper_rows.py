@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the paper's table, for `paper_table.py`: which networks, and how each is trained."""
+"""Rows of the paper's table for `paper_table.py`: the networks, and how each is trained."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Row:
 
     Attributes
     ----------
-    name : of its folder.
+    name : name of its folder.
     system, label : columns of the table.
-    options : of ``bbcodec.models.latent.train``.
-    published : CIFAR-10, bits per dim, of the paper's row (Bird, Kingma and Barber 2021, table 1).
-    seed : of the training.
+    options : options of ``bbcodec.models.latent.train``.
+    published : bits per dim on CIFAR-10 in the paper (Bird, Kingma and Barber 2021, table 1), or None.
+    seed : random seed of the training.
     """
 
     name: str
@@ -77,7 +77,7 @@ ROWS = {row.name: row for row in (*PAPER, *ABLATION, *AVERAGE)}
 
 
 def train(row: Row, data: str, valid: str, folder: Path, steps: int, minutes: float, threads: int) -> None:
-    """Train a row to its end, or as far as its minutes reach; goes on from its checkpoint.
+    """Train a row until its steps or its minutes are used up; resume from its checkpoint if there is one.
 
     Raises
     ------

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of Bird, Kingma and Barber (ICLR 2021) as one command: train every row alike, code, tabulate.
+"""Reproduce the table of Bird, Kingma and Barber (ICLR 2021): train all rows equally, code, and tabulate.
 
     python benchmarks/paper_table.py --data ../shared/data --work runs/paper > docs/results/paper_table.md
     python benchmarks/paper_table.py --cifar10 cifar-10-batches-py --work runs/cifar --steps 100000 ...
 
-Trains on CIFAR-10 where `--cifar10` names its folder (python or binary batches), and reports on 500 of its
-test images (its curves are of training images); else on the first 3,500 images of `cifar10_first4000.npz` and
-thumbnails of `photos/train`, and reports on images 3500-3999 and thumbnails of `photos/valid`. Rows take the
-same number of steps, each at most `--minutes`; whatever was finished before is not done again. Rates, in bits
-per sub-pixel:
+With `--cifar10`, trains on CIFAR-10 in that folder (python or binary batches), and reports on 500 of its test
+images; the curves are of training images. Otherwise trains on the first 3,500 images of
+`cifar10_first4000.npz` and thumbnails of `photos/train`, and reports on images 3500-3999 and thumbnails of
+`photos/valid`. Rows take the same number of steps, each at most `--minutes`. Finished work is not repeated.
+Rates, in bits per sub-pixel:
 
 - bound: negative ELBO of the network in float32, mean over the pictures;
-- coded: the file of all pictures as one batch, every byte, after its round trip was verified;
-- excess: what the pictures take that are coded with latents, over their bound; the pictures at the end of the
-  batch are coded without, and lend their bits to the first of the others (initial bits, for one picture).
+- coded: the file of all pictures as one batch, every byte counted, with a verified round trip;
+- excess: cost of the pictures coded with latents, over their bound. The pictures at the end of the batch are
+  coded without latents. They lend their bits to the first of the others (initial bits of one picture).
 
-Bytes are of the network's parameters: as float32, and packed (a bit a binary weight, two bytes others), with
-the model file beside.
+Bytes are those of the network's parameters: as float32, packed (one bit per binary weight, two bytes per
+other weight), and as the model file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from bbcodec.families.stats import Pixels
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
-    """Negative ELBO of every picture in bits per sub-pixel, one sample each."""
+    """Return the negative ELBO of every picture in bits per sub-pixel, from one sample each."""
     torch.manual_seed(seed)
     found = []
     with torch.no_grad():
@@ -58,14 +58,14 @@ def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
 
 
 def code(images: list[Pixels], model: modelfile.Model) -> dict[str, float]:
-    """Size and times of one verified batch, and what its latent pictures take."""
+    """Return size and times of one verified batch, and the cost of its pictures with latents."""
     begun = time.perf_counter()
     file = batch.encode(images, model)
     encoded = time.perf_counter()
     back = batch.decode(file, model)
     decoded = time.perf_counter()
     if not all(np.array_equal(a, b) for a, b in zip(images, back, strict=True)):
-        raise AssertionError("the round trip is not exact")
+        raise AssertionError("batch: the decoded pictures differ")
     codecs = chains.TileCodecs(model, 3, None)
     plain, _, stats = chains.encode_chain(images[::-1], codecs)
     dims, latent = images[0].size, len(images) - plain
@@ -82,7 +82,7 @@ def code(images: list[Pixels], model: modelfile.Model) -> dict[str, float]:
 
 
 def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]) -> dict[str, Any]:
-    """All figures of a trained row; kept beside its checkpoint."""
+    """Return all results of a trained row, which are stored beside its checkpoint."""
     kept = folder / "figures.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
@@ -96,7 +96,7 @@ def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]
     for name, images in sets.items():
         each = bounds(network, images)
         found = code(images, model)
-        latent = len(images) - int(found["plain"])  # the last pictures go without
+        latent = len(images) - int(found["plain"])  # the last pictures have no latents
         found["excess"] = found["latent"] - float(each[:latent].mean()) if latent else float("nan")
         figures["sets"][name] = {"bound": float(each.mean()), "each": each.tolist()} | found
     kept.write_text(json.dumps(figures))
@@ -104,17 +104,19 @@ def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]
 
 
 def main() -> None:
-    """Train, measure, print."""
+    """Train and measure, and print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--cifar10", type=Path, help="folder of CIFAR-10's python or binary batches")
     parser.add_argument("--data", type=Path, help="folder with cifar10_first4000.npz and photos/")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and figures; goes on from them")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for checkpoints and results; resumes there"
+    )
     parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--minutes", type=float, default=60.0, help="budget of a row")
+    parser.add_argument("--minutes", type=float, default=60.0, help="longest training of a row [%(default)s]")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rows", default=None, help="names, by commas; all by default")
-    parser.add_argument("--images", type=int, default=500, help="pictures to report on, of each set")
-    parser.add_argument("--plot", type=Path, default=None, help="training curves, .svg")
+    parser.add_argument("--rows", default=None, help="names of rows, separated by commas [all]")
+    parser.add_argument("--images", type=int, default=500, help="pictures of each set to report on")
+    parser.add_argument("--plot", type=Path, default=None, help="write the training curves to this .svg file")
     args = parser.parse_args()
     if args.cifar10:
         training = valid = f"cifar10:{args.cifar10}"
@@ -127,9 +129,9 @@ def main() -> None:
             "thumbnails": sources.load(f"{thumbnails / 'valid'}@32")[: args.images],
         }
     else:
-        parser.error("one of --cifar10 and --data is needed")
+        parser.error("no training pictures: give --cifar10 or --data")
     torch.set_num_threads(args.threads)
-    pictures = sources.load(training)[::10]  # for the scales of the coder of pictures without latents
+    pictures = sources.load(training)[::10]  # for the scale table of the causal coder
     chosen = args.rows.split(",") if args.rows else [row.name for row in (*PAPER, *ABLATION, *AVERAGE)]
     found: dict[str, dict[str, Any]] = {}
     for row in (*PAPER, *ABLATION, *AVERAGE):
