@@ -218,7 +218,7 @@ def _unpack(reader: Reader, number: int) -> Delta:
     bits.finish()
     if position >= _MAX_VALUE or max(map(abs, values)) >= _MAX_VALUE:
         raise reader.error(
-            f"a change of {max(map(abs, values))} and position {position}, expected both below {_MAX_VALUE}"
+            f"a change of {max(map(abs, values))} at position {position}, expected both below {_MAX_VALUE}"
         )
     return Delta(shift, np.array(positions, np.int64), np.array(values, np.int64))
 
