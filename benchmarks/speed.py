@@ -72,7 +72,7 @@ def as_processes(row: Row, image: Pixels, folder: Path) -> None:
 
 
 def measure(codecs: list[Codec], pictures: ImageSet, runs: int, folder: Path) -> list[Row]:
-    """Return the rows of a set. What a codec refuses is told in its row; wrong pixels end everything."""
+    """Measure the rows of a set. The error of a codec is reported in its row; wrong pixels end the run."""
     rows = [Row(codec) for codec in codecs]
 
     def attempt(row: Row, what: str, work: Callable[[], None]) -> None:

@@ -49,7 +49,7 @@ class Predictor:
         self.w[rows] = w
 
     def predict(self, rows: Any, d: Any, m: Any) -> Any:
-        """Return predictions in 1/64 of a level; d [lanes, n] are the regressors, m [lanes] the base level."""
+        """Return predictions in 1/64 of a level; d [lanes, n]: regressors, m [lanes]: base level."""
         terms = self.w[rows] * d.astype(F)
         s = np.zeros((len(rows), 8), F)
         for k in range(self.n):

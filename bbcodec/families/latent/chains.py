@@ -223,7 +223,7 @@ def estimate_bits(image: Pixels, codecs: TileCodecs) -> float:
     before = size_bits(message)
     try:
         (message,) = codecs.latent(height, width).push(message, image)
-    except MessageUnderflow:  # a model with so many latents is never the best choice
+    except MessageUnderflow:  # a model with so many latents is a poor choice in any case
         return math.inf
     return float(size_bits(message) - before)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KS: Final = 80
-EXP_LIMIT: Final = 2816  # 11 in 1/256; beyond it a weight would be less than one part in 2^16
+EXP_LIMIT: Final = 2816  # 11 in 1/256; beyond it a weight would round to less than one part in 2^16
 
 _HALF: Final = Fraction(1, 2)
 _CONTEXT: Final = Context(prec=50, rounding=ROUND_HALF_UP)
