@@ -33,65 +33,70 @@ class Gain:
     Attributes
     ----------
     pictures : number of pictures.
-    sampled : number of pictures that were coded.
-    released : bytes of the pictures with each released model, by name.
-    own : bytes of the pictures with the custom model.
-    whole, alone, embedded : bytes of the model: its file, compressed by itself, and embedded.
+    pictures_coded : number of pictures that were coded.
+    released_bytes : bytes of the pictures with each released model, by name.
+    own_bytes : bytes of the pictures with the custom model.
+    file_bytes, compressed_bytes, embedded_bytes : sizes of the model: its file, compressed by itself, and
+        embedded.
     parent : name of the released model whose changes are embedded, or None.
     """
 
     pictures: int
-    sampled: int
-    released: Mapping[str, int]
-    own: int
-    whole: int
-    alone: int
-    embedded: int
+    pictures_coded: int
+    released_bytes: Mapping[str, int]
+    own_bytes: int
+    file_bytes: int
+    compressed_bytes: int
+    embedded_bytes: int
     parent: str | None
 
     @property
-    def best(self) -> str:
+    def best_released(self) -> str:
         """Return the name of the released model with the smallest pictures."""
-        return min(self.released, key=lambda name: self.released[name])
+        return min(self.released_bytes, key=lambda name: self.released_bytes[name])
 
     @property
-    def saved(self) -> int:
+    def saved_bytes(self) -> int:
         """Return the bytes saved against the best released model, less the embedded model (< 0: a loss)."""
-        return self.released[self.best] - self.own - self.embedded
+        return self.released_bytes[self.best_released] - self.own_bytes - self.embedded_bytes
 
     def as_dict(self) -> dict[str, Any]:
         """Return the comparison in JSON values."""
         return {
             "pictures": self.pictures,
-            "pictures_coded": self.sampled,
-            "released_bytes": dict(self.released),
-            "own_bytes": self.own,
-            "model_bytes": {"file": self.whole, "compressed": self.alone, "embedded": self.embedded},
+            "pictures_coded": self.pictures_coded,
+            "released_bytes": dict(self.released_bytes),
+            "own_bytes": self.own_bytes,
+            "model_bytes": {
+                "file": self.file_bytes,
+                "compressed": self.compressed_bytes,
+                "embedded": self.embedded_bytes,
+            },
             "embedded_as_changes_of": self.parent,
-            "best_released": self.best,
-            "saved_bytes": self.saved,
-            "worth_embedding": self.saved > 0,
+            "best_released": self.best_released,
+            "saved_bytes": self.saved_bytes,
+            "worth_embedding": self.saved_bytes > 0,
         }
 
     def lines(self) -> list[str]:
         """Return the comparison as lines of text."""
-        of = "" if self.sampled == self.pictures else f", from {self.sampled} of them"
+        of = "" if self.pictures_coded == self.pictures else f", from {self.pictures_coded} of them"
         rows = [f"bytes of {self.pictures} pictures in one batch{of}:"]
-        rows += [f"  {name:<22}{size:>12,}" for name, size in self.released.items()]
+        rows += [f"  {name:<22}{size:>12,}" for name, size in self.released_bytes.items()]
         how = f"as changes of {self.parent}; " if self.parent else ""
-        total = self.own + self.embedded
-        rows.append(f"  {'this model':<22}{self.own:>12,}")
+        total = self.own_bytes + self.embedded_bytes
+        rows.append(f"  {'this model':<22}{self.own_bytes:>12,}")
         rows.append(
-            f"  {'the model, embedded':<22}{self.embedded:>12,}  ({how}"
-            f"{self.whole:,} as a file, {self.alone:,} compressed)"
+            f"  {'the model, embedded':<22}{self.embedded_bytes:>12,}  ({how}"
+            f"{self.file_bytes:,} as a file, {self.compressed_bytes:,} compressed)"
         )
         rows.append(f"  {'both':<22}{total:>12,}")
-        best = self.released[self.best]
-        share = 100 * abs(self.saved) / best
-        if self.saved > 0:
-            rows.append(f"it pays: {self.saved:,} bytes ({share:.1f} %) less than with {self.best}")
+        saved, best = self.saved_bytes, self.best_released
+        share = 100 * abs(saved) / self.released_bytes[best]
+        if saved > 0:
+            rows.append(f"worth embedding: {saved:,} bytes ({share:.1f} %) less than with {best}")
         else:
-            rows.append(f"it does not pay: {-self.saved:,} bytes ({share:.1f} %) more than with {self.best}")
+            rows.append(f"not worth embedding: {-saved:,} bytes ({share:.1f} %) more than with {best}")
         return rows
 
 
@@ -120,12 +125,12 @@ def gain(pictures: Sequence[Pixels], data: bytes, *, threads: int = 1) -> Gain:
     parent = delta.parent_of(short) if delta.is_delta(short) else None
     return Gain(
         pictures=len(pictures),
-        sampled=len(some),
-        released=sizes,
-        own=round(factor * coded_bytes(some, own, threads)),
-        whole=len(data),
-        alone=len(delta.make(data)),
-        embedded=len(short),
+        pictures_coded=len(some),
+        released_bytes=sizes,
+        own_bytes=round(factor * coded_bytes(some, own, threads)),
+        file_bytes=len(data),
+        compressed_bytes=len(delta.make(data)),
+        embedded_bytes=len(short),
         parent=next((name for name, model in relatives.items() if model.id == parent), None),
     )
 
