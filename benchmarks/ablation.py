@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each part of the family `local` pays: the profile `photo` with one part changed at a time.
+"""Measure the gain of each part of the family `local`: change one part of the profile `photo` at a time.
 
     python benchmarks/ablation.py --small --minutes 30 --cache heads > docs/results/ablation.md
     python benchmarks/ablation.py --count 2 --size 64           a trial: the released model alone
     python benchmarks/ablation.py --steps 50 --limit 3 --count 1 --size 64        a trial of the training too
 
-Groups of rows, each compared with its own first row. Released models, coded: whole files of `--count`
-crops. Small pictures in batches (`--small`): what the latents of `thumb` pay. Heads trained alike, which
-differ in one thing (`--minutes` or `--steps`): bits/dim on random pixels of pictures that they did not see,
-the last layer not learning. Those of them that have an integer form, coded.
-`--cache` keeps samples and trained heads, also when a run is stopped.
+Rows come in groups, and each group is compared with its own first row:
+
+- released models: whole files of `--count` crops;
+- small pictures in batches (`--small`): the gain of the latents of `thumb`;
+- heads trained equally that differ in one thing (`--minutes` or `--steps`): bits/dim on random pixels of
+  unseen pictures, without learning while coding;
+- those heads that have an integer form: whole files.
+
+`--cache` keeps samples and trained heads, even if a run is stopped.
 """
 
 from __future__ import annotations
@@ -40,12 +44,12 @@ if TYPE_CHECKING:
     from ablation_heads import Course, Trained
 
 THREADS = 1
-PREDICTOR = ("own", "earlier", "along", "down")  # what a model tells of its two predictors
+PREDICTOR_KEYS = ("own", "earlier", "along", "down")  # configuration values of the two predictors
 
 
 @dataclass
 class Row:
-    """One row. `rate`: bits/dim, None where nothing was measured; `facts`: further figures for JSON."""
+    """One row: `rate` in bits/dim, or None if nothing was measured; `facts` are further values for JSON."""
 
     title: str
     rate: float | None
@@ -61,13 +65,13 @@ class Table:
     rows: list[Row] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
-        """Take a row, and report it on stderr."""
+        """Append a row, and report it on stderr."""
         self.rows.append(row)
         rate = "nothing measured" if row.rate is None else f"{row.rate:.4f} bits/dim"
         print(f"{self.title}: {row.title}: {rate}", file=sys.stderr, flush=True)
 
     def difference(self, row: Row) -> float | None:
-        """Rate of a row to that of the first, less 1."""
+        """Return the rate of a row divided by that of the first row, minus 1."""
         first = self.rows[0].rate
         return None if row.rate is None or first is None or row is self.rows[0] else row.rate / first - 1
 
@@ -76,10 +80,10 @@ class Table:
 
 
 def chosen(folder: Path, count: int, size: int, seed: int) -> dict[str, Pixels]:
-    """The middle, at most `size` x `size`, of `count` pictures of a folder: RGB8, by file name."""
+    """Return central crops of `count` pictures of a folder, at most `size` x `size` pixels, by file name."""
     paths = sorted(p for p in folder.iterdir() if p.suffix in (".png", ".webp", ".jpg", ".ppm"))
     if not paths:
-        raise SystemExit(f"{folder}: no pictures")
+        raise SystemExit(f"{folder}: no pictures (.png, .webp, .jpg or .ppm) in this folder")
     picks = np.random.default_rng(seed).permutation(len(paths))[:count]
     crops = {}
     for path in (paths[i] for i in sorted(picks)):
@@ -93,12 +97,12 @@ def chosen(folder: Path, count: int, size: int, seed: int) -> dict[str, Pixels]:
 def coded(
     title: str, images: Sequence[Pixels], model: Model, note: str = "", verify: bool = False, **choice: Any
 ) -> Row:
-    """The row of whole files under a model, every byte counted; `verify` decodes and compares them too."""
+    """Return the row of whole files with a model, every byte counted; `verify` also checks the round trip."""
     sizes, tiles, first = [], 0, 0
     for image in images:
         data = bbcodec.compress(image, method="learned", model=model, threads=THREADS, verify=False, **choice)
         if verify and not np.array_equal(bbcodec.decompress(data, model=model, threads=THREADS), image):
-            raise BBCodecError(f"{title}: the round trip differs")
+            raise BBCodecError(f"{title}: the decoded picture differs")
         sizes.append(len(data))
         learned = bbcodec.info(data).learned or {}
         tiles, first = tiles + learned.get("tiles", 0), first + learned.get("causal_tiles", 0)
@@ -112,7 +116,7 @@ def coded(
 
 
 def changed(model: Model, tensors: dict[str, Any] | None = None, **config: Any) -> Model:
-    """The model with some values of its configuration, and some tensors, replaced."""
+    """Return a model with some tensors and some values of its configuration replaced."""
     content = modelfile.dump(
         model.family, {**model.config, **config}, Graph({}, {}), {**model.tensors, **(tensors or {})}
     )
@@ -120,27 +124,27 @@ def changed(model: Model, tensors: dict[str, Any] | None = None, **config: Any) 
 
 
 def one_predictor(model: Model, q: int) -> Model:
-    """The model with predictor q in both places: it counts twice, and the two never differ."""
+    """Return a model with predictor q in both places, so that the two predictions are always equal."""
     tensors = {}
     if "prior" in model.tensors:
         priors = LocalModel.from_model(model).priors
         tensors["prior"] = np.concatenate([row[q] for row in priors for _ in row])
-    return changed(model, tensors, **{key: [model.config[key][q]] * 2 for key in PREDICTOR})
+    return changed(model, tensors, **{key: [model.config[key][q]] * 2 for key in PREDICTOR_KEYS})
 
 
 def named(model: str) -> str:
-    """A released name as it is; of a path the file's name alone."""
+    """Return a released name unchanged, and only the file name of a path."""
     return Path(model).name
 
 
 def predictor(model: Model, q: int) -> str:
-    """A predictor in words."""
+    """Return a description of a predictor."""
     own, earlier = model.config["own"][q], model.config["earlier"][q]
     return f"{own} own positions and {earlier} of each earlier channel, for both"
 
 
 def coded_rows(images: Sequence[Pixels], name: str, fit: float | None) -> Iterator[Row]:
-    """Released models, and the local one with a part taken out."""
+    """Yield the rows of the released models, and of the local one without one of its parts."""
     model = modelfile.load_named(name)
     yield coded(f"`{named(name)}`", images, model, "round trip verified", verify=True)
     yield coded(
@@ -163,7 +167,7 @@ def coded_rows(images: Sequence[Pixels], name: str, fit: float | None) -> Iterat
 
 
 def latent_tables(options: argparse.Namespace) -> Iterator[Table]:
-    """Small pictures in one batch, with latents and without."""
+    """Yield a table for each set of small pictures in one batch, with latents and without."""
     import ablation_latents
 
     for title, images in ablation_latents.sets(options.data, options.limit):
@@ -174,7 +178,7 @@ def latent_tables(options: argparse.Namespace) -> Iterator[Table]:
 
 
 def fitted(images: Sequence[Pixels], model: Model, seconds: float) -> Row:
-    """The row of models fitted to each picture; the first row is the one without a fit."""
+    """Return the row with the model fitted to each picture. The first row of the table has no fit."""
     title = f"fitted to each picture, {seconds:g} s"
     if "fit" not in inspect.signature(bbcodec.compress).parameters:
         return Row(title, None, "this version has no `compress(fit=...)`")
@@ -185,7 +189,7 @@ def fitted(images: Sequence[Pixels], model: Model, seconds: float) -> Row:
 
 
 def trained_row(trained: Trained) -> Row:
-    """The static rate of a head."""
+    """Return the row of a trained head, without learning while coding."""
     note = f"{trained.parameters:,} parameters, {trained.hidden_bytes:,} bytes of hidden weights"
     facts = {
         "parameters": trained.parameters,
@@ -197,7 +201,7 @@ def trained_row(trained: Trained) -> Row:
 
 
 def trained_tables(course: Course, images: Sequence[Pixels], options: argparse.Namespace) -> list[Table]:
-    """Heads trained alike: at random pixels, and coding the crops where they can."""
+    """Return the tables of the heads trained equally: on random pixels, and coding the crops if they can."""
     from ablation_heads import train_all, variants
     from bbcodec.models.local.export import export
 
@@ -215,7 +219,7 @@ def trained_tables(course: Course, images: Sequence[Pixels], options: argparse.N
 
 
 def one_table(tables: Sequence[Table]) -> str:
-    """All groups in one Markdown table."""
+    """Return all groups as one Markdown table."""
     lines = []
     for table in tables:
         lines.append([f"**{table.title}**", "", "", ""])
@@ -227,7 +231,7 @@ def one_table(tables: Sequence[Table]) -> str:
 
 
 def conditions(options: argparse.Namespace, crops: dict[str, Pixels], course: Course | None) -> list[str]:
-    """What was run, a line each."""
+    """Return the conditions of the run, one line each."""
     model = modelfile.load_named(options.model)
     lines = [f"bbcodec {version('bbcodec')}, NumPy {np.__version__}, {machine()}"]
     lines.append(f"`{named(options.model)}`: model {model.id} ({model.nbytes:,} bytes)")
@@ -256,12 +260,12 @@ def conditions(options: argparse.Namespace, crops: dict[str, Pixels], course: Co
 
 
 def quoted(sources: Sequence[str]) -> str:
-    """Sources in words."""
+    """Return the quoted sources as text."""
     return ", ".join(f"`{source}`" for source in sources)
 
 
 def report(options: argparse.Namespace, lines: list[str], tables: Sequence[Table]) -> str:
-    """The whole text."""
+    """Return the whole report in Markdown."""
     parts = ["# What each part pays", "", f"`{command(options)}`", ""]
     parts += [f"- {line}" for line in lines]
     rows = [row for table in tables for row in table.rows if "steps" in row.facts]
@@ -280,7 +284,7 @@ def report(options: argparse.Namespace, lines: list[str], tables: Sequence[Table
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command, of its options those that decide figures and are not at their defaults."""
+    """Return the command, with those options that affect the results and are not at their defaults."""
     default, words = vars(parser().parse_args([])), ["python benchmarks/ablation.py"]
     for name, value in vars(options).items():
         if value != default[name] and name not in ("data", "cache", "json", "threads"):
@@ -291,55 +295,58 @@ def command(options: argparse.Namespace) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     data = Path(__file__).resolve().parents[2] / "shared/data"
-    p.add_argument("--data", type=Path, default=data, help="where the pictures are [%(default)s]")
-    p.add_argument("--pictures", default="photos/valid", help="folder to code pictures of [%(default)s]")
-    p.add_argument("--count", type=int, default=12, help="how many of them; 0 codes none [%(default)s]")
-    p.add_argument("--size", type=int, default=384, help="of the largest crop [%(default)s]")
+    p.add_argument("--data", type=Path, default=data, help="folder with the pictures [%(default)s]")
+    p.add_argument("--pictures", default="photos/valid", help="folder of pictures to code [%(default)s]")
+    p.add_argument("--count", type=int, default=12, help="number of pictures; 0 codes none [%(default)s]")
+    p.add_argument("--size", type=int, default=384, help="largest side of a crop, pixels [%(default)s]")
     p.add_argument("--model", default="photo", help="released name or .bbm path [%(default)s]")
-    p.add_argument("--small", action="store_true", help="the latents of `thumb` on small pictures")
-    p.add_argument("--fit", type=float, metavar="SECONDS", help="a row with compress(fit=SECONDS)")
+    p.add_argument("--small", action="store_true", help="measure the latents of `thumb` on small pictures")
+    p.add_argument("--fit", type=float, metavar="SECONDS", help="add a row with compress(fit=SECONDS)")
     budget = p.add_mutually_exclusive_group()
     budget.add_argument(
-        "--minutes", type=float, help="train the first head so long, the others as many steps"
+        "--minutes", type=float, help="training time of the first head; the others take as many steps"
     )
-    budget.add_argument("--steps", type=int, help="train every head so many steps")
+    budget.add_argument("--steps", type=int, help="training steps of every head")
     p.add_argument(
-        "--train", nargs="+", default=["photos/train"], help="as in models/local/train.py [%(default)s]"
+        "--train",
+        nargs="+",
+        default=["photos/train"],
+        help="training pictures, as in models/local/train.py [%(default)s]",
     )
-    p.add_argument("--valid", nargs="+", default=["photos/valid"], help="likewise [%(default)s]")
-    p.add_argument("--limit", type=int, metavar="N", help="the first N pictures of either alone: a trial")
-    p.add_argument("--pixels", type=int, default=4096, help="kept of each training picture [%(default)s]")
-    p.add_argument("--batch", type=int, default=1536, help="pixels a step [%(default)s]")
+    p.add_argument("--valid", nargs="+", default=["photos/valid"], help="validation pictures [%(default)s]")
+    p.add_argument("--limit", type=int, metavar="N", help="use only the first N pictures of each: a trial")
+    p.add_argument("--pixels", type=int, default=4096, help="pixels of each training picture [%(default)s]")
+    p.add_argument("--batch", type=int, default=1536, help="pixels per step [%(default)s]")
     p.add_argument("--lr", type=float, default=3e-3, help="largest learning rate [%(default)s]")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--threads", type=int, default=1, help="of the training")
+    p.add_argument("--threads", type=int, default=1, help="threads of the training [%(default)s]")
     p.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="samples and trained heads, kept between runs"
+        "--cache", type=Path, metavar="FOLDER", help="keep samples and trained heads in this folder"
     )
-    p.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
+    p.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this JSON file")
     return p
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line, and refuse what makes no sense."""
+    """Parse the command line, and exit with an error if an option is not valid."""
     p = parser()
     options = p.parse_args(argv)
     for name in ("size", "limit", "pixels", "batch", "threads", "steps", "minutes", "fit"):
         value = getattr(options, name)
         if value is not None and value <= 0:
-            p.error(f"--{name} must be above 0")
+            p.error(f"--{name} must be greater than 0 (got {value})")
     if options.count < 0 or (
         options.count == 0 and not options.small and options.minutes is options.steps is None
     ):
-        p.error("nothing to do: neither --count nor --small nor --minutes nor --steps")
+        p.error("nothing to measure: give --count, --small, --minutes or --steps")
     return options
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, then print everything as Markdown."""
+    """Measure, and print a report in Markdown."""
     options = arguments(argv)
     crops, course, tables = {}, None, []
     if options.count:

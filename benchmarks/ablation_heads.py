@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trained rows of `ablation.py`: heads of the family `local` that differ in one thing, trained alike.
+"""The trained rows of `ablation.py`: heads of the family `local` that differ in one thing, trained equally.
 
-Every head begins from the same seed and sees the same pixels in the same order; those whose least squares
-differ see what their own predictors make of these pixels. Nothing is coded here.
+Every head starts from the same seed and is trained on the same pixels in the same order. Heads with other
+least squares get the predictions of their own predictors for these pixels. Nothing is coded here.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from torch import Tensor
 
 from bbcodec.families.local.model import MAX_RIDGE
 
-_EARLIER = 27  # the first feature that tells of another channel
-VALID_PIXELS = 2048  # of each picture
+_FIRST_EARLIER_FEATURE = 27  # from here on, features depend on channels coded before
+VALID_PIXELS = 2048  # validation pixels of each picture
 
 
 class OwnChannel(Head):
-    """A head that does not see the features of the channels coded before."""
+    """A head without the features of the channels coded before."""
 
     def trunk(self, features: Tensor, side: Tensor | None = None) -> Tensor:
-        seen = torch.zeros_like(features)
-        seen[..., :_EARLIER] = features[..., :_EARLIER]
-        return super().trunk(seen, side)
+        kept = torch.zeros_like(features)
+        kept[..., :_FIRST_EARLIER_FEATURE] = features[..., :_FIRST_EARLIER_FEATURE]
+        return super().trunk(kept, side)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What one row has of its own; `head` is the class of its head."""
+    """The configuration of one row; `head` is the class of its head."""
 
     name: str
     title: str
@@ -49,20 +49,20 @@ class Variant:
 
     @property
     def exported(self) -> bool:
-        """Whether the head has an integer form, and can code."""
+        """Return whether the head has an integer form, so that it can code."""
         return self.config.precision == "1/32" and self.config.bases == 1 and self.head is Head
 
 
 @dataclass(frozen=True)
 class Course:
-    """How all heads are trained.
+    """The training of all heads.
 
     Attributes
     ----------
-    minutes, steps : budget of the first head; the others take as many steps as it took.
-    root, train, valid : sources of pictures below a folder, see `bbcodec.models.data.load`.
-    limit : the first pictures of either alone, or None.
-    pixels, batch, lr, seed : pixels kept of each picture, pixels a step, largest learning rate.
+    minutes, steps : budget of the first head; the others take the same number of steps.
+    root, train, valid : folder, and sources of pictures below it, see `bbcodec.models.data.load`.
+    limit : number of pictures used of each source, or None for all.
+    pixels, batch, lr, seed : pixels of each picture, pixels per step, largest learning rate, random seed.
     """
 
     minutes: float | None
@@ -79,7 +79,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained head, with its cost on the validation pixels in bits/dim."""
+    """A trained head; `rate` is its cost on the validation pixels in bits/dim."""
 
     variant: Variant
     head: Head
@@ -89,17 +89,17 @@ class Trained:
 
     @property
     def parameters(self) -> int:
-        """Real numbers behind the head."""
+        """Return the number of real parameters."""
         return sum(p.numel() for p in self.head.parameters())
 
     @property
     def hidden_bytes(self) -> int:
-        """Bytes of the hidden layers' weights, without gains: 1 bit each, or 32."""
+        """Return the bytes of the hidden layers' weights without gains: 1 or 32 bits each."""
         return self.head.v.numel() * (32 if self.variant.config.precision == "32/32" else 1) // 8
 
 
 def variants() -> list[Variant]:
-    """The rows; the first is what the others are compared with, least squares come last."""
+    """Return the rows. The others are compared with the first; those with other least squares come last."""
     return [
         Variant("full", "1-bit weights, 8-bit activations (`1/32`)", HeadConfig()),
         Variant("real", "real weights and activations (`32/32`)", HeadConfig(precision="32/32")),
@@ -116,10 +116,10 @@ def variants() -> list[Variant]:
 def train_all(
     wanted: Sequence[Variant], course: Course, cache: Path | None, threads: int = 1
 ) -> Iterator[Trained]:
-    """Train the heads in turn, or take those that an earlier run left in the folder `cache`."""
+    """Train the heads in turn, or load those that an earlier run stored in the folder `cache`."""
 
-    @lru_cache(maxsize=1)  # the samples of one kind of least squares are large enough
-    def seen(ridge: int) -> tuple[Samples, Samples]:
+    @lru_cache(maxsize=1)  # samples are large: keep those of one kind of least squares only
+    def samples_of(ridge: int) -> tuple[Samples, Samples]:
         return (
             _samples(course.train, course.pixels, ridge, course, cache, threads),
             _samples(course.valid, VALID_PIXELS, ridge, course, cache, threads),
@@ -131,18 +131,18 @@ def train_all(
         torch.manual_seed(course.seed)
         head = variant.head(variant.config)
         budget = {name: n for name, n in (("minutes", minutes), ("steps", steps)) if n is not None}
-        told = asdict(course) | {"minutes": None, "steps": None, "root": str(course.root)} | budget
-        key = _digest(variant.config.to_dict(), variant.head.__name__, told)
+        conditions = asdict(course) | {"minutes": None, "steps": None, "root": str(course.root)} | budget
+        key = _digest(variant.config.to_dict(), variant.head.__name__, conditions)
         file = None if cache is None else cache / f"{variant.name}-{key}.pt"
         if file is not None and file.is_file():
             stored, state = load_checkpoint(file)
             head.load_state_dict(stored.state_dict())
         else:
             print(f"training: {variant.title}", file=sys.stderr, flush=True)
-            with redirect_stdout(sys.stderr):  # stdout is for the table
+            with redirect_stdout(sys.stderr):  # stdout is reserved for the table
                 state = fit(
                     head,
-                    *seen(variant.config.ridge),
+                    *samples_of(variant.config.ridge),
                     lr=course.lr,
                     batch=course.batch,
                     seed=course.seed,
@@ -158,7 +158,7 @@ def train_all(
 def _samples(
     sources: tuple[str, ...], pixels: int, ridge: int, course: Course, cache: Path | None, threads: int
 ) -> Samples:
-    """Samples of the first pictures of the sources, through the least squares of a ridge."""
+    """Return samples of the first pictures of the sources, predicted by least squares with this ridge."""
     config = HeadConfig(ridge=ridge)
     places = [str(course.root / source) for source in sources]
     key = _digest(config.to_dict(), places, pixels, course.limit, course.seed)
@@ -174,7 +174,7 @@ def _digest(*what: Any) -> str:
 
 
 def _store(file: Path, head: Head, state: dict[str, Any]) -> None:
-    """A checkpoint without the optimizer; it appears whole or not at all."""
+    """Write a checkpoint without the optimizer, atomically."""
     kept = {name: value for name, value in state.items() if name != "optimizer"}
     part = file.with_suffix(".part")
     torch.save({"config": head.config.to_dict(), "model": head.state_dict(), **kept}, part)

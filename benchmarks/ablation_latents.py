@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the latents of the profile `thumb` pay, and what they cost: rows for ablation.py."""
+"""Rows of `ablation.py` for small pictures: gain and cost of the latents of the profile `thumb`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 
 CONTROL = Path(__file__).resolve().parents[1] / "models/candidates/thumb_control.pt"
-OWN = ("statistics_", "encoder_", "posterior_", "latent_", "side_")  # tensors of the latents alone
+LATENT_PREFIXES = ("statistics_", "encoder_", "posterior_", "latent_", "side_")  # names of their tensors
 
 
 def sets(data: Path, limit: int | None) -> Iterator[tuple[str, list[Pixels]]]:
-    """Title and pictures of the sets of small pictures."""
+    """Yield title and pictures of each set of small pictures."""
     for name in ("cifar", "thumbs"):
         found = SETS[name](data, limit)
         yield found.title, found.images
 
 
 def rows(images: Sequence[Pixels], threads: int) -> Iterator[tuple[str, float, str]]:
-    """Title, bits/dim and note of `thumb` with latents, without them, and of what was trained without."""
+    """Yield title, bits/dim and note: `thumb` with and without its latents, and a model trained without."""
     model = modelfile.load_named("thumb")
     note = f"of this the latents' KL {kl(images, model, threads):.4f} bits/dim"
     yield "`thumb`, one batch", rate(images, model, threads), note
@@ -51,23 +51,30 @@ def rows(images: Sequence[Pixels], threads: int) -> Iterator[tuple[str, float, s
 
 
 def rate(images: Sequence[Pixels], model: Model, threads: int) -> float:
-    """Bits/dim of one batch, every byte, verified."""
+    """Return the bits/dim of one batch, every byte counted, after a verified round trip."""
     data = batch.encode(images, model, execution=Execution(threads=threads))
     decoded = batch.decode(data, model, execution=Execution(threads=threads))
     if not all(np.array_equal(a, b) for a, b in zip(decoded, images, strict=True)):
-        raise BBCodecError("the round trip differs")
+        raise BBCodecError("batch: the decoded pictures differ")
     return 8 * len(data) / sum(image.size for image in images)
 
 
 def without_latents(model: Model, *more: str) -> Model:
-    """The model without its latents, and without more tensors."""
-    tensors = {k: v for k, v in model.tensors.items() if not k.startswith(OWN) and k not in more}
+    """Return a model without its latents, and without the tensors named in `more`."""
+    kept = (name for name in model.tensors if not name.startswith(LATENT_PREFIXES) and name not in more)
+    tensors = {name: model.tensors[name] for name in kept}
     config: dict[str, Any] = {**model.config, "latents": 0, "encoder": 0}
     return modelfile.load(modelfile.dump(model.family, config, Graph({}, {}), tensors))
 
 
 def control() -> Model:
-    """The candidate that was trained as `thumb` was, with z = 0; ImportError without PyTorch."""
+    """Return the candidate trained like `thumb`, but with z = 0.
+
+    Raises
+    ------
+    ImportError
+        PyTorch is not installed.
+    """
     from bbcodec.models.local.export import export, load_checkpoint
     from bbcodec.models.local.latents import load
 
@@ -77,7 +84,7 @@ def control() -> Model:
 
 
 def kl(images: Sequence[Pixels], model: Model, threads: int) -> float:
-    """KL of posteriors to priors in bits/dim, exactly by the coder's own frequencies."""
+    """Return the KL divergence of posteriors from priors in bits/dim, exact for the coder's frequencies."""
     local = LocalModel.from_model(model)
     assert local.latents is not None
     mean, log2 = np.split(local.latents.prior, 2)

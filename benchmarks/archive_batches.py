@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the size of an archive's batches costs and gives: bytes against the time to read one picture.
+"""Compare batch sizes of archives: bytes of the archive, and time to read one picture.
 
     python benchmarks/archive_batches.py --data ../shared/data > docs/results/archive_batches.md
 
-Packs 2,000 pictures of 32 x 32, cut from photos/valid, verifies all of them, and reads single ones by name,
-each time from an archive that was opened anew (opening not counted, but told).
+Packs 2,000 pictures of 32 x 32 pixels, cut from photos/valid, and verifies all of them. Then reads single
+pictures by name, each from a newly opened archive. The time to open is reported separately.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from PIL import Image
 from bbcodec import Archive
 
 SIDE = 32  # pixels
-ENOUGH = 5  # seconds of reading single pictures
+MAX_READ_SECONDS = 5  # for single pictures
 
 
 def pictures(folder: Path, count: int) -> dict[str, np.ndarray]:
-    """Cut tiles from pictures, a few of each, spread over it."""
+    """Cut small pictures from random places of large ones, a few from each."""
     paths = sorted(folder.glob("*.webp"))
     each = -(-count // len(paths))
     found: dict[str, np.ndarray] = {}
@@ -43,7 +43,7 @@ def pictures(folder: Path, count: int) -> dict[str, np.ndarray]:
 
 
 def row(content: dict[str, np.ndarray], folder: Path, model: str, batch: int | None, threads: int) -> dict:
-    """Pack, verify, read single pictures."""
+    """Pack and verify an archive, read single pictures, and return the results."""
     path = folder / f"{model}-{batch}.bb"
     begun = time.perf_counter()
     with Archive(path, "x", model=model, batch=batch, threads=threads) as archive:
@@ -63,7 +63,7 @@ def row(content: dict[str, np.ndarray], folder: Path, model: str, batch: int | N
             archive[name]
             reading.append(time.perf_counter() - opened)
         opening.append(opened - begun)
-        if sum(reading) > ENOUGH and len(reading) > 2:
+        if sum(reading) > MAX_READ_SECONDS and len(reading) > 2:
             break
     return {
         "bytes": path.stat().st_size,
@@ -76,7 +76,7 @@ def row(content: dict[str, np.ndarray], folder: Path, model: str, batch: int | N
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a report in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/valid")
     parser.add_argument("--count", type=int, default=2000)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kill `pack` and `append` with SIGKILL at random moments; see that nothing is lost, and that they go on.
+"""Kill `pack` and `append` with SIGKILL at random moments; check that nothing is lost and that they resume.
 
     python benchmarks/archive_kills.py --kills 20
 
-Pictures are made up from a seed. After each kill there is the old archive, or none; `test` passes on it, and
-all its pictures come back. The same command goes on where it was, and what it makes in the end is, byte by
-byte, what an uninterrupted run makes.
+Pictures are generated from a seed. After each kill, the old archive or none must exist; `test` must pass on
+it, and all its pictures must decode exactly. The same command must resume. In the end it must give the same
+bytes as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bbcodec.archive.output import PART
 
 
 def make(folder: Path, count: int, seed: int) -> None:
-    """Write small pictures with noise, so that coding them takes a while."""
+    """Write small pictures with noise, so that coding takes long enough to be interrupted."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
     for i in range(count):
@@ -38,17 +38,17 @@ def make(folder: Path, count: int, seed: int) -> None:
 
 
 def command(*words: object) -> list[str]:
-    """The program, in this environment."""
+    """Return the command line of the program in this environment."""
     return [sys.executable, "-m", "bbcodec", *map(str, words)]
 
 
 def run(*words: object) -> None:
-    """Run the program to its end."""
+    """Run the program, and wait until it succeeds."""
     subprocess.run(command(*words, "-q"), check=True)
 
 
 def check(archive: Path, folders: list[Path]) -> int:
-    """See that an archive is sound and holds all pictures of the folders; return how many it holds."""
+    """Check that an archive is valid and holds all pictures of the folders; return how many it holds."""
     run("test", archive)
     with Archive(archive) as pictures:
         for folder in folders:
@@ -59,7 +59,7 @@ def check(archive: Path, folders: list[Path]) -> int:
 
 
 def kill(words: list[object], after: float) -> bool:
-    """Start the program, and kill it after some seconds; return whether it was still at work."""
+    """Start the program, and kill it after some seconds; return whether it was still running."""
     process = subprocess.Popen(command(*words, "-q"), stderr=subprocess.DEVNULL)
     try:
         process.wait(after)
@@ -71,9 +71,9 @@ def kill(words: list[object], after: float) -> bool:
 
 
 def main() -> None:
-    """Kill, look, go on."""
+    """Run the trials of both commands."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--kills", type=int, default=20, help="of each of the two commands")
+    parser.add_argument("--kills", type=int, default=20, help="kills of each of the two commands")
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--model", default="photo")
     parser.add_argument("--seed", type=int, default=0)
@@ -88,7 +88,10 @@ def main() -> None:
 
 
 def trial(what: str, work: Path, model: str, kills: int, chance: random.Random) -> None:
-    """Kill one of the commands so many times; `append` goes behind what `pack` has made."""
+    """Kill one command `kills` times, and check the archive after each kill.
+
+    `append` adds to the archive that `pack` made.
+    """
     first, more, archive = work / "first", work / "more", work / f"{what}.bb"
     whole, part = work / f"{what}-whole.bb", work / f"{what}.bb{PART}"
     old = (work / "pack-whole.bb").read_bytes() if what == "append" else None
@@ -109,29 +112,29 @@ def trial(what: str, work: Path, model: str, kills: int, chance: random.Random) 
     restart(archive)
     killed = ends = 0
     while killed < kills:
-        at_work = kill(words(archive), chance.uniform(0.05, 1) * seconds)
+        was_running = kill(words(archive), chance.uniform(0.05, 1) * seconds)
         if archive.exists() and archive.read_bytes() == whole.read_bytes():
             ends += 1
             restart(archive)
             continue
-        if not at_work:
-            raise AssertionError(f"{what}: another archive than without interruption")
+        if not was_running:
+            raise AssertionError(f"{what}: the archive differs from that of an uninterrupted run")
         killed += 1
         if old is None:
             if archive.exists():
-                raise AssertionError("an unfinished archive has its name")
+                raise AssertionError(f"{archive.name}: an unfinished archive has the final name")
             state = f"{part.stat().st_size if part.exists() else 0} bytes of {part.name}"
         else:
             if not archive.read_bytes().startswith(old):
-                raise AssertionError("append changed what was there")
+                raise AssertionError(f"{archive.name}: append changed the old part of the archive")
             state = f"{check(archive, [first])} pictures, {archive.stat().st_size - len(old)} bytes behind"
         print(f"{what} {killed}: {state}", flush=True)
     run(*words(archive))
     if archive.read_bytes() != whole.read_bytes() or part.exists():
-        raise AssertionError(f"{what}: another archive than without interruption")
+        raise AssertionError(f"{what}: the archive differs from that of an uninterrupted run")
     held = check(archive, [first, more] if what == "append" else [first])
-    print(f"{what}: killed {killed} times, came to its end {ends + 1} times: each time {held} pictures")
-    print("  and the very bytes of an uninterrupted run")
+    print(f"{what}: killed {killed} times, finished {ends + 1} times: each time {held} pictures")
+    print("  and the same bytes as an uninterrupted run")
 
 
 if __name__ == "__main__":

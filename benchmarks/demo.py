@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration behind `make demo`: one photograph, there and back, through the command line.
+"""The demonstration of `make demo`: compress and decompress one photograph with the command line.
 
-    python benchmarks/demo.py [IMAGE]       the photograph that scikit-image ships, unless one is named
+    python benchmarks/demo.py [IMAGE]       default: the photograph in scikit-image
     python benchmarks/demo.py --where       print the path of that photograph
 
-Compresses with the learned method and with the automatic choice, decompresses, compares every pixel with the
-original as Pillow reads it, and prints bits per dim beside PNG, WebP and, with imagecodecs, JPEG XL.
+Compresses with the learned method and with the automatic choice. Decompresses both, and compares every pixel
+with the original as Pillow reads it. Prints bits per dim beside PNG, WebP and, with imagecodecs, JPEG XL.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from PIL import Image
 
 
 def shipped_photograph() -> Path:
-    """Return the path of a photograph in the wheel of scikit-image; the package itself is not imported."""
+    """Return the path of a photograph in scikit-image, without importing the package."""
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise SystemExit("no photograph at hand: install scikit-image (extra 'bench'), or name an image")
+        raise SystemExit("no photograph found: install scikit-image (extra 'bench'), or give an image")
     return Path(spec.origin).parent / "data" / "coffee.png"
 
 
 def bbcodec(folder: str, *arguments: str) -> None:
-    """Run the command line in a folder, shown first; leave if it fails."""
+    """Print a command and run it in a folder; exit if it fails."""
     print("$ bbcodec", *arguments, flush=True)
     code = subprocess.run([sys.executable, "-m", "bbcodec", *arguments], cwd=folder, check=False).returncode
     if code:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a file cost what its model promises? Coded size beside the model's ELBO, image by image, and initial
-bits.
+"""Compare the coded size of each image with the ELBO of its model, and measure the initial bits.
 
     python benchmarks/elbo.py ../shared/data/kodak/*.png > docs/results/elbo.md
 
 The ELBO is computed without the coder: latents are sampled from float64 logistics, and every term is a
-difference of float64 logistic CDFs, on the parameters that the network gives. Coding is exact (the round
-trip is verified), with integer tables and whole words. Columns, in bits per sub-pixel unless said otherwise:
+difference of float64 logistic CDFs with the parameters of the network. Coding is exact, with integer tables
+and whole words, and its round trip is verified. Columns, in bits per sub-pixel unless stated otherwise:
 
 - ELBO: negative ELBO of the whole picture, every tile with latents;
-- plan: what the model promises for the file: the causal tiles' log-likelihood, and the ELBO of the other
-tiles;
-- coded: the chains as they stand in the file; excess: coded over plan, in per cent;
-- causal tiles: tiles coded without latents, which pay for the first latents; lost: initial bits not got back;
-- initial: bits that the first tile with latents takes from the stack before it gives any back, by scheme.
+- plan: expected size of the file: log-likelihood of the causal tiles plus ELBO of the other tiles;
+- coded: the chains in the file; excess: coded over plan, in per cent;
+- causal tiles: tiles coded without latents, which pay for the first latents;
+- lost: initial bits that are not recovered;
+- initial: bits that the first tile with latents pops before it pushes any, by scheme.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from bbcodec.families.latent import Markov, causal, tiles
 
 
 class FloatLogistic:
-    """Stands in for the rANS kernels: samples and sums float64 log probabilities; nothing is coded."""
+    """Replacement of the rANS kernels that samples, and sums float64 log probabilities without coding."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -46,7 +45,7 @@ class FloatLogistic:
         k, mean, scale = symbols.astype(float), mu / 64, 2.0 ** (np.clip(e, 0, 79) / 8 - 3)
         low = np.where(k == 0, -np.inf, (k - 0.5 - mean) / scale)
         high = np.where(k == nsym - 1, np.inf, (k + 0.5 - mean) / scale)
-        upper = low + high > 0  # work where the sigmoid is small: differences keep their precision
+        upper = low + high > 0  # use the tail where the sigmoid is small, to keep precision
         mass = np.where(upper, expit(-low) - expit(-high), expit(high) - expit(low))
         return float(-np.log2(np.maximum(mass, 1e-300)).sum())
 
@@ -66,23 +65,23 @@ class FloatLogistic:
         return head, symbols, 0
 
     def push_freqs(self, *_: Any) -> tuple[Any, Any]:
-        raise AssertionError("the tile codecs have logistics alone")
+        raise AssertionError("tile codecs use only logistics")
 
 
 def float_bits(codec_for: Any, tile: NDArray[np.uint8], kernels: FloatLogistic) -> float:
-    """Bits of one tile under float arithmetic."""
+    """Return the bits of one tile in float arithmetic."""
     kernels.bits = 0.0
     codec_for(kernels).push(ans.base_message(1), tile)
     return kernels.bits
 
 
 def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
-    """All columns for one picture."""
+    """Return all columns for one picture."""
     image = np.asarray(Image.open(path).convert("RGB"))
     height, width, _ = image.shape
     coded = tiles.encode(image, model)
     if not np.array_equal(tiles.decode(coded.chains, height, width, 3, model), image):
-        raise AssertionError(f"{path}: the round trip is not exact")
+        raise AssertionError(f"{path}: the decoded picture differs")
     net, kernels = nets.load(model), FloatLogistic(seed)
     exact_backend = net.backend
 
@@ -124,7 +123,7 @@ def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> str:
-    """Markdown table of one model."""
+    """Return the Markdown table of one model."""
     chain = "initial_bb_ans" in rows[0]
     heads = ["image", "ELBO", "plan", "coded", "excess %", "causal tiles", "lost bits"]
     heads += ["initial bits (Bit-Swap)", "initial bits (BB-ANS)"] if chain else ["initial bits (BB-ANS)"]
@@ -140,7 +139,7 @@ def table(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Print one table per model."""
+    """Measure, and print one table for each model."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--models", default="rvae,markov", help="released names or .bbm paths")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast convolutions are on one thread: bits x bits, 1 bit or int8 x int16 or int8, beside PyTorch.
+"""Measure convolutions on one thread: bits x bits, 1 bit or int8 x int16 or int8, beside PyTorch.
 
     python benchmarks/kernels.py > docs/results/kernels.md
     python benchmarks/kernels.py --side 8 --images 1 --channels 8 --rounds 1 --no-torch     a trial
 
-Needs the extra `train` for the rows of PyTorch. Every result is compared with the reference while it is
-timed, call by call. The rows of a column are interleaved, round by round, each after a call that is not
-timed; a figure is the median of its rounds.
+The rows of PyTorch need the extra `train`. Every result is compared with the reference after it is timed. The
+rows of a column are interleaved, round by round, and each timing follows an untimed call. A result is the
+median of its rounds.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from bbcodec import _native
 from bbcodec.engine import bits, reference
 
 Array = NDArray[Any]
-LEAST = 0.004  # seconds that a timing takes at least: short calls are repeated
+MIN_SECONDS = 0.004  # of a timing: short calls are repeated
 FP32 = ("torch fp32, NCHW", "torch fp32, channels last")
 ENGINES = ("onednn", "x86", "fbgemm", "qnnpack")
 
 
 class WrongResultError(Exception):
-    """A kernel's result is not that of the reference."""
+    """The result of a kernel differs from the reference."""
 
 
 @dataclass
 class Row:
-    """One line of a table in one column: what is called, and what it must give."""
+    """One cell of a table: the call, the array for its result, and the expected result."""
 
     name: str
     call: Callable[[], object]
@@ -51,7 +51,7 @@ class Row:
     seconds: list[float] = field(default_factory=list)
 
     def run(self) -> None:
-        """Time some calls, after one that is not timed, and compare.
+        """Time some calls after an untimed one, and compare the result.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class Row:
             _native.set_target(self.target)
         start = time.perf_counter()
         self.call()
-        calls = max(1, int(LEAST / max(time.perf_counter() - start, 1e-9)))
+        calls = max(1, int(MIN_SECONDS / max(time.perf_counter() - start, 1e-9)))
         if self.found is not None:
             self.found.fill(0)
         start = time.perf_counter()
@@ -74,7 +74,7 @@ class Row:
 
 
 def bit_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Row]:
-    """Bits x bits: to the signs of the requantised result, to int16, to int32 accumulators."""
+    """Return rows of bits x bits: to signs of the requantised result, to int16, to int32 accumulators."""
     rng = np.random.default_rng(channels + kernel)
     x = bits.pack(rng.integers(0, 2, (*shape, channels)))
     weight = bits.pack(rng.integers(0, 2, (channels, kernel, kernel, channels)))
@@ -99,7 +99,7 @@ def bit_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Ro
 
 
 def int_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Row]:
-    """1 bit and int8 x int16 and int8, all to int32 accumulators."""
+    """Return rows of 1 bit and int8 x int16 and int8, all to int32 accumulators."""
     rng = np.random.default_rng(channels + kernel)
     size = (channels, kernel, kernel, channels)
     weights = {
@@ -120,7 +120,7 @@ def int_rows(shape: tuple[int, int, int], channels: int, kernel: int) -> list[Ro
 
 
 def torch_rows(torch: Any, shape: tuple[int, int, int], channels: int, kernel: int) -> list[Row]:
-    """PyTorch's fp32 in both memory formats, and int8 with every engine that can."""
+    """Return rows of PyTorch: fp32 in both memory formats, and int8 with every supported engine."""
     torch.manual_seed(channels + kernel)
     pad = kernel // 2
     x = torch.rand(shape[0], channels, *shape[1:])
@@ -131,7 +131,7 @@ def torch_rows(torch: Any, shape: tuple[int, int, int], channels: int, kernel: i
     rows = [Row(FP32[0], partial(conv, x, w, padding=pad))]
     rows.append(Row(FP32[1], partial(conv, x_last, w_last, padding=pad)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch is about to drop its quantised tensors
+        warnings.simplefilter("ignore")  # PyTorch deprecates its quantised tensors
         xq = torch.quantize_per_tensor(x_last, 1 / 128, 0, torch.quint8)
         wq = torch.quantize_per_tensor(w, 1 / 32, 0, torch.qint8)
     for engine in ENGINES:
@@ -152,7 +152,7 @@ def torch_rows(torch: Any, shape: tuple[int, int, int], channels: int, kernel: i
 def column(
     torch: Any, shape: tuple[int, int, int], channels: int, kernel: int, rounds: int
 ) -> dict[str, float]:
-    """GMAC/s of every row at one number of channels."""
+    """Measure every row at one number of channels, and return GMAC/s by name."""
     rows = bit_rows(shape, channels, kernel) + int_rows(shape, channels, kernel)
     if torch is not None:
         rows += torch_rows(torch, shape, channels, kernel)
@@ -164,17 +164,17 @@ def column(
 
 
 def xnor_net(channels: int, kernel: int) -> float:
-    """Speed-up by the count of operations of XNOR-Net (Rastegari et al. 2016, section 4.1).
+    """Return the speed-up by the operation count of XNOR-Net (Rastegari et al. 2016, section 4.1).
 
-    It is c N_W / (c N_W / 64 + 1) for c channels and N_W taps. The paper takes 256 channels and 3 x 3 taps,
-    where the count gives 62.27, and measures 58 on a CPU.
+    It is c N_W / (c N_W / 64 + 1) for c channels and N_W taps. For the 256 channels and 3 x 3 taps of the
+    paper, the count gives 62.27; the paper measures 58 on a CPU.
     """
     inputs = channels * kernel * kernel
     return inputs / (inputs / 64 + 1)
 
 
 def table(kernel: int, columns: dict[int, dict[str, float]]) -> list[str]:
-    """Lines of one table; every row beside the faster fp32 of its column."""
+    """Return the lines of one table, with each row relative to the faster fp32 of its column."""
     base = {c: max(figures.get(name, 0.0) for name in FP32) for c, figures in columns.items()}
     lines = [f"## {kernel} x {kernel}", ""]
     lines.append("| GMAC/s (times the faster fp32) | " + " | ".join(f"{c} channels" for c in columns) + " |")
@@ -190,13 +190,13 @@ def table(kernel: int, columns: dict[int, dict[str, float]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure, and print a report in Markdown."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--channels", default="64,128,256")
     parser.add_argument("--kernels", default="1,3")
     parser.add_argument("--images", type=int, default=4)
-    parser.add_argument("--side", type=int, default=32, help="pixels of a side of a map")
+    parser.add_argument("--side", type=int, default=32, help="side of a map in pixels")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--no-torch", action="store_true")
     options = parser.parse_args(words)

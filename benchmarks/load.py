@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several processes compress and decompress at once, for minutes: memory stays flat, every byte is the same.
+"""Compress and decompress in several processes for minutes; check that memory and bytes do not change.
 
     python benchmarks/load.py --processes 4 --minutes 10
 
-The pictures are made up from a seed. What each case must give (the SHA-256 of the file) is found once, by one
-thread of the parent; then every process goes through all cases in an order of its own, again and again, with
-one or two threads in turn, and compares bytes and pixels. Memory is the resident set of each process: the
-median of the last fifth of the time must not be above that of the second fifth by more than ``--growth``; the
-first fifth, in which models and caches are loaded, does not count. Exit code 1 where anything is amiss.
+Pictures are generated from a seed. One thread of the parent computes the expected SHA-256 of each file once.
+Then every process repeats all cases in random order, with one or two threads in turn, and compares bytes and
+pixels. Memory is the resident set of each process. Its median in the last fifth of the time may exceed that
+of the second fifth by at most ``--growth``. The first fifth, in which models and caches are loaded, does not
+count. The exit code is 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ import numpy as np
 import bbcodec
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
-Work: TypeAlias = Callable[[int], bytes]  # threads to a file, which was decoded and compared
+Work: TypeAlias = Callable[[int], bytes]  # number of threads -> a file, after a verified round trip
 Sample: TypeAlias = tuple[float, float]  # seconds since the start, MB
 
 FIFTHS = 5
 
 
 def picture(height: int, width: int, channels: int, seed: int) -> Pixels:
-    """Waves, an edge and noise, uint8 [H, W, C], or [H, W] for one channel."""
+    """Return waves, an edge and noise: uint8 [H, W, C], or [H, W] for one channel."""
     y, x = np.mgrid[:height, :width]
     light = 110 + 60 * np.sin(x / (7 + seed)) * np.cos(y / 11) + 40 * (x > y)
     noise = np.random.default_rng(seed).normal(0, 4, (height, width, channels))
@@ -47,7 +47,7 @@ def picture(height: int, width: int, channels: int, seed: int) -> Pixels:
 
 
 def one(image: Pixels, **options: Any) -> Work:
-    """A picture through a file."""
+    """Return a case: one picture in a file."""
 
     def work(threads: int) -> bytes:
         data = bbcodec.compress(image, threads=threads, verify=False, **options)
@@ -59,7 +59,7 @@ def one(image: Pixels, **options: Any) -> Work:
 
 
 def many(images: Mapping[str, Pixels], **options: Any) -> Work:
-    """Pictures through an archive."""
+    """Return a case: pictures in an archive."""
 
     def work(threads: int) -> bytes:
         file = io.BytesIO()
@@ -76,7 +76,7 @@ def many(images: Mapping[str, Pixels], **options: Any) -> Work:
 
 
 def cases() -> dict[str, Work]:
-    """Every profile, the classic methods, and archives."""
+    """Return all cases by name: every profile, the classic methods, and archives."""
     deep = picture(90, 110, 3, 1).astype(np.uint16) * 257 + 3
     small = {f"{i}": picture(20 + i, 32, 3, i) for i in range(12)}
     found: dict[str, Work] = {
@@ -96,13 +96,13 @@ def cases() -> dict[str, Work]:
 
 
 def resident() -> float:
-    """Resident set of this process, MB."""
+    """Return the resident set of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def loop(job: int, digests: Mapping[str, str], seconds: float, pipe: Connection) -> None:
-    """Work until the time is up; send rounds, samples of memory, and what went wrong."""
+    """Work until the time is over; send the number of rounds, samples of memory, and the failure or ""."""
     order, work = random.Random(job), cases()
     names, samples, count = list(work), [], 0
     start = time.monotonic()
@@ -112,11 +112,11 @@ def loop(job: int, digests: Mapping[str, str], seconds: float, pipe: Connection)
         for name in names:
             try:
                 found = hashlib.sha256(work[name](1 + count % 2)).hexdigest()
-            except Exception as error:  # whatever it is, it is what this looks for
+            except Exception as error:  # any error is a failure of the test
                 failure = f"{name}: {type(error).__name__}: {error}"
                 break
             if found != digests[name]:
-                failure = f"{name}: other bytes than at first"
+                failure = f"{name}: the bytes differ from those of the first run"
                 break
             count += 1
             samples.append((time.monotonic() - start, resident()))
@@ -124,18 +124,20 @@ def loop(job: int, digests: Mapping[str, str], seconds: float, pipe: Connection)
 
 
 def part(samples: list[Sample], number: int, seconds: float) -> float:
-    """Median of the memory in a fifth of the time."""
+    """Return the median of the memory in a fifth of the time, in MB."""
     first, last = seconds * number / FIFTHS, seconds * (number + 1) / FIFTHS
-    is_last = number == FIFTHS - 1  # in which what was begun in time may end late
+    is_last = number == FIFTHS - 1  # it includes work that began in time and ended late
     return statistics.median(mb for at, mb in samples if first <= at and (at < last or is_last))
 
 
 def main() -> int:
-    """Run the processes; print a table of them."""
+    """Run the processes, and print a table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--growth", type=float, default=4, help="MB that a process may grow [%(default)s]")
+    parser.add_argument(
+        "--growth", type=float, default=4, help="allowed growth of a process, MB [%(default)s]"
+    )
     args = parser.parse_args()
     digests = {name: hashlib.sha256(work(1)).hexdigest() for name, work in cases().items()}
     context = multiprocessing.get_context("spawn")
@@ -151,31 +153,31 @@ def main() -> int:
     print(
         "| process | round trips | MB, second fifth | MB, last fifth | |\n| --- | ---: | ---: | ---: | --- |"
     )
-    amiss, open_pipes = 0, list(pipes)
+    failures, open_pipes = 0, list(pipes)
     while open_pipes:
         for pipe in wait(open_pipes):
             open_pipes.remove(pipe)  # type: ignore[arg-type]
-            amiss += not row(pipes.index(pipe), pipe, 60 * args.minutes, args.growth)  # type: ignore[arg-type]
+            failures += not row(pipes.index(pipe), pipe, 60 * args.minutes, args.growth)  # type: ignore[arg-type]
     for process in processes:
         process.join()
-    return 1 if amiss else 0
+    return 1 if failures else 0
 
 
 def row(job: int, pipe: Connection, seconds: float, growth: float) -> bool:
-    """Print what a process sends; return whether all is well."""
+    """Print the row of a process; return whether the process passed."""
     try:
         count, samples, failure = pipe.recv()
     except EOFError:
-        print(f"| {job + 1} | | | | ended before its time |", flush=True)
+        print(f"| {job + 1} | | | | ended too early |", flush=True)
         return False
     if failure:
         print(f"| {job + 1} | {count:,} | | | {failure} |", flush=True)
         return False
     early, late = part(samples, 1, seconds), part(samples, FIFTHS - 1, seconds)
-    flat = late <= early + growth
-    told = "same bytes, same pixels" + ("" if flat else f"; memory grew by {late - early:.1f} MB")
-    print(f"| {job + 1} | {count:,} | {early:.1f} | {late:.1f} | {told} |", flush=True)
-    return flat
+    is_flat = late <= early + growth
+    result = "same bytes, same pixels" + ("" if is_flat else f"; memory grew by {late - early:.1f} MB")
+    print(f"| {job + 1} | {count:,} | {early:.1f} | {late:.1f} | {result} |", flush=True)
+    return is_flat
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What 1-bit weights save: model files beside the same networks in float32.
+"""Compare the sizes of model files with 1-bit weights and of the same networks in float32.
 
     python benchmarks/model_sizes.py
 
-Needs the extra `train`. The released networks of the paper's families are rebuilt from the configuration in
-their model files; the others have the width, the depth and about the number of parameters of the paper's
-(ResNet VAE: 56 M, 97.1 % binary, 255 MB against 13 MB, 94.9 % smaller; Flow++: 34 M, 90.1 %, 129 MB against
-14 MB, 89.1 %; Bird, Kingma and Barber 2021, table 1). Their weights are untrained: only their number counts.
+Needs the extra `train`. The released networks of the paper's families are rebuilt from the configurations in
+their model files. The others have the width, the depth and about the number of parameters of the paper's
+networks; their weights are untrained, because only their number matters. The paper (Bird, Kingma and Barber
+2021, table 1) has: ResNet VAE: 56 M, 97.1 % binary, 255 MB against 13 MB, 94.9 % smaller; Flow++: 34 M,
+90.1 %, 129 MB against 14 MB, 89.1 %.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bbcodec import modelfile
 
 
 def row(name: str, config: Recipe, file_bytes: int | None) -> str:
-    """One line of the table; `file_bytes` None exports the untrained network."""
+    """Return one line of the table; with `file_bytes` None the untrained network is exported."""
     torch.manual_seed(0)
     model = build(config)
     sizes = residual_sizes(model)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a model of one's own pay? Trains on sets of 300 alike pictures and counts every byte.
+"""Compare custom models with the released ones on sets of 300 similar pictures, every byte counted.
 
     python benchmarks/own_model.py --minutes 2.5 > docs/results/own_model.md
 
-Pictures are packed into archives of the default batches, with the released models and with the trained ones,
-which are put into the archive; every archive is read again and compared. Names, index and checksums count.
-Training sees the pictures that are coded, as `bbcodec train` does, but for those held out for validation.
-Needs the extra `train`.
+Pictures are packed into archives with default batches: with the released models, and with trained models,
+which are embedded in the archive. Every archive is read again and compared. Names, index and checksums count.
+Like `bbcodec train`, training uses the coded pictures themselves, except those held out for validation. Needs
+the extra `train`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def packed(pictures: list[Pixels], model: modelfile.Model) -> tuple[int, int]:
-    """Bytes of an archive, whose pictures were read again and compared, and of the model in it."""
+    """Return the bytes of a verified archive, and the bytes of the model in it."""
     file = io.BytesIO()
     with Archive(file, "w", model=model) as archive:
         for number, picture in enumerate(pictures):
@@ -42,12 +42,12 @@ def packed(pictures: list[Pixels], model: modelfile.Model) -> tuple[int, int]:
     with Archive(file) as found:
         for picture, again in zip(pictures, found.values(), strict=True):
             if not np.array_equal(picture, again):
-                raise SystemExit("a picture did not come back")
+                raise SystemExit("archive: a decoded picture differs")
     return len(file.getvalue()), archive.embedded
 
 
 def table(title: str, pictures: list[Pixels], minutes: float, seed: int) -> None:
-    """Print the rows of one set."""
+    """Measure one set of pictures, and print its table."""
     h, w, _ = pictures[0].shape
     print(
         f"\n## {title}\n\n{len(pictures)} pictures of {w} × {h}, {sum(p.size for p in pictures):,} samples\n"
@@ -78,11 +78,13 @@ def table(title: str, pictures: list[Pixels], minutes: float, seed: int) -> None
 
 
 def main() -> None:
-    """Print the report."""
+    """Measure, and print a report in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--minutes", type=float, default=2.5, help="of each training")
+    parser.add_argument("--minutes", type=float, default=2.5, help="minutes of each training [%(default)s]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of cifar10_first4000.npz")
+    parser.add_argument(
+        "--data", type=Path, default=DATA, help="folder with cifar10_first4000.npz [%(default)s]"
+    )
     args = parser.parse_args()
     print("# Models of one's own\n")
     command = f"python benchmarks/own_model.py --minutes {args.minutes:g}"

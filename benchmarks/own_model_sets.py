@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of alike pictures that `own_model.py` trains on: boards of wood made by rule, a part of CIFAR-10."""
+"""Sets of similar pictures for `own_model.py`: synthetic boards of wood, and a part of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Pixels = NDArray[np.uint8]
 
 
 def wood(count: int = 300, side: int = 64, seed: int = 0) -> list[Pixels]:
-    """Crops of sawn boards as a line camera would see them: uint8 [side, side, 3] each.
+    """Return crops of sawn boards as a line camera records them: uint8 [side, side, 3] each.
 
-    Growth rings are cut lengthwise (waves of a distance to a wandering pith), fibres and pores run along the
-    board, light falls off across it; shot noise is added to linear light, blurred a little as by a lens,
-    before a gamma of 2.2 rounds to 8 bits.
+    Growth rings are cut lengthwise: waves of the distance to a wandering pith. Fibres and pores run along the
+    board, and the light falls off across it. Shot noise is added to linear light, which is then blurred
+    slightly as by a lens. A gamma of 2.2 and rounding to 8 bits come last.
     """
     return [_board(np.random.default_rng([seed, i]), side) for i in range(count)]
 
@@ -44,7 +44,7 @@ def _board(rng: np.random.Generator, side: int) -> Pixels:
 
 
 def _smooth(values: NDArray[np.float64], down: float, across: float) -> NDArray[np.float64]:
-    """Gaussian blur with these standard deviations in pixels; noise keeps about its size along one axis."""
+    """Blur with a Gaussian of these standard deviations in pixels: down the columns, and across."""
     for axis, sigma in ((0, down), (1, across)):
         reach = max(1, int(3 * sigma + 0.5))
         kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -57,6 +57,6 @@ def _smooth(values: NDArray[np.float64], down: float, across: float) -> NDArray[
 
 
 def cifar(path: Path, start: int = 3500, count: int = 300) -> list[Pixels]:
-    """Pictures of CIFAR-10 from an .npz with x uint8 [N, 32, 32, 3]."""
+    """Return pictures of CIFAR-10 from an .npz file with x, uint8 [N, 32, 32, 3]."""
     with np.load(path) as arrays:
         return list(arrays["x"][start : start + count])

@@ -15,12 +15,12 @@ _GAP = 16
 
 
 def curves(rows: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
-    """Return a plot of bits per dim against steps.
+    """Return a plot of bits per dim against steps, as SVG.
 
     Parameters
     ----------
     rows : points (steps, bits/dim) of each row, at least one point each.
-    title : above the plot.
+    title : title above the plot.
     """
     points = [point for row in rows.values() for point in row]
     xs, ys = steps([x for x, _ in points]), steps([y for _, y in points])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the plots share: elements of plain SVG, ticks, and labels that do not overlap."""
+"""Helpers of the plots: elements of plain SVG, ticks, and labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = (
 
 
 def document(width: int, height: int, parts: Sequence[str]) -> str:
-    """Return an SVG document with a white ground."""
+    """Return an SVG document with a white background."""
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     style = 'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1f2937"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>'
@@ -24,7 +24,7 @@ def document(width: int, height: int, parts: Sequence[str]) -> str:
 
 
 def spread(wanted: Sequence[float], gap: float, lowest: float) -> list[float]:
-    """Move ascending places apart: at least `gap` between two, none below `lowest`, few of them far.
+    """Move ascending positions apart, as little as possible: at least `gap` between two, none below `lowest`.
 
     >>> spread([1, 2, 30, 99], 10, 100)
     [1, 11, 30, 99]
@@ -42,7 +42,7 @@ def spread(wanted: Sequence[float], gap: float, lowest: float) -> list[float]:
 
 
 def steps(values: Sequence[float]) -> list[float]:
-    """Ticks of a linear axis, around the values."""
+    """Return the ticks of a linear axis that includes the values."""
     low, high = min(values), max(values)
     steps = [m * 10.0**power for power in range(-3, 3) for m in (1, 2, 5)]
     step = next((s for s in steps if (high - low) / s <= 7), steps[-1])
@@ -51,21 +51,21 @@ def steps(values: Sequence[float]) -> list[float]:
 
 
 def text(x: float, y: float, words: str, more: str = "") -> str:
-    """Words that begin at x."""
+    """Return text that begins at x."""
     return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{escape(words)}</text>'
 
 
 def middle(x: float, y: float, words: str) -> str:
-    """Words around x."""
+    """Return text centred at x."""
     return text(x, y, words, 'text-anchor="middle"')
 
 
 def line(x1: float, y1: float, x2: float, y2: float, more: str = 'stroke="#e5e7eb"') -> str:
-    """A straight line."""
+    """Return a straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {more}/>'
 
 
 def circle(x: float, y: float, colour: str, full: bool) -> str:
-    """A mark, full or hollow."""
+    """Return a circular mark, filled or hollow."""
     fill = colour if full else "white"
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All rates in one run: bbcodec beside PNG, WebP, JPEG-LS and JPEG XL, on photographs, graphics and
-thumbnails.
+"""Measure rates of bbcodec, PNG, WebP, JPEG-LS and JPEG XL on photographs, graphics and thumbnails.
 
     python benchmarks/rates.py --cache rates.json > docs/results/rates.md
     python benchmarks/rates.py --sets kodak --profiles markov --limit 2      a trial
 
-Every byte of every file counts, and every round trip is checked while it is measured. Sets of small pictures
-are measured picture by picture, and as one thing: bbcodec as one chained batch, the best peers as one mosaic.
-The peers are slow (WebP most of all); `--cache` keeps what was measured, also when a run is stopped.
+Every byte of every file counts, and every round trip is verified. Small pictures are measured one by one and
+together: bbcodec as one batch, the best peers as one mosaic. The peers are slow, WebP most of all; `--cache`
+keeps their results, even if a run is stopped.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _REFUSALS = (ModelMissingError, OptionError, UnsupportedImageError)
 
 @dataclass
 class Row:
-    """One codec on one set. `form`: each alone, one mosaic or one batch."""
+    """One codec on one set. `form` is ``alone`` (each picture), ``mosaic`` or ``batch``."""
 
     codec: str
     form: str
@@ -51,17 +50,23 @@ class Row:
 
     @property
     def label(self) -> str:
-        """What the codec is called in tables."""
+        """Return the name of the codec in tables."""
         return self.codec + {"alone": "", "mosaic": ", one mosaic", "batch": ", one batch"}[self.form]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
+        """Return the bytes of all files."""
         return sum(file.nbytes for file in self.files)
 
 
 def measure(encode: Callable[[], bytes], decode: Callable[[bytes], Any], expected: list[Pixels]) -> Measured:
-    """Return size and times of one file of ours; `decode` gives a picture, or a sequence for a batch."""
+    """Return size and times of one bbcodec file; `decode` returns a picture, or a sequence for a batch.
+
+    Raises
+    ------
+    BBCodecError
+        The decoded pictures differ.
+    """
     start = time.perf_counter()
     data = encode()
     middle = time.perf_counter()
@@ -69,12 +74,12 @@ def measure(encode: Callable[[], bytes], decode: Callable[[bytes], Any], expecte
     end = time.perf_counter()
     pictures = [decoded] if isinstance(decoded, np.ndarray) else list(decoded)
     if len(pictures) != len(expected) or not all(map(np.array_equal, pictures, expected)):
-        raise BBCodecError("the round trip differs")
+        raise BBCodecError("the decoded pictures differ")
     return Measured(len(data), middle - start, end - middle)
 
 
 def one_by_one(images: list[Pixels], **choice: Any) -> list[Measured]:
-    """Return the files of pictures coded alone; they are decoded and compared here, so `verify` is off."""
+    """Measure pictures coded one by one. `verify` is off, because they are decoded and compared here."""
     return [
         measure(
             lambda image=image: bbcodec.compress(image, threads=THREADS, verify=False, **choice),
@@ -86,7 +91,7 @@ def one_by_one(images: list[Pixels], **choice: Any) -> list[Measured]:
 
 
 def batch_bytes(images: list[Pixels], model: str) -> Row:
-    """Return the row of small pictures under a learned profile, as one chained batch."""
+    """Return the row of small pictures with a learned profile, as one batch."""
     loaded = modelfile.load_named(model)
     file = measure(lambda: batch.encode(images, loaded), lambda data: batch.decode(data, loaded), images)
     return Row(f"bbcodec {model}", "batch", [file], note=f"{len(images)} pictures, one file")
@@ -129,7 +134,7 @@ def peer_rows(pictures: ImageSet, wanted: list[str], cache: Cache) -> list[Row]:
             row = Row(peer.title, form, note=note)
             try:
                 row.files = [cache.measure(peer, image) for image in images]
-            except Exception as error:  # whatever a library raises on a picture that it cannot take
+            except Exception as error:  # libraries raise anything for a picture that they do not support
                 row.error = " ".join(str(error).split()) or type(error).__name__
             rows.append(row)
             say(pictures, row)
@@ -143,7 +148,7 @@ def say(pictures: ImageSet, row: Row) -> None:
 
 
 def record(pictures: ImageSet, row: Row, reference: int | None) -> dict[str, Any]:
-    """Return the figures of a row, for the tables and for JSON; units are in the names."""
+    """Return the results of a row for the tables and for JSON; names include units."""
     figures: dict[str, Any] = {"codec": row.label, "note": row.note}
     if row.error:
         return {**figures, "error": row.error}
@@ -166,7 +171,7 @@ def record(pictures: ImageSet, row: Row, reference: int | None) -> dict[str, Any
 
 
 def records(pictures: ImageSet, rows: list[Row]) -> list[dict[str, Any]]:
-    """The figures of a set. The reference is JPEG XL e9, the smaller of its two rows if it has two."""
+    """Return the results of a set. The reference is JPEG XL e9, or the smaller of its two rows."""
     sizes = [row.nbytes for row in rows if row.codec == REFERENCE and not row.error]
     return [record(pictures, row, min(sizes, default=None)) for row in rows]
 
@@ -196,7 +201,7 @@ def set_table(figures: list[dict[str, Any]]) -> str:
 
 
 def overview(sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]]) -> str:
-    """Return the one table: bits per dim by all bytes, codecs by sets."""
+    """Return the overview table: bits per dim of all bytes, codecs by sets."""
     labels = list(dict.fromkeys(r["codec"] for _, figures in sets.values() for r in figures))
     rates = {
         (name, r["codec"]): f"{r['bits_per_dim_of_all_bytes']:.3f}"
@@ -209,7 +214,7 @@ def overview(sets: dict[str, tuple[ImageSet, list[dict[str, Any]]]]) -> str:
 
 
 def conditions(profiles: list[str], wanted: list[str], fit: float | None) -> list[str]:
-    """Return what was run, with versions, settings and model ids, a line each."""
+    """Return the conditions of the run, one line each: versions, settings and model ids."""
     lines = [f"bbcodec {version('bbcodec')}, {THREADS} thread; NumPy {np.__version__}, {machine()}"]
     for profile in profiles:
         model = modelfile.load_named(profile)
@@ -223,7 +228,7 @@ def conditions(profiles: list[str], wanted: list[str], fit: float | None) -> lis
 
 
 def machine() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the name of the processor, or of the architecture if the system does not report it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -234,7 +239,7 @@ def machine() -> str:
 
 
 def available(wanted: str | None) -> tuple[list[str], list[str]]:
-    """Return the profiles to measure, and why others are not."""
+    """Return the profiles to measure, and the reasons why others are skipped."""
     if wanted == "none":
         return [], []
     names = list(modelfile.released()) if wanted is None else wanted.split(",")
@@ -249,7 +254,7 @@ def available(wanted: str | None) -> tuple[list[str], list[str]]:
 
 
 def warm_up(profiles: list[str]) -> None:
-    """Run ours once on something small, so that imports and model files are not timed."""
+    """Code a small picture once, so that imports and loading of models are not timed."""
     small = np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3)
     for profile in profiles:
         one_by_one([small], method="learned", model=profile)
@@ -263,25 +268,25 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=data, help="folder of the sets [%(default)s]")
     parser.add_argument("--sets", default=",".join(SETS), help="[%(default)s]")
     parser.add_argument(
-        "--profiles", help="released names or .bbm paths; 'none' measures the peers alone [all released]"
+        "--profiles", help="released names or .bbm paths; 'none' measures only the peers [all released]"
     )
-    parser.add_argument("--fit", type=float, metavar="SECONDS", help="a row with compress(fit=SECONDS)")
+    parser.add_argument("--fit", type=float, metavar="SECONDS", help="add a row with compress(fit=SECONDS)")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--peer-names", default=",".join(PEERS), help="which of them [%(default)s]")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N pictures of each set: a trial")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
-    parser.add_argument("--cache", type=Path, metavar="PATH", help="what the peers gave, kept between runs")
+    parser.add_argument("--peer-names", default=",".join(PEERS), help="peers to measure [%(default)s]")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N pictures: a trial")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this JSON file")
+    parser.add_argument("--cache", type=Path, metavar="PATH", help="keep results of the peers in this file")
     options = parser.parse_args()
     for what, given, known in (("set", options.sets, SETS), ("peer", options.peer_names, PEERS)):
         if unknown := [name for name in given.split(",") if name not in known]:
-            parser.error(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+            parser.error(f"unknown {what} {', '.join(unknown)}, expected {', '.join(known)}")
     if options.limit is not None and options.limit < 1:
-        parser.error("--limit must be at least 1")
+        parser.error(f"--limit must be at least 1 (got {options.limit})")
     return options
 
 
 def main() -> None:
-    """Measure, then print everything as Markdown."""
+    """Measure, and print a report in Markdown."""
     options = arguments()
     profiles, skipped = available(options.profiles)
     ours = options.profiles != "none"
@@ -328,7 +333,7 @@ def report(
     skipped: list[str],
     limit: int | None,
 ) -> str:
-    """Return the whole text."""
+    """Return the whole report in Markdown."""
     parts = ["# Rates", "", f"`python benchmarks/rates.py {' '.join(sys.argv[1:])}`".replace(" `", "`"), ""]
     if limit is not None:
         parts += [f"**A trial: the first {limit} pictures of each set alone.**", ""]

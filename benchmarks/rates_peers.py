@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other codecs of `rates.py`, each lossless, with its settings and library version; and their cache."""
+"""The other lossless codecs of `rates.py`, with their settings and library versions, and their cache."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEERS = ("png", "webp", "jpegls", "jxl7", "jxl9")
 
 @dataclass(frozen=True)
 class Measured:
-    """One file: bytes, seconds of encoding and of decoding, and whether an earlier run measured it."""
+    """Measurement of one file: bytes, seconds to encode and to decode, and whether it is from the cache."""
 
     nbytes: int
     encode_seconds: float
@@ -38,10 +38,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Peer:
-    """One codec: what it is called here and in tables, its settings, its library, and a pair of functions.
+    """One codec: its name in options (`key`) and in tables (`title`), settings, library and functions.
 
-    `decode` gives the pixels, of a gray picture one channel or three equal ones. `tiled`: whether small
-    pictures are measured as one mosaic too.
+    `decode` returns the pixels. A gray picture may have one channel or three equal ones. With `tiled`, small
+    pictures are also measured as one mosaic.
     """
 
     key: str
@@ -56,8 +56,7 @@ class Peer:
 class Cache:
     """Sizes and times by (peer, settings, library version, sha256 of the pixels), in a JSON file.
 
-    Only what came back exactly is in it. It is written after every few seconds of work, so that a run that
-    was stopped goes on where it was.
+    It contains only exact round trips. It is written every few seconds, so that a stopped run can resume.
     """
 
     def __init__(self, path: Path | None, every: float = 5.0) -> None:
@@ -67,7 +66,7 @@ class Cache:
             self.entries = json.loads(path.read_text())
 
     def save(self) -> None:
-        """Write the file; it appears whole or not at all."""
+        """Write the file atomically."""
         if self.path is not None:
             part = self.path.with_name(self.path.name + f".{os.getpid()}")
             part.write_text(json.dumps(self.entries, indent=0))
@@ -75,12 +74,12 @@ class Cache:
         self.saved = time.monotonic()
 
     def measure(self, peer: Peer, image: Pixels) -> Measured:
-        """Return the size of a picture under a peer, coded and checked now unless an earlier run did it.
+        """Return size and times of a picture with a peer: from the cache, or measured and verified now.
 
         Raises
         ------
         ValueError
-            What the peer decodes is not the picture.
+            The decoded picture differs.
         """
         pixels = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
         key = "|".join((peer.key, peer.settings, peer.library, pixels))
@@ -93,7 +92,7 @@ class Cache:
         decoded = peer.decode(data)
         end = time.perf_counter()
         if not exact(image, decoded):
-            raise ValueError(f"{peer.title}: the round trip differs")
+            raise ValueError(f"{peer.title}: the decoded picture differs")
         self.entries[key] = [len(data), round(middle - start, 6), round(end - middle, 6)]
         if time.monotonic() - self.saved > self.every:
             self.save()
@@ -101,7 +100,7 @@ class Cache:
 
 
 def exact(image: Pixels, decoded: Pixels) -> bool:
-    """Is what was decoded the picture? A codec without gray gives three equal channels."""
+    """Return whether a picture was decoded exactly. Three equal channels are accepted for a gray picture."""
     if image.ndim == 2 and decoded.ndim == 3 and (decoded == decoded[:, :, :1]).all():
         decoded = decoded[:, :, 0]
     return decoded.dtype == image.dtype and np.array_equal(decoded, image)
@@ -122,7 +121,7 @@ def _unpillow(data: bytes) -> Pixels:
 
 def _webp_encode(settings: dict[str, Any]) -> Callable[[Pixels], bytes]:
     save = _pillow("WEBP", **settings)
-    # WebP knows no gray: such a picture is coded as three equal channels.
+    # WebP has no gray format: a gray picture is coded as three equal channels.
     return lambda image: save(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
 
 
@@ -169,7 +168,7 @@ def _jpegxl(imagecodecs: Any, effort: int) -> Peer:
 
 
 def peers(wanted: list[str]) -> tuple[list[Peer], list[str]]:
-    """Return the peers that are installed, and why others are not there."""
+    """Return the installed peers, and the reasons why others are missing."""
     rows, missing = [], []
     imagecodecs = None
     if not {"png", "webp"}.issuperset(wanted):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pictures that `rates.py` measures on, all as RGB8 or gray8 arrays; nothing is coded here."""
+"""The picture sets of `rates.py`, all as RGB8 or gray8 arrays. Nothing is coded here."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["SETS", "ImageSet", "mosaic"]
 
 Pixels = NDArray[np.uint8]
 
-_LARGEST_ASPECT = 1.5  # of a mosaic that still counts as near-square
-_THUMB = 64
+_MAX_ASPECT = 1.5  # of a mosaic that counts as near-square
+_THUMB_SIDE = 64  # pixels
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Pictures to be measured together.
+    """Pictures that are measured together.
 
     Attributes
     ----------
-    name, title : for the command line; for people
+    name, title : name in the command line, and title in tables
     images : uint8 ``[H, W, 3]`` or ``[H, W]``
-    small : equal, small pictures, to be measured as one batch or mosaic as well
-    note : what was done to the pictures
+    small : whether the pictures are small and of equal size, to be measured as one batch or mosaic too
+    note : how the pictures were converted
     """
 
     name: str
@@ -39,24 +39,24 @@ class ImageSet:
 
     @property
     def pixels(self) -> int:
-        """Number of pixels of all pictures."""
+        """Return the number of pixels of all pictures."""
         return sum(image.shape[0] * image.shape[1] for image in self.images)
 
     @property
     def dims(self) -> int:
-        """Number of samples of all pictures."""
+        """Return the number of samples of all pictures."""
         return sum(image.size for image in self.images)
 
 
 def mosaic(images: list[Pixels]) -> tuple[Pixels, str]:
-    """Return equal pictures side by side in a near-square grid, and the grid in words.
+    """Return pictures of equal size in a near-square grid, and a description of the grid.
 
-    Of the grids with sides in a ratio of at most 1.5 the one with the fewest empty places is taken, then the
-    one nearest to a square; empty places are black, at the end.
+    The grid has an aspect of at most 1.5. Among these, the one with the fewest empty places is used, then the
+    one nearest to a square. Empty places are black and at the end.
     """
     count = len(images)
     grids = [(columns, -(-count // columns)) for columns in range(1, count + 1)]
-    wide = [(c, r) for c, r in grids if r <= c and c <= max(r + 1, _LARGEST_ASPECT * r)]
+    wide = [(c, r) for c, r in grids if r <= c and c <= max(r + 1, _MAX_ASPECT * r)]
     columns, rows = min(wide, key=lambda g: (g[0] * g[1] - count, g[0] - g[1]))
     height, width = images[0].shape[:2]
     canvas = np.zeros((rows * height, columns * width, *images[0].shape[2:]), np.uint8)
@@ -68,12 +68,12 @@ def mosaic(images: list[Pixels]) -> tuple[Pixels, str]:
 
 
 def _read(path: Path) -> tuple[Pixels, str]:
-    """Return the pixels, and the mode that was converted to RGB8 or nothing."""
+    """Return the pixels, and the original mode if it was converted to RGB8, otherwise ""."""
     with Image.open(path) as image:
         if image.mode in ("L", "1"):
             return np.asarray(image.convert("L")), ""
         if image.mode not in ("RGB", "RGBA", "P", "LA"):
-            raise SystemExit(f"{path}: mode {image.mode} cannot become RGB8 or gray8 without loss")
+            raise SystemExit(f"{path}: mode {image.mode} cannot be converted to RGB8 or gray8 without loss")
         return np.asarray(image.convert("RGB")), "" if image.mode == "RGB" else image.mode
 
 
@@ -121,7 +121,7 @@ def _thumbs(data: Path, limit: int | None) -> ImageSet:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             square = image.convert("RGB").crop((left, top, left + side, top + side))
-            images.append(np.asarray(square.resize((_THUMB, _THUMB), Image.Resampling.LANCZOS)))
+            images.append(np.asarray(square.resize((_THUMB_SIDE, _THUMB_SIDE), Image.Resampling.LANCZOS)))
     note = "largest centred square, Lanczos to 64 × 64, RGB8"
     return ImageSet("thumbs", "64 × 64 thumbnails of photos/valid", images, small=True, note=note)
 
@@ -134,4 +134,4 @@ SETS: dict[str, Callable[[Path, int | None], ImageSet]] = {
     "cifar": _cifar,
     "thumbs": _thumbs,
 }
-"""Readers of (folder of data, largest number of pictures); `FileNotFoundError` where the data is absent."""
+"""Readers by name, called with (data folder, largest number of pictures); FileNotFoundError without data."""

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast, beside WebP, JPEG XL and PNG: in one process, as whole processes, and what a start costs.
+"""Measure the speed of bbcodec, WebP, JPEG XL and PNG: in one process, as whole processes, and start-up.
 
     python benchmarks/speed.py --threads 1,2 --thumbs 10000 --plot speed.svg > docs/results/speed.md
-    python benchmarks/speed.py --backends native,native:portable,numba --fast-peers      what computes
+    python benchmarks/speed.py --backends native,native:portable,numba --fast-peers      compare backends
     python benchmarks/speed.py --count 1 --runs 1 --fast-peers --profiles photo          a trial
 
-Every round trip is verified while it is timed: wrong pixels end the run. The runs of all rows are
-interleaved, round by round, so that a noisy minute hits all alike; a figure is the median of its runs. The
-peers have one thread: compare them with the rows of one thread.
+Every round trip is verified, and wrong pixels end the run. The runs of all rows are interleaved, round by
+round, so that noise of the machine affects all equally. A result is the median of its runs. The peers use one
+thread: compare them with the rows of one thread.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from bbcodec import modelfile
 from bbcodec.errors import OptionError
 
 FAST, SLOW = ("png", "jxl3", "jxl7"), ("webp", "jxl9")
-START = 64  # pixels of a side of the picture of the start-up rows
+START_SIDE = 64  # side of the picture of the start-up rows, pixels
 
 
 def in_process(row: Row, images: list[Pixels]) -> None:
-    """Encode and decode all pictures, once.
+    """Encode and decode all pictures once in this process.
 
     Raises
     ------
@@ -56,23 +56,23 @@ def in_process(row: Row, images: list[Pixels]) -> None:
     decoded = [row.codec.decode(data) for data in files]
     end = time.perf_counter()
     if not all(map(exact, images, decoded)):
-        raise RoundTripError(f"{row.codec.label}: the round trip differs")
+        raise RoundTripError(f"{row.codec.label}: the decoded pictures differ")
     nbytes = sum(map(len, files))
     if row.nbytes not in (0, nbytes):
-        raise RoundTripError(f"{row.codec.label}: {nbytes} bytes, in an earlier run {row.nbytes}")
+        raise RoundTripError(f"{row.codec.label}: {nbytes} bytes, but {row.nbytes} in an earlier run")
     row.nbytes = nbytes
     for way, seconds in zip(WAYS, (middle - start, end - middle), strict=True):
         row.seconds[way].append(seconds)
 
 
 def as_processes(row: Row, image: Pixels, folder: Path) -> None:
-    """Encode and decode one picture, each in a process of its own, once."""
+    """Encode and decode one picture once, each in its own process."""
     for way, process in zip(WAYS, round_trip(row.codec, image, folder), strict=True):
         row.whole[way].append(process)
 
 
 def measure(codecs: list[Codec], pictures: ImageSet, runs: int, folder: Path) -> list[Row]:
-    """Return the rows of a set. What a codec refuses is told in its row; wrong pixels end everything."""
+    """Measure the rows of a set. The error of a codec is reported in its row; wrong pixels end the run."""
     rows = [Row(codec) for codec in codecs]
 
     def attempt(row: Row, what: str, work: Callable[[], None]) -> None:
@@ -84,8 +84,8 @@ def measure(codecs: list[Codec], pictures: ImageSet, runs: int, folder: Path) ->
             raise
         except row.codec.refusals as error:
             row.error = " ".join(str(error).split()) or type(error).__name__
-        told = f"{pictures.name}: {what}: {row.codec.label}{row.error and ': ' + row.error}"
-        print(told, file=sys.stderr, flush=True)
+        progress = f"{pictures.name}: {what}: {row.codec.label}{row.error and ': ' + row.error}"
+        print(progress, file=sys.stderr, flush=True)
 
     small = picture_of_start()
     for row in rows:  # imports, models and compilation are not timed
@@ -99,16 +99,17 @@ def measure(codecs: list[Codec], pictures: ImageSet, runs: int, folder: Path) ->
 
 
 def picture_of_start() -> Pixels:
-    """A small picture with gradients, an edge and noise."""
-    y, x = np.mgrid[:START, :START]
+    """Return a small picture with gradients, an edge and noise."""
+    y, x = np.mgrid[:START_SIDE, :START_SIDE]
     base = np.stack([60 + 2 * x, 200 - y, 90 + 60 * (x > y)], axis=2)
     return np.clip(base + np.random.default_rng(0).normal(0, 4, base.shape), 0, 255).astype(np.uint8)
 
 
 def start_up(codecs: list[Codec], runs: int, folder: Path) -> list[dict[str, Any]]:
-    """Return what a start costs: of Python alone, of a help text, of a small picture with each codec."""
+    """Measure start-up: Python alone, the help text, and a small picture with each codec."""
     bbcodec, image = [sys.executable, "-m", "bbcodec"], picture_of_start()
-    decoders = {f"`bbcodec decompress`, {START} × {START}: {codec.label}": codec for codec in codecs}
+    size = f"{START_SIDE} × {START_SIDE}"
+    decoders = {f"`bbcodec decompress`, {size}: {codec.label}": codec for codec in codecs}
     imports: dict[str, list[str] | None] = {"`python -c pass`": None}
     imports["`bbcodec --help`"] = heavy_imports(["--help"])
     processes: dict[str, list[Process]] = {name: [] for name in (*imports, *decoders)}
@@ -131,7 +132,7 @@ def start_up(codecs: list[Codec], runs: int, folder: Path) -> list[dict[str, Any
 def conditions(
     profiles: list[str], backends: list[Backend], settings: list[str], load: float | None
 ) -> list[str]:
-    """Return what was run, with versions, settings and model ids, a line each."""
+    """Return the conditions of the run, one line each: versions, settings and model ids."""
     lines = [f"bbcodec {version('bbcodec')}; Python {platform.python_version()}, NumPy {np.__version__}"]
     lines.append(machine() + ("" if load is None else f"; load when the run began {load:.1f}"))
     for profile in profiles:
@@ -142,63 +143,68 @@ def conditions(
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     data = Path(__file__).resolve().parents[2] / "shared/data"
     p.add_argument("--data", type=Path, default=data, help="folder of the sets [%(default)s]")
-    p.add_argument("--set", default="kodak", help=f"some of {','.join(SETS)} [%(default)s]")
+    p.add_argument("--set", default="kodak", help=f"sets among {','.join(SETS)} [%(default)s]")
     p.add_argument(
-        "--count", type=int, default=4, help="the first so many pictures of a set; 0: all [%(default)s]"
+        "--count", type=int, default=4, help="use only the first pictures of a set; 0: all [%(default)s]"
     )
-    p.add_argument("--profiles", help="names or .bbm paths; 'none': peers alone [released ones of `local`]")
-    p.add_argument("--threads", default="1", help="of bbcodec, such as 1,2; the peers have one [%(default)s]")
+    p.add_argument("--profiles", help="names or .bbm paths; 'none': only peers [released ones of `local`]")
+    p.add_argument(
+        "--threads", default="1", help="threads of bbcodec, such as 1,2; peers use 1 [%(default)s]"
+    )
     p.add_argument(
         "--backends",
         default="native",
-        help="such as native,native:portable,numba; `native` heeds BBCODEC_TARGET [%(default)s]",
+        help="such as native,native:portable,numba; `native` uses BBCODEC_TARGET [%(default)s]",
     )
-    p.add_argument("--runs", type=int, default=3, help="of which the median is told [%(default)s]")
-    p.add_argument("--fast-peers", action="store_true", help="without WebP and JPEG XL e9")
+    p.add_argument("--runs", type=int, default=3, help="runs; the median is reported [%(default)s]")
+    p.add_argument("--fast-peers", action="store_true", help="leave out WebP and JPEG XL e9")
     p.add_argument(
-        "--thumbs", type=int, default=0, metavar="N", help="N pictures of 32 x 32 in one batch too"
+        "--thumbs", type=int, default=0, metavar="N", help="also measure N pictures of 32 x 32 in one batch"
     )
-    p.add_argument("--json", type=Path, metavar="PATH", help="write the figures of every run there too")
-    p.add_argument("--plot", type=Path, metavar="PATH.svg", help="draw size against speed")
+    p.add_argument("--json", type=Path, metavar="PATH", help="also write the results of every run as JSON")
+    p.add_argument("--plot", type=Path, metavar="PATH.svg", help="write a plot of size against speed")
     return p
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line, and refuse what makes no sense."""
+    """Parse the command line, and exit with an error if an option is not valid."""
     p = parser()
     options = p.parse_args(argv)
     if unknown := [name for name in options.set.split(",") if name not in SETS]:
-        p.error(f"no set {', '.join(unknown)}; there are {', '.join(SETS)}")
+        p.error(f"unknown set {', '.join(unknown)}, expected {', '.join(SETS)}")
     if options.runs < 1 or options.count < 0 or options.thumbs < 0:
-        p.error("--runs must be at least 1, --count and --thumbs at least 0")
+        p.error(
+            "--runs must be at least 1, --count and --thumbs at least 0 "
+            f"(got {options.runs}, {options.count}, {options.thumbs})"
+        )
     try:
         options.thread_counts = [int(count) for count in options.threads.split(",")]
         options.chosen = [Backend.parse(text) for text in options.backends.split(",")]
     except (ValueError, OptionError) as error:
         p.error(str(error))
     if min(options.thread_counts) < 1:
-        p.error("--threads must be at least 1 each")
+        p.error(f"--threads must be at least 1 each (got {options.threads})")
     return options
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command, without what decides no figure."""
+    """Return the command with those options that affect the results."""
     words = ["python benchmarks/speed.py"]
     for name in ("set", "count", "profiles", "threads", "backends", "runs", "fast_peers", "thumbs"):
         value = getattr(options, name)
         if value != parser().get_default(name):
-            if name == "profiles":  # a path tells of this machine
+            if name == "profiles":  # reports must not contain paths of this machine
                 value = ",".join(Path(profile).name for profile in value.split(","))
             words.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}"))
     return " ".join(words)
 
 
 def chosen_profiles(wanted: str | None) -> tuple[list[str], list[str]]:
-    """Return the profiles to measure, and why others are not: without a wish those of the family `local`."""
+    """Return the profiles to measure, and why others are skipped. Default: those of the family `local`."""
     profiles, skipped = available(wanted)
     if wanted is None:
         profiles = [name for name in profiles if modelfile.load_named(name).family == "local"]
@@ -206,7 +212,7 @@ def chosen_profiles(wanted: str | None) -> tuple[list[str], list[str]]:
 
 
 def thumbs_of(options: argparse.Namespace, skipped: list[str]) -> list[dict[str, Any]]:
-    """Return the rows of the batch, none where they are not asked for or cannot be."""
+    """Return the rows of the batch, or none if they are not requested or not possible."""
     if not options.thumbs:
         return []
     if missing := set(speed_thumbs.PROFILES) - set(modelfile.released()):
@@ -221,7 +227,7 @@ def thumbs_of(options: argparse.Namespace, skipped: list[str]) -> list[dict[str,
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, then print everything as Markdown."""
+    """Measure, and print a report in Markdown."""
     options = arguments(argv)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     profiles, skipped = chosen_profiles(options.profiles)

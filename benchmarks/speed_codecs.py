@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The codecs of `speed.py`: how each is called, here and as a process of its own. Nothing is timed."""
+"""The codecs of `speed.py`: how to call each in this process and as a process. Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, Unsuppo
 
 __all__ = ["Backend", "Codec", "RoundTripError", "ours", "theirs"]
 
-_TARGET = "BBCODEC_TARGET"
-# What `bbcodec compress` and `decompress` do, with a peer: a picture into a file, and back.
-_PEER = """
+_TARGET_VARIABLE = "BBCODEC_TARGET"
+# A program that does with a peer what `bbcodec compress` and `decompress` do: a picture to a file, and back.
+_PEER_PROGRAM = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
@@ -38,7 +38,7 @@ else:
 
 
 class RoundTripError(BBCodecError):
-    """What was decoded is not what was encoded."""
+    """The decoded picture differs from the encoded one."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,12 @@ class Codec:
 
     Attributes
     ----------
-    label : for tables
-    encode, decode : in this process, of one picture
-    command : from "encode" or "decode", source and target to the words of a process; pictures are PPM files
-    refusals : what the codec may raise on a picture that it cannot take
-    variables : of the environment, for the process
+    label : name in tables
+    encode, decode : code one picture in this process
+    command : returns the command line of a process, given "encode" or "decode", source and target;
+        pictures are PPM files
+    refusals : exceptions for pictures that the codec does not support
+    variables : environment variables for the process
     """
 
     label: str
@@ -64,19 +65,19 @@ class Codec:
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend, and with `native` a target or None: what BBCODEC_TARGET says, or else the best one."""
+    """A backend. For `native` also a target, or None for that of BBCODEC_TARGET or the best one."""
 
     name: str
     target: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Backend:
-        """Read NAME or native:TARGET.
+        """Parse NAME or native:TARGET.
 
         Raises
         ------
         OptionError
-            There is no such backend or target here.
+            The backend or target is unknown or not available here.
         """
         name, colon, target = text.partition(":")
         if name not in BACKENDS or (colon and (name != "native" or target not in TARGETS)):
@@ -88,29 +89,29 @@ class Backend:
 
     @property
     def title(self) -> str:
-        """As the command line has it."""
+        """Return the backend as the command line names it."""
         return f"{self.name}:{self.target}" if self.target else self.name
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the environment must say."""
-        return {_TARGET: self.target} if self.target else {}
+        """Return the environment variables that select the target."""
+        return {_TARGET_VARIABLE: self.target} if self.target else {}
 
     @contextlib.contextmanager
     def chosen(self) -> Iterator[None]:
-        """Let the environment say it while the block runs."""
-        before = os.environ.get(_TARGET)
+        """Select the target by the environment while the block runs."""
+        before = os.environ.get(_TARGET_VARIABLE)
         os.environ.update(self.variables)
         try:
             yield
         finally:
             if before is not None:
-                os.environ[_TARGET] = before
+                os.environ[_TARGET_VARIABLE] = before
             elif self.target:
-                del os.environ[_TARGET]
+                del os.environ[_TARGET_VARIABLE]
 
     def facts(self) -> str:
-        """What computes under this choice."""
+        """Return a line that says which implementation and target compute."""
         from bbcodec.families.local.codec import implementation
 
         with self.chosen():
@@ -122,7 +123,7 @@ class Backend:
 
 
 def ours(profile: str, threads: int, backend: Backend) -> Codec:
-    """Return a row of bbcodec; the caller compares the pixels, so nothing is verified by the codec itself."""
+    """Return a row of bbcodec. The caller compares the pixels, so the codec does not verify."""
     released = modelfile.released()
     model = profile if profile in released else str(Path(profile).resolve())
 
@@ -154,7 +155,7 @@ def ours(profile: str, threads: int, backend: Backend) -> Codec:
 
 
 def theirs(wanted: list[str]) -> tuple[list[Codec], list[str], list[str]]:
-    """Return the rows of the peers, their settings and versions a line each, and why others are missing."""
+    """Return rows of the peers, their settings and versions (one line each), and why others are missing."""
     found, missing = peers(wanted)
     lines = [f"{peer.title}: {peer.settings}; {peer.library}" for peer in found]
     return [_peer(peer) for peer in found], lines, missing
@@ -163,6 +164,6 @@ def theirs(wanted: list[str]) -> tuple[list[Codec], list[str], list[str]]:
 def _peer(peer: Peer) -> Codec:
     def command(way: str, source: Path, target: Path) -> list[str]:
         place = str(Path(__file__).resolve().parent)
-        return [sys.executable, "-c", _PEER, place, peer.key, way, str(source), str(target)]
+        return [sys.executable, "-c", _PEER_PROGRAM, place, peer.key, way, str(source), str(target)]
 
     return Codec(peer.title, peer.encode, peer.decode, command, (Exception,))

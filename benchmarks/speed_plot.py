@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of `speed.py`: size against speed, as plain SVG. Nothing is measured here."""
+"""The plot of `speed.py`: size against speed, as plain SVG. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Panel", "Point", "svg"]
 _WIDTH = 560  # of the plotting area; all lengths are pixels
 _LEFT, _TOP, _BOTTOM = 64, 56, 52
 _GAP = 17  # between the baselines of two labels
-_LETTER = 6.9  # width of a letter of the labels, more than the mean
+_LETTER = 6.9  # width of a letter of the labels, above the average
 
 
 @dataclass(frozen=True)
 class Point:
-    """A codec: bits/dim, and MP/s of encoding and of decoding, all above 0."""
+    """A codec: bits/dim, and MP/s to encode and to decode, all above 0."""
 
     label: str
     bits_per_dim: float
@@ -29,14 +29,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """A plot of at least one point."""
+    """A plot with at least one point."""
 
     title: str
     points: Sequence[Point]
 
 
 def svg(panels: Sequence[Panel]) -> str:
-    """Return a document with the panels, one below the other."""
+    """Return an SVG document with the panels, one below the other."""
     longest = max((len(p.label) for panel in panels for p in panel.points), default=0)
     width = round(_LEFT + _WIDTH + 40 + _LETTER * longest)
     parts, y = [], 0
@@ -81,10 +81,10 @@ def _panel(panel: Panel, height: int) -> list[str]:
     return parts
 
 
-def _decades(least: float, most: float) -> list[float]:
-    """Ticks of a logarithmic axis: 1, 2 and 5 of every decade, at least two."""
-    powers = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
+def _decades(low: float, high: float) -> list[float]:
+    """Return the ticks of a logarithmic axis: 1, 2 and 5 of every decade, at least two."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     ticks = [m * 10.0**power for power in powers for m in (1, 2, 5)]
-    first = max(i for i, tick in enumerate(ticks) if tick < least)
-    last = min(i for i, tick in enumerate(ticks) if tick > most)
+    first = max(i for i, tick in enumerate(ticks) if tick < low)
+    last = min(i for i, tick in enumerate(ticks) if tick > high)
     return ticks[first : last + 1]

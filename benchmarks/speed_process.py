@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole processes of `speed.py`: their seconds, their peak memory, and what they import."""
+"""Run whole processes for `speed.py`, and measure their time, peak memory and imports."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bbcodec.errors import BBCodecError
 __all__ = ["HEAVY", "Process", "decoding", "heavy_imports", "round_trip", "run"]
 
 HEAVY = ("torch", "numba")
-_TIMEOUT = 3600  # seconds; nothing here takes so long unless it hangs
+_TIMEOUT = 3600  # seconds; only a process that hangs takes so long
 
-# A process starts with the peak of the one that it was forked from: so the one that is measured is started by
-# a small one, not by ours with its pictures.
+# A process starts with the peak memory of its parent. So a small process starts the measured one, not this
+# process with its pictures.
 _LAUNCH = """
 import os, sys, time
 start = time.perf_counter()
@@ -44,24 +44,24 @@ finally:
 
 @dataclass(frozen=True)
 class Process:
-    """Wall seconds from start to end, and the largest resident set in bytes."""
+    """Wall time from start to end in seconds, and the largest resident set in bytes."""
 
     seconds: float
     peak: int
 
 
 def _cached() -> dict[str, str]:
-    """The environment, but that Python keeps the byte code that it compiles, as after an installation."""
+    """Return the environment, but let Python store compiled byte code, as after an installation."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(words: list[str], variables: Mapping[str, str] | None = None) -> Process:
-    """Run a process and measure it.
+    """Run a process, and measure it.
 
     Raises
     ------
     BBCodecError
-        It failed.
+        The process failed.
     """
     last = _output([sys.executable, "-I", "-S", "-c", _LAUNCH, *words], variables).split("\n")[-2].split()
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
@@ -69,7 +69,7 @@ def run(words: list[str], variables: Mapping[str, str] | None = None) -> Process
 
 
 def heavy_imports(words: list[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Which of `HEAVY` a `bbcodec` command with these arguments imports."""
+    """Return which modules of `HEAVY` a `bbcodec` command with these arguments imports."""
     last = _output([sys.executable, "-c", _IMPORTS, *words], variables).split("\n")[-2]
     return last.split()[1:]
 
@@ -91,11 +91,11 @@ def _output(words: list[str], variables: Mapping[str, str] | None) -> str:
 
 
 def round_trip(codec: Codec, image: Pixels, folder: Path) -> tuple[Process, Process]:
-    """Encode and decode a picture, each in a process of its own.
+    """Encode and decode a picture, each in its own process.
 
     Parameters
     ----------
-    folder : for the files: the picture as PPM, what the codec makes of it, and the decoded picture as PPM
+    folder : folder for the files: the picture as PPM, the coded file, and the decoded picture as PPM
 
     Raises
     ------
@@ -112,11 +112,11 @@ def round_trip(codec: Codec, image: Pixels, folder: Path) -> tuple[Process, Proc
 
 
 def decoding(codec: Codec, coded: Path, image: Pixels) -> Process:
-    """Decode a file in a process of its own, which must give the picture; errors as of `round_trip`."""
+    """Decode a file in its own process, and compare the picture; see `round_trip` for the errors."""
     decoded = coded.with_name("decoded.ppm")
     decoded.unlink(missing_ok=True)
     process = run(codec.command("decode", coded, decoded), codec.variables)
     with Image.open(decoded) as found:
         if not exact(image, np.asarray(found)):
-            raise RoundTripError(f"{codec.label}, whole process: the round trip differs")
+            raise RoundTripError(f"{codec.label}, whole process: the decoded picture differs")
     return process

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `speed.py` measured, as figures, Markdown tables and plots. Nothing is timed here."""
+"""Results of `speed.py` as values, Markdown tables and plots. Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Measured = dict[str, tuple[ImageSet, list[dict[str, Any]]]]
 
 @dataclass
 class Row:
-    """A codec on a set. `seconds`: of the whole set in this process; `whole`: of its first picture."""
+    """A codec on a set: `seconds` for the set in this process, `whole` processes for its first picture."""
 
     codec: Codec
     nbytes: int = 0
@@ -30,7 +30,7 @@ class Row:
 
 
 def process_figures(way: str, processes: list[Process]) -> dict[str, Any]:
-    """Return medians of whole processes, and all runs; names begin with the way."""
+    """Return the medians of whole processes, and all runs; names begin with the way."""
     prefix = way and f"{way}_"
     return {
         f"{prefix}process_seconds": median(process.seconds for process in processes),
@@ -40,7 +40,7 @@ def process_figures(way: str, processes: list[Process]) -> dict[str, Any]:
 
 
 def figures(row: Row, pictures: ImageSet) -> dict[str, Any]:
-    """Return the figures of a row, for tables and JSON; units are in the names."""
+    """Return the results of a row for tables and JSON; names include units."""
     found: dict[str, Any] = {"codec": row.codec.label}
     if row.error:
         return {**found, "error": row.error}
@@ -70,7 +70,7 @@ def set_table(found: list[dict[str, Any]]) -> str:
 
 
 def start_table(found: list[dict[str, Any]]) -> str:
-    """Return the table of the starts."""
+    """Return the table of the start-up times."""
     lines = []
     for row in found:
         imports = "" if row["imports"] is None else ", ".join(row["imports"]) or "neither"
@@ -91,7 +91,7 @@ def thumbs_table(found: list[dict[str, Any]]) -> str:
 
 
 def panel(pictures: ImageSet, found: list[dict[str, Any]]) -> Panel | None:
-    """Return the plot of a set, or None where all rows failed."""
+    """Return the plot of a set, or None if all rows failed."""
     points = [
         Point(row["codec"], row["bits_per_dim"], *(row[f"{way}_mp_per_second"] for way in WAYS))
         for row in found
@@ -110,7 +110,7 @@ def report(
     starts: list[dict[str, Any]],
     thumbs: list[dict[str, Any]],
 ) -> str:
-    """Return the whole text."""
+    """Return the whole report in Markdown."""
     parts = ["# Speed", "", f"`{command}`", ""]
     parts += [f"- {line}" for line in lines] + [f"- skipped: {reason}" for reason in skipped]
     parts += [
@@ -135,5 +135,5 @@ def report(
 
 
 def _count(pictures: ImageSet) -> str:
-    """How many pictures, in words."""
+    """Return the number of pictures as text."""
     return f"{len(pictures.images)} picture" + ("s" if len(pictures.images) > 1 else "")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many small pictures in one batch, for `speed.py`: pictures a second both ways, every one compared."""
+"""Measure many small pictures in one batch for `speed.py`: pictures per second, encoding and decoding."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from bbcodec.jobs import Execution
 __all__ = ["PROFILES", "pictures", "rows"]
 
 PROFILES = ("thumb", "fast")
-_TRAINING = 3500  # of the CIFAR-10 images at hand: the others are for rates
+_TRAINING_IMAGES = 3500  # of the CIFAR-10 images in the file; the others are for rates
 
 
 def pictures(data: Path, count: int) -> list[Pixels]:
-    """Return uint8 [32, 32, 3]: the training images of CIFAR-10, then the same mirrored and turned.
+    """Return pictures uint8 [32, 32, 3]: training images of CIFAR-10, then the same mirrored and transposed.
 
     Raises
     ------
     FileNotFoundError
-        The data is absent.
+        The data is missing.
     ValueError
-        There are not so many.
+        `count` is more than the data allows.
     """
     path = data / "cifar10_first4000.npz"
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name}")
     with np.load(path) as arrays:
-        images = arrays["x"][:_TRAINING]
+        images = arrays["x"][:_TRAINING_IMAGES]
     if count > 8 * len(images):
-        raise ValueError(f"{count} pictures, but {len(images)} images in 8 ways are {8 * len(images)}")
+        raise ValueError(f"{count} pictures, expected at most {8 * len(images)} (8 views of {len(images)})")
     ways = (
         np.ascontiguousarray(image[::down, ::along].swapaxes(0, 1) if turned else image[::down, ::along])
         for turned, down, along in product((False, True), (1, -1), (1, -1))
@@ -52,12 +52,12 @@ def pictures(data: Path, count: int) -> list[Pixels]:
 def rows(
     images: list[Pixels], threads: list[int], backends: list[Backend], runs: int
 ) -> list[dict[str, Any]]:
-    """Return the figures of every choice; the runs of all are interleaved.
+    """Measure every combination of model, threads and backend; their runs are interleaved.
 
     Raises
     ------
     RoundTripError
-        A picture came back changed.
+        A decoded picture differs.
     """
     models = [modelfile.load_named(profile) for profile in PROFILES]
     choices = [(model, n, backend) for backend in backends for n in threads for model in models]
@@ -83,7 +83,7 @@ def rows(
 def _one(
     images: list[Pixels], model: modelfile.Model, threads: int, backend: Backend
 ) -> tuple[int, float, float]:
-    """Bytes of the batch, seconds of encoding and of decoding it."""
+    """Return the bytes of the batch, and the seconds to encode and to decode it."""
     with backend.chosen():
         start = time.perf_counter()
         data = batch.encode(images, model, execution=Execution(threads=threads, backend=backend.name))
@@ -91,5 +91,5 @@ def _one(
         decoded = batch.decode(data, model, execution=Execution(threads=threads, backend=backend.name))
         end = time.perf_counter()
     if len(decoded) != len(images) or not all(map(np.array_equal, decoded, images)):
-        raise RoundTripError(f"batch of {len(images)} pictures: the round trip differs")
+        raise RoundTripError(f"batch of {len(images)} pictures: the decoded pictures differ")
     return len(data), middle - start, end - middle

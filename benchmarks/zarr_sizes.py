@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""500 small pictures as a Zarr v3 array and as chunks of numcodecs, beside Zstd and Blosc.
+"""Compare sizes of 500 small pictures as a Zarr v3 array and as numcodecs chunks with Zstd and Blosc.
 
     python benchmarks/zarr_sizes.py >docs/results/zarr_sizes.md
 
-CIFAR-10, images 3500-3999. Every array is read back and compared by a fresh process that imports Zarr (or
-numcodecs) and NumPy, and nothing of bbcodec: it is found by its entry points. Sizes are those of the chunks,
-all bytes of them; metadata (about 1 KB) is left out.
+The pictures are images 3500-3999 of CIFAR-10. A new process reads every array back and compares it. It
+imports Zarr (or numcodecs) and NumPy, but not bbcodec, which is found by its entry points. Sizes are all
+bytes of the chunks, without metadata (about 1 KB).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from numcodecs import Blosc
 from rates_sets import SETS
 
 MODELS = ("photo", "thumb", "fast")
-CHUNKS = (10, 50, 100, 500)  # pictures
-LEVEL = 22  # the highest of Zstd; Blosc's is 9
-# Samples of one colour stand three bytes apart: with this size of type the shuffle puts colours together.
+CHUNKS = (10, 50, 100, 500)  # pictures per chunk
+LEVEL = 22  # the highest level of Zstd; Blosc's is 9
+# Samples of one colour are three bytes apart: with items of 3 bytes, the shuffle groups the colours.
 TYPE_SIZES = (1, 3)
 
 READ_ZARR = """
@@ -50,11 +50,11 @@ found = np.concatenate([np.frombuffer(part, np.uint8) for part in parts]).reshap
 assert np.array_equal(found, images)
 """
 
-Row = dict[int, int]  # bytes by pictures a chunk
+Row = dict[int, int]  # bytes by the number of pictures per chunk
 
 
 def zarr_peers() -> dict[str, dict[str, Any]]:
-    """Options of `zarr.create_array` by the names of the peers."""
+    """Return the options of `zarr.create_array` for each peer, by name."""
     found: dict[str, dict[str, Any]] = {
         f"Zstd, level {LEVEL}": {"name": "zstd", "configuration": {"level": LEVEL}}
     }
@@ -66,12 +66,12 @@ def zarr_peers() -> dict[str, dict[str, Any]]:
 
 
 def fresh(code: str, *arguments: Path) -> None:
-    """Run Python code in a process of its own, which must succeed."""
+    """Run Python code in a new process, which must succeed."""
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True)
 
 
 def write_zarr(images: np.ndarray, saved: Path, path: Path, count: int, options: dict[str, Any]) -> int:
-    """Write an array, have it read back, and return the bytes of its chunks."""
+    """Write an array, check it in a new process, and return the bytes of its chunks."""
     array = zarr.create_array(
         path, shape=images.shape, chunks=(count, *images.shape[1:]), dtype="uint8", fill_value=0, **options
     )
@@ -81,7 +81,7 @@ def write_zarr(images: np.ndarray, saved: Path, path: Path, count: int, options:
 
 
 def write_numcodecs(images: np.ndarray, saved: Path, path: Path, count: int, codec: Any) -> int:
-    """Write chunks as files, have them read back, and return their bytes."""
+    """Write chunks as files, check them in a new process, and return their bytes."""
     path.mkdir()
     (path / "codec.json").write_text(json.dumps(codec.get_config()))
     for first in range(0, len(images), count):
@@ -91,7 +91,7 @@ def write_numcodecs(images: np.ndarray, saved: Path, path: Path, count: int, cod
 
 
 def numcodecs_peers() -> dict[str, Any]:
-    """The best settings of numcodecs' own codecs."""
+    """Return the best settings of numcodecs' own codecs, by name."""
     return {
         f"Zstd, level {LEVEL}": numcodecs.Zstd(level=LEVEL),
         "Blosc, Zstd 9, shuffle": Blosc(cname="zstd", clevel=9, shuffle=Blosc.SHUFFLE),
@@ -100,7 +100,7 @@ def numcodecs_peers() -> dict[str, Any]:
 
 
 def table(title: str, ours: dict[str, Row], peers: dict[str, Row], raw: int, chunks: list[int]) -> None:
-    """Print sizes, and how many times as large the best of the peers is, for each length of chunk."""
+    """Print the sizes for each chunk length, and the ratios of the best peers to each model."""
     print(f"## {title}\n")
     print("| bytes, all chunks | " + " | ".join(f"{count} a chunk" for count in chunks) + " |")
     print("|---" * (len(chunks) + 1) + "|")
@@ -118,10 +118,11 @@ def table(title: str, ours: dict[str, Row], peers: dict[str, Row], raw: int, chu
 
 
 def main() -> None:
+    """Measure, and print a report in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared/data")
-    parser.add_argument("--limit", type=int, help="only so many pictures")
-    parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS, help="pictures in a chunk")
+    parser.add_argument("--limit", type=int, help="use only the first N pictures", metavar="N")
+    parser.add_argument("--chunks", type=int, nargs="+", default=CHUNKS, help="pictures per chunk")
     arguments = parser.parse_args()
     pictures = SETS["cifar"](arguments.data, arguments.limit)
     images, chunks = np.stack(pictures.images), list(arguments.chunks)

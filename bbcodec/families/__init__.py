@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model families: what turns pixels into payloads with the probabilities of a model, and back."""
+"""Model families: each turns pixels into payloads with the probabilities of a model, and back."""

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many small pictures in one message, so that initial bits, first words and the folding are paid once.
+"""Batches: many small pictures in one message, which then pays initial bits, first words and folding once.
 
-Archives (`bbcodec.archive`) hold such messages in sections of their own. `encode` gives one that stands
-alone, as docs/format.md ("Batches") lays it out.
+Archives (`bbcodec.archive`) store such messages in their own sections. `encode` writes a batch that stands
+alone, in the layout of docs/format.md ("Batches").
 
-A part is a group of the family `local` (`bbcodec.families.local.groups`), or a picture of a family with
-tiles, as one tile (`bbcodec.families.latent.chains`). Parts are pushed in reverse, so that pictures are
-decoded in order.
+A part is either a group of the family `local` (`bbcodec.families.local.groups`) or one picture coded as one
+tile (`bbcodec.families.latent.chains`). Parts are pushed in reverse, so that they are decoded in order.
 """
 
 from __future__ import annotations
@@ -38,26 +37,30 @@ def encode(images: Sequence[Pixels], model: Model, execution: Execution = SERIAL
 
     Parameters
     ----------
-    images : uint8 [H, W, C] each, C of 1 (gray) or 3 (RGB) and the same for all, sides of at most
-        `Family.max_side`.
-    model : of any family.
-    execution : threads share the work where the family can; the bytes do not depend on it.
+    images : pictures, uint8 [H, W, C] each. C is 1 (gray) or 3 (RGB) and the same for all. A side has at
+        most `Family.max_side` pixels.
+    model : model of any family.
+    execution : threads and backend. Threads share the work where the family can; the bytes do not depend
+        on it.
 
     Raises
     ------
     ValueError
-        The pictures are none, or not such as said above.
+        There are no pictures, or a picture has another type, shape or size.
     """
     side = family_of(model).max_side
     channels = images[0].shape[2] if images and images[0].ndim == 3 else 0
     for image in images:
         sides = image.shape[:2]
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or channels not in (1, 3):
-            raise ValueError(f"expected uint8 [H, W, 1 or 3], alike for all, got {image.dtype} {image.shape}")
+            raise ValueError(
+                f"batch: a picture is {image.dtype} {image.shape}, "
+                "expected uint8 [H, W, 1 or 3] with the same number of channels for all"
+            )
         if min(sides) < 1 or max(sides) > side:
-            raise ValueError(f"expected sides of 1 to {side}, got {sides}")
+            raise ValueError(f"batch: a picture has sides {sides}, expected sides of 1 to {side} pixels")
     if not images:
-        raise ValueError("a batch needs at least one picture")
+        raise ValueError("batch: no pictures; a batch needs at least one")
     runs = [(shape, len(list(same))) for shape, same in groupby(image.shape[:2] for image in images)]
     sizes = b"".join(varint(count) + varint(h) + varint(w) for (h, w), count in runs)
     head = MAGIC + bytes([VERSION]) + bytes.fromhex(model.id) + bytes([channels])
@@ -67,9 +70,9 @@ def encode(images: Sequence[Pixels], model: Model, execution: Execution = SERIAL
 
 
 def prepare(model: Model, execution: Execution = SERIAL) -> None:
-    """Do what has to be done once for a model, so that the first batch takes no longer than others.
+    """Prepare a model, so that its first batch takes no longer than the others.
 
-    Not with the numba backend, which may have to compile.
+    Do nothing for the backend numba, which may have to compile.
     """
     if backend_name(execution.backend) != "numba":
         family_of(model).prepare(model, execution)
@@ -78,7 +81,12 @@ def prepare(model: Model, execution: Execution = SERIAL) -> None:
 def encode_message(
     images: Sequence[Pixels], model: Model, execution: Execution = SERIAL
 ) -> tuple[int, Words]:
-    """Push pictures such as `encode` takes onto one message: parts without latents, and its words."""
+    """Push pictures onto one message; see `encode` for what they must be.
+
+    Returns
+    -------
+    The number of parts without latents, and the words of the message.
+    """
     return family_of(model).encode_batch(images, model, execution)
 
 
@@ -90,15 +98,26 @@ def decode_message(
     model: Model,
     execution: Execution = SERIAL,
 ) -> list[Pixels]:
-    """Pop pictures of the given (height, width) off the message that `encode_message` made, as bytes.
+    """Pop pictures off the message that `encode_message` made.
+
+    Parameters
+    ----------
+    plain : number of parts without latents.
+    message : words of the message, little-endian uint32 as bytes.
+    shapes : (height, width) of each picture, in pixels.
+    channels : 1 (gray) or 3 (RGB).
+    model, execution : see `encode`.
 
     Raises
     ------
     FormatError
-        The message is damaged, or the number of parts without latents is not possible.
+        The message is damaged, or `plain` is impossible for these pictures.
     """
     if not shapes or len(message) < 8 or len(message) % 4:
-        raise FormatError(f"batch: {len(shapes)} pictures in a message of {len(message)} bytes")
+        raise FormatError(
+            f"batch: {len(shapes)} pictures in a message of {len(message)} bytes, "
+            "expected at least one picture and 4 n bytes, n >= 2"
+        )
     words = np.frombuffer(message, "<u4").astype(np.uint32)
     return family_of(model).decode_batch(plain, words, shapes, channels, model, execution)
 
@@ -106,26 +125,26 @@ def decode_message(
 def decode(
     data: bytes, model: Model, execution: Execution = SERIAL, *, limits: Limits | int | None = None
 ) -> list[Pixels]:
-    """Decode what `encode` made: the pictures in their order.
+    """Decode a batch that `encode` made, and return its pictures in order.
 
     Raises
     ------
     FormatError
-        The bytes are no sound batch.
+        The bytes are damaged or not a batch.
     ModelError
         The batch was made with another model.
     LimitError
-        It holds more pixels than `limits` allow.
+        The batch holds more pixels than `limits` allow.
     """
     if len(data) < 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise FormatError("batch: the checksum does not match")
     reader = Reader(data[:-4], "batch", 0)
     if bytes(reader.take(len(MAGIC), "magic")) != MAGIC or reader.u8("version") != VERSION:
-        raise FormatError("batch: magic or version is not that of a batch of this release")
+        raise FormatError(f"batch: the magic or the version is wrong, expected version {VERSION}")
     wanted = bytes(reader.take(32, "model id")).hex()
     channels = reader.u8("channels")
     if wanted != model.id:
-        raise ModelError(f"batch: made with model {wanted}, given {model.id}")
+        raise ModelError(f"batch: made with model {wanted}, but the given model is {model.id}")
     if channels not in (1, 3):
         raise FormatError(f"batch: {channels} channels, expected 1 or 3")
     shapes = _read_shapes(reader, family_of(model).max_side, Limits.of(limits).max_pixels)
@@ -135,16 +154,19 @@ def decode(
 
 
 def _read_shapes(reader: Reader, side: int, allowed: int) -> list[Shape]:
-    """(height, width) of every picture, from the runs."""
+    """Read the runs, and return (height, width) of every picture."""
     shapes: list[Shape] = []
     pixels = 0
     for _ in range(reader.varint("number of runs")):
         count, height, width = (reader.varint(what) for what in ("pictures", "height", "width"))
         fits = 1 <= height <= side and 1 <= width <= side
         if not fits or not 1 <= count <= MAX_PICTURES - len(shapes):
-            raise FormatError(f"batch: a run of {count} pictures of {height} x {width}")
+            raise FormatError(
+                f"batch: a run of {count} pictures of {height} x {width}, "
+                f"expected 1 to {MAX_PICTURES - len(shapes)} pictures with sides of 1 to {side}"
+            )
         pixels += count * height * width
         if pixels > allowed:
-            raise LimitError(f"batch: more than {allowed} pixels")
+            raise LimitError(f"batch: at least {pixels} pixels, the limit is {allowed}")
         shapes += [(height, width)] * count
     return shapes

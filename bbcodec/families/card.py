@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of a model without coding with it, and a proof that it codes: for `bbcodec models`.
+"""Facts about a model file, and a test that the model codes: for `bbcodec models`.
 
-Nothing here prints.
+Functions return JSON values. Nothing here prints.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PURPOSES: Final = {
     "markov": "latent variables with bits back (Markov chain, Bit-Swap)",
 }
 
-IDS: Final = {
+RELEASED_IDS: Final = {
     "fast": "948960f9b59fd827ca9547067ec2b303469c95de26aacafa1f5ddec805a72e95",
     "flowpp": "e6b54321ef8246d0c95a33ecaaaaef1be64b216c998ef9ab27107599ed4250df",
     "markov": "dac3ecc049973fe71290553df20e91502be113e16549fc03cc97564557b994b6",
@@ -40,13 +40,13 @@ IDS: Final = {
     "rvae": "7f99e80bd6a9109d293b16e24bf28f5b2f89f4fabce8c3f6e7c927f55d52a289",
     "thumb": "5f1c6eb406b621b121e9bf64adcb27482aa3e913f8f5b43810ccf3aaa366f8a8",
 }
-"""SHA-256 of every released model file: what a damaged or exchanged file is told from."""
+"""SHA-256 of every released model file; `verify` uses it to detect a damaged or replaced file."""
 
-_SIDES: Final = (12, 19)  # of the picture that a model is tried on
+_TEST_PICTURE_SHAPE: Final = (12, 19)  # pixels; `verify` codes a picture of this size
 
 
 def listing() -> list[dict[str, Any]]:
-    """Name, family, bytes, id and purpose of every released model, in JSON values."""
+    """Return name, family, bytes, id and purpose of every released model, in JSON values."""
     found = []
     for name, path in modelfile.released().items():
         data = path.read_bytes()
@@ -57,14 +57,20 @@ def listing() -> list[dict[str, Any]]:
 
 
 def file_of(name: str | os.PathLike[str]) -> bytes:
-    """Return the file of a model: of a released name, an id of at least 8 digits, or a path.
+    """Return the bytes of a model file.
+
+    Parameters
+    ----------
+    name : a released name, at least 8 digits of an id, or a path.
 
     Raises
     ------
     OSError
-        There is no such file.
+        The file cannot be read.
     ModelMissingError
-        It is neither a released model nor a path to a file.
+        The name is neither a released model nor a path to a file.
+    ModelError
+        The model is known, but its file cannot be read.
     """
     shipped = modelfile.released()
     if os.fspath(name) in shipped:
@@ -79,21 +85,23 @@ def file_of(name: str | os.PathLike[str]) -> bytes:
 
 
 def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a model is, in JSON values.
+    """Describe a model in JSON values.
 
     Returns
     -------
     dict
-        ``name`` of the released model that it is, or None; ``family``, ``bytes`` of the whole file, ``id``,
-        ``purpose``; ``embedded_bytes`` that it takes inside of a file, and ``parent``, the released model
-        that it is then stored as changes of; ``parameters``, all integers of the file (a weight of more
-        than 8 bits may be two of them), ``binary`` ones among them, of 1 bit, and ``binary_share``;
-        ``config`` and ``notes``.
+        - ``name``: the released name, or None;
+        - ``family``, ``id``, ``purpose``, and ``bytes`` of the whole file;
+        - ``embedded_bytes``: bytes that the model takes inside a picture file or archive;
+        - ``parent``: the released model whose changes are stored when it is embedded, or None;
+        - ``parameters``: number of all integers (a weight of more than 8 bits may be two of them);
+        - ``binary``, ``binary_share``: number and share of the 1-bit weights among them;
+        - ``config``, ``notes``: as in the file.
 
     Raises
     ------
     ModelError, ModelMissingError, OSError
-        There is no such model, or it is not sound.
+        There is no such model, its file cannot be read, or it is not valid.
     """
     data = file_of(name)
     model = modelfile.load(data)
@@ -120,31 +128,30 @@ def describe(name: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def verify(name: str | os.PathLike[str], using: Sequence[str] = ()) -> dict[str, Any]:
-    """Check a model: its id, its bounds, and that every backend codes a picture to the same bytes and back.
+    """Verify a model: its id, its bounds, and an exact round trip with the same bytes on every backend.
 
     Parameters
     ----------
-    name : as of `describe`.
-    using : backends; by default all that are available here (numba compiles for half a minute when it is
-        first used).
+    name : see `describe`.
+    using : backends to test. Default: all available ones. The first use of numba compiles for half a minute.
 
     Returns
     -------
     dict
-        ``name``, ``id``, ``backends`` and the ``bits_per_dim`` of the picture, a made-up one.
+        ``name``, ``id``, ``backends``, and ``bits_per_dim`` of the synthetic test picture.
 
     Raises
     ------
     ModelError
-        A released file is not what was released, the model is not sound, or it fails to code.
+        The file differs from the released one, the model is not valid, or it does not code exactly.
     """
     data = file_of(name)
     text = os.fspath(name)
     found = delta.id_of(data)
-    if text in modelfile.released() and IDS.get(text, found) != found:
-        raise ModelError(f"the file of {text} has id {found}, released was {IDS[text]}")
+    if text in modelfile.released() and RELEASED_IDS.get(text, found) != found:
+        raise ModelError(f"model {text!r}: the file has id {found}, released was {RELEASED_IDS[text]}")
     model = modelfile.load(data)
-    height, width = _SIDES
+    height, width = _TEST_PICTURE_SHAPE
     y, x = np.mgrid[:height, :width]
     noise = np.random.default_rng(0).integers(-6, 7, (height, width, 3))
     image = np.clip(np.stack([4 * x + 40, 5 * y + 60, 3 * (x + y) + 20], 2) + noise, 0, 255).astype(np.uint8)
@@ -153,10 +160,10 @@ def verify(name: str | os.PathLike[str], using: Sequence[str] = ()) -> dict[str,
     for backend in used:
         chains = list(learned.encode(image, model, Execution(1, backend)).chains)
         if coded is not None and chains != coded:
-            raise ModelError(f"backend {backend} codes other bytes than {used[0]}")
+            raise ModelError(f"model {text!r}: backend {backend} gives other bytes than backend {used[0]}")
         back = learned.decode(chains, height, width, 3, model, Execution(1, backend))
         if not np.array_equal(back, image):
-            raise ModelError(f"backend {backend} decodes another picture than was encoded")
+            raise ModelError(f"model {text!r}: backend {backend} does not decode the picture that it encoded")
         coded = chains
     bits = 8 * sum(map(len, coded or []))
     return {"name": text, "id": found, "backends": used, "bits_per_dim": bits / image.size}

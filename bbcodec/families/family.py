@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every model family implements, and the registry that finds the family of a model.
+"""The protocol of a model family, and the registry that finds the family of a model.
 
-A new family is one package with a module ``family`` that defines ``FAMILY``, and one line in `MODULES`. No
-other room asks a model for the name of its family.
+A new family is a package with a module ``family`` that defines ``FAMILY``, and one line in `MODULES`. Other
+packages call `family_of` and never ask a model for the name of its family.
 """
 
 from __future__ import annotations
@@ -31,19 +31,25 @@ MODULES: Final = {
     "markov": "bbcodec.families.latent.family",
     "flowpp": "bbcodec.families.latent.family",
 }
-"""Module of every family, by the name that model files have; imported when it is first needed."""
+"""Module of every family, by the family name in model files. It is imported on first use."""
 
 
 class Fit(Protocol):
-    """What a file changes in its model and its picture (section ``FITT``)."""
+    """Changes of a model and the view of the picture, as stored in one file (section ``FITT``)."""
 
     @property
     def view(self) -> int:
-        """How the picture is turned before it is coded; see `bbcodec.picture.turn`."""
+        """Return how the picture is turned before it is coded; see `bbcodec.picture.turn`."""
         ...
 
     def apply(self, model: Model) -> Model:
-        """Return the changed model; FormatError where it cannot be changed so."""
+        """Return the changed model.
+
+        Raises
+        ------
+        FormatError
+            The changes do not apply to this model.
+        """
         ...
 
     def pack(self) -> bytes:
@@ -51,21 +57,21 @@ class Fit(Protocol):
         ...
 
     def summary(self) -> dict[str, Any]:
-        """Return what changes, in JSON values."""
+        """Return the changes in JSON values."""
         ...
 
 
 class Family(Protocol):
-    """One way to code pictures with the probabilities of a model.
+    """A way to code pictures with the probabilities of a model.
 
-    A *payload* is the smallest part that decodes alone; in files it is called a chain. Payloads of a picture
-    depend on the picture and the model only.
+    A *payload* is the smallest part that decodes alone; in files it is called a chain. The payloads of a
+    picture depend only on the picture and the model.
 
     Attributes
     ----------
-    max_side : pixels that a side of a picture may have in a batch.
-    cost_unit : ``pixel`` or ``tile``, the smallest area whose cost `cost_map` tells.
-    fitter : module that fits a model of the family to a picture, or None.
+    max_side : largest side of a picture in a batch, in pixels.
+    cost_unit : ``pixel`` or ``tile``, the smallest area whose cost `cost_map` knows.
+    fitter : name of the module that fits a model of the family to a picture, or None.
     """
 
     max_side: int
@@ -73,7 +79,7 @@ class Family(Protocol):
     fitter: str | None
 
     def encode(self, image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
-        """Encode uint8 [H, W, C], C of 1 (gray) or 3 (RGB)."""
+        """Encode a picture, uint8 [H, W, C], where C is 1 (gray) or 3 (RGB)."""
         ...
 
     def decode(
@@ -88,9 +94,9 @@ class Family(Protocol):
         window: Window | None = None,
         lost: Lost | None = None,
     ) -> Pixels:
-        """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+        """Decode a picture or a window of it: uint8 [height, width, channels].
 
-        With `lost`, as many payloads as `places` tells are given; see `bbcodec.picture.loss.Lost`.
+        With `lost`, there must be as many payloads as `places` returns; see `bbcodec.picture.loss.Lost`.
 
         Raises
         ------
@@ -100,23 +106,23 @@ class Family(Protocol):
         ...
 
     def places(self, height: int, width: int, model: Model) -> list[list[Place]]:
-        """Return the rectangles of the picture that each payload holds."""
+        """Return the rectangles of the picture that each payload codes."""
         ...
 
     def cost_map(
         self, image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
     ) -> NDArray[np.float32]:
-        """Return the bits that each pixel of a decoded picture took: float32 [H, W]."""
+        """Return the cost of each pixel of a decoded picture in bits: float32 [H, W]."""
         ...
 
     def inspect(
         self, chains: Sequence[Buffer], height: int, width: int, model: Model | None = None
     ) -> dict[str, Any]:
-        """Return what payloads tell without decoding, in JSON values."""
+        """Return facts about payloads that need no decoding, in JSON values."""
         ...
 
     def estimate_bits(self, image: Pixels, model: Model, execution: Execution) -> float:
-        """Return the net bits of a picture of at most 2^17 pixels in one piece, without its start."""
+        """Return the net bits of a picture of at most 2^17 pixels in one piece, without its base state."""
         ...
 
     def encode_batch(self, images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
@@ -132,29 +138,43 @@ class Family(Protocol):
         model: Model,
         execution: Execution,
     ) -> list[Pixels]:
-        """Pop the pictures of the (height, width) in `shapes` off what `encode_batch` made.
+        """Pop the pictures that `encode_batch` pushed.
+
+        Parameters
+        ----------
+        plain : number of parts without latents.
+        words : words of the message.
+        shapes : (height, width) of each picture, in pixels.
+        channels : 1 (gray) or 3 (RGB).
+        model, execution : see `encode`.
 
         Raises
         ------
         FormatError
-            The message is damaged, or the number of parts without latents is not possible.
+            The message is damaged, or `plain` is impossible for these pictures.
         """
         ...
 
     def prepare(self, model: Model, execution: Execution) -> None:
-        """Do what has to be done once for a model."""
+        """Build what every coding with the model shares, such as tables."""
         ...
 
     def parameters(self, model: Model) -> tuple[int, int]:
-        """Return the number of 1-bit weights of a model, and of all its other integers."""
+        """Return the number of 1-bit weights of a model, and the number of its other integers."""
         ...
 
     def working_bytes(self, pixels: int, threads: int) -> int:
-        """Return about how many bytes decoding takes beside samples and model."""
+        """Estimate the memory for decoding, in bytes, without the samples and the model."""
         ...
 
     def read_fit(self, payload: Buffer, offset: int = 0) -> Fit:
-        """Read a section ``FITT``; FormatError where it is damaged, or the family has no fits."""
+        """Read a section ``FITT``.
+
+        Raises
+        ------
+        FormatError
+            The section is damaged, or the family has no fits.
+        """
         ...
 
 
@@ -164,7 +184,7 @@ def family_of(model: Model) -> Family:
     Raises
     ------
     ModelError
-        No family has this name.
+        The family of the model is unknown.
     """
     if model.family not in MODULES:
         raise ModelError(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code pictures with a model of any family, and with what a file changes in its model (section ``FITT``).
+"""Code pictures with a model of any family and an optional fit of the model to the picture (``FITT``).
 
-This is what a ``.bb`` file needs of `bbcodec.families`: the family does the work, a fit is applied around it.
+``.bb`` files use this module: it applies the fit, and the family does the coding.
 """
 
 from __future__ import annotations
@@ -40,14 +40,19 @@ _ALL_CORES: Final = Execution()
 def encode(
     image: Pixels, model: Model, execution: Execution = _ALL_CORES, *, fitted: Section | None = None
 ) -> EncodedPixels:
-    """Encode pixels.
+    """Encode a picture.
 
     Parameters
     ----------
-    image : uint8 [H, W, C], C of 1 (gray) or 3 (RGB).
-    model : Model
-    execution : the bytes do not depend on it.
+    image : uint8 [H, W, C], where C is 1 (gray) or 3 (RGB).
+    model : model of any family.
+    execution : threads and backend; the bytes do not depend on it.
     fitted : section that changes the model and turns the picture, or None.
+
+    Raises
+    ------
+    FormatError
+        The section of the fit is damaged or does not apply to the model.
     """
     model, view = _changed(model, fitted)
     return family_of(model).encode(turn.turn(image, view) if view else image, model, execution)
@@ -65,9 +70,9 @@ def decode(
     window: Window | None = None,
     lost: Lost | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+    """Decode a picture or a window of it: uint8 [height, width, channels].
 
-    With `lost`, as many payloads as `places` tells are given; see `bbcodec.picture.loss.Lost`.
+    With `lost`, there must be as many payloads as `places` returns; see `bbcodec.picture.loss.Lost`.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def decode(
 
 
 def places(height: int, width: int, model: Model, fitted: Section | None = None) -> list[list[Place]]:
-    """Return the rectangles of the picture that each payload holds."""
+    """Return the rectangles of the picture that each payload codes."""
     model, view = _changed(model, fitted)
     turned = turn.turned_size(height, width, view)
     found = family_of(model).places(*turned, model)
@@ -99,14 +104,14 @@ def cost_map(
     *,
     fitted: Section | None = None,
 ) -> NDArray[np.float32]:
-    """Return the bits that each pixel took: float32 [H, W].
+    """Return the cost of each pixel in bits: float32 [H, W].
 
-    The family ``local`` knows the cost of every pixel. Other families know the cost of a tile, which its
-    pixels share equally.
+    The family ``local`` knows the cost of every pixel. Other families know the cost of a tile, which is
+    divided equally among its pixels.
 
     Parameters
     ----------
-    image : uint8 [H, W, C], what `decode` gave of the same payloads.
+    image : uint8 [H, W, C], decoded from the same payloads.
     chains, model, execution, fitted : see `decode`.
     """
     model, view = _changed(model, fitted)
@@ -115,14 +120,14 @@ def cost_map(
 
 
 def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
-    """Return what payloads tell without decoding; without the model only their number."""
+    """Return facts about payloads that need no decoding; without the model only their number."""
     if model is None:
         return {"chains": len(chains)}
     return family_of(model).inspect(chains, height, width, model)
 
 
 def estimate_bits(image: Pixels, model: Model, execution: Execution = _ALL_CORES) -> float:
-    """Return the net bits of a picture of at most 2^17 pixels in one piece, without its start."""
+    """Return the net bits of a picture of at most 2^17 pixels in one piece, without its base state."""
     return family_of(model).estimate_bits(image, model, execution)
 
 
@@ -134,7 +139,12 @@ def pack_fit(fit: Fit) -> bytes:
 def unpack_fit(section: Section) -> Fit:
     """Read a section ``FITT`` without its model.
 
-    Only the family ``local`` has fits so far, so the layout of the section is its.
+    The section has the layout of the family ``local``, the only family with fits so far.
+
+    Raises
+    ------
+    FormatError
+        The section is damaged.
     """
     from bbcodec.families.local.fitted import unpack
 
@@ -142,7 +152,7 @@ def unpack_fit(section: Section) -> Fit:
 
 
 def _changed(model: Model, fitted: Section | None) -> tuple[Model, int]:
-    """The model as a file changes it, and the view of the picture (0: as it is)."""
+    """Return the model after the fit, and the view of the picture (0: not turned)."""
     if fitted is None:
         return model, 0
     change: Fit = family_of(model).read_fit(fitted.payload, fitted.offset)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What coders of every family hand over: samples, payloads with their statistics, ."""
+"""Types that the coders of every family share: samples, payloads and their statistics."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ChainStats:
-    """How a picture was coded, all chains together; bits are of the message, tiles are counts.
+    """Statistics of a coded picture, summed over all chains. Tiles are counts; bits are bits of the message.
 
     Attributes
     ----------
-    tiles, causal_tiles : all, and those coded without latents.
-    causal_bits, latent_bits : net bits of either kind of tile. The causal tiles lend the latents their
-        initial bits and get them back.
-    lost_bits : what is not got back: the base state of the first lanes, and the folding into words.
+    tiles : number of all tiles.
+    causal_tiles : number of tiles coded without latents.
+    causal_bits, latent_bits : net bits of the tiles without and with latents. The causal tiles lend the
+        latents their initial bits and get them back.
+    lost_bits : bits that are not recovered: the base state of the first lanes, and the folding into words.
     """
 
     tiles: int
@@ -34,7 +35,7 @@ class ChainStats:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPixels:
-    """Payload of every chain, in order, and how they came about."""
+    """The payload of every chain, in order, and the statistics of their coding."""
 
     chains: list[bytes]
     stats: ChainStats

@@ -91,7 +91,7 @@ def test_wrong_pixels_end_the_run(module: Callable[[str], ModuleType], data: Pat
     (codec,), _, _ = module("speed_codecs").theirs(["png"])
     pictures = module("rates_sets").SETS["kodak"](data, 1)
     wrong = replace(codec, decode=lambda data: changed(codec.decode(data)))
-    with pytest.raises(BBCodecError, match="PNG: the round trip differs"):
+    with pytest.raises(BBCodecError, match="PNG: the decoded pictures differ"):
         speed.measure([wrong], pictures, 1, tmp_path)
 
     copy = "import sys, numpy as np; from PIL import Image; a = np.array(Image.open(sys.argv[1]));"
@@ -99,7 +99,7 @@ def test_wrong_pixels_end_the_run(module: Callable[[str], ModuleType], data: Pat
     wrong = replace(
         codec, command=lambda *words: [sys.executable, "-c", copy, *map(str, words[1:]), words[0]]
     )
-    with pytest.raises(BBCodecError, match="whole process: the round trip differs"):
+    with pytest.raises(BBCodecError, match="whole process: the decoded picture differs"):
         process.round_trip(wrong, pictures.images[0], tmp_path)
     with pytest.raises(BBCodecError, match="a process failed: ZeroDivisionError"):
         process.run([sys.executable, "-c", "1 / 0"])

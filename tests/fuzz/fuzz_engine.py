@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop: seeds are changed, tried, and kept where they end in a place that none before them did.
+"""The fuzz loop: mutate inputs, run them, and keep those that end at a new place in the code.
 
-Everything follows from a seed. What an execution may take is measured: processor time, and memory that the
-process had never had before. A process that dies or hangs leaves what it was trying in shared memory.
+A random seed determines everything. The loop limits processor time and the growth of the peak memory of each
+execution. If a process dies or hangs, its input remains in shared memory.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from fuzz_surfaces import SURFACES, Surface
 from bbcodec.errors import BBCodecError
 
 CORPUS = Path(__file__).parent / "corpus"
-LONGEST = 1 << 18  # bytes of an input
-POOL = 300  # inputs of a surface that are kept beside the seeds
-AT_A_TIME = 25  # executions before it is another surface's turn
+MAX_INPUT_BYTES = 1 << 18
+MAX_POOL_INPUTS = 300  # inputs of a surface that are kept, the seeds included
+EXECUTIONS_PER_TURN = 25  # before the loop chooses a surface again
 _HEAD = struct.Struct("<QIId")  # executions, surface, bytes of the input, processor seconds at its start
 
 
 class Late(BaseException):
-    """An execution takes too long. No parser may swallow it, so it is no `Exception`."""
+    """An execution takes too long. It is not an `Exception`, so that no parser can catch it by accident."""
 
 
 @dataclass
 class Bounds:
-    """What an execution may take.
+    """Limits of one execution.
 
     Attributes
     ----------
-    seconds : of processor time.
-    memory : bytes by which the process may grow.
+    seconds : processor time.
+    memory : growth of the process in bytes.
     """
 
     seconds: float = 2.0
@@ -55,7 +55,7 @@ class Bounds:
 
 @dataclass
 class Find:
-    """An input that ended in what is neither a result nor a `BBCodecError`."""
+    """An input whose execution ended with neither a result nor a `BBCodecError`."""
 
     surface: str
     kind: str
@@ -74,18 +74,21 @@ class Find:
 
 
 class Shared:
-    """What a process is trying, in memory that is there after it has died."""
+    """The current input of a process, in shared memory that survives the process."""
 
     def __init__(self) -> None:
-        self._map = mmap.mmap(-1, _HEAD.size + LONGEST)
+        self._map = mmap.mmap(-1, _HEAD.size + MAX_INPUT_BYTES)
 
     def put(self, count: int, surface: int, data: bytes) -> None:
-        """Note an execution that begins now."""
+        """Record an execution that begins now."""
         _HEAD.pack_into(self._map, 0, count, surface, len(data), time.process_time())
         self._map[_HEAD.size : _HEAD.size + len(data)] = data
 
     def get(self) -> tuple[int, int, bytes, float]:
-        """Return executions, number of the surface, the input, and when it began (processor seconds)."""
+        """Return the number of executions, the number of the surface, the input, and its start.
+
+        The start is in seconds of processor time.
+        """
         count, surface, size, began = _HEAD.unpack_from(self._map, 0)
         return count, surface, self._map[_HEAD.size : _HEAD.size + size], began
 
@@ -100,11 +103,11 @@ def _late(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def attempt(name: str, data: bytes, bounds: Bounds) -> tuple[Find | None, tuple[object, ...]]:
-    """Try an input.
+    """Run one input.
 
     Returns
     -------
-    What is wrong, or None; and where it ended: the kind of error and the lines that raised it.
+    The find, or None; and the place where it ended: the type of the error and the lines that raised it.
     """
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
@@ -155,10 +158,10 @@ class Loop:
 
     Parameters
     ----------
-    names : of surfaces.
-    seed : of all that is random.
-    bounds : for each execution.
-    shared : where the input of each is noted, or None.
+    names : names of the surfaces.
+    seed : random seed.
+    bounds : limits of each execution.
+    shared : where each input is recorded, or None.
     """
 
     def __init__(
@@ -170,30 +173,30 @@ class Loop:
         self._numbers = {name: number for number, name in enumerate(SURFACES)}
         self.counts = dict.fromkeys(names, 0)
         self.executions = self._turn = 0
-        for name, pool in self._pools.items():  # what is loaded once is no growth of the first input
+        for name, pool in self._pools.items():  # modules loaded once must not count as growth later
             for data in pool.seeds:
                 self._note(name, data)
                 attempt(name, data, Bounds(20, 1 << 60))
 
     def finds(self, seconds: float | None = None, executions: int | None = None) -> Iterator[Find]:
-        """Go on for so long, or so many times, and yield what is found."""
+        """Run for some seconds or some executions, and yield the finds."""
         end = None if seconds is None else time.monotonic() + seconds
         goal = None if executions is None else self.executions + executions
         names = list(self._pools)
         shares = [pool.surface.share for pool in self._pools.values()]
         while True:
-            # One surface after the other first, so that a short run has all of them.
+            # Begin with one turn of each surface, so that a short run includes all of them.
             first = self._turn < len(names)
             name = names[self._turn] if first else self._rng.choices(names, shares)[0]
             self._turn += 1
-            for _ in range(AT_A_TIME):
+            for _ in range(EXECUTIONS_PER_TURN):
                 if (end is not None and time.monotonic() >= end) or self.executions == goal:
                     return
                 if found := self._one(name):
                     yield found
 
     def each(self, executions: int) -> Iterator[Find]:
-        """So many executions on every surface."""
+        """Run every surface `executions` times, and yield the finds."""
         for name in self._pools:
             for _ in range(executions):
                 if found := self._one(name):
@@ -205,19 +208,21 @@ class Loop:
 
     def _one(self, name: str) -> Find | None:
         pool, rng = self._pools[name], self._rng
-        data = mutate(rng, pool.surface.form, rng.choice(pool.seeds), rng.choice(pool.seeds))[:LONGEST]
+        data = mutate(rng, pool.surface.form, rng.choice(pool.seeds), rng.choice(pool.seeds))[
+            :MAX_INPUT_BYTES
+        ]
         self._note(name, data)
         found, place = attempt(name, data, self._bounds)
         self.executions += 1
         self.counts[name] += 1
         if place not in pool.places:
             pool.places.add(place)
-            if len(pool.seeds) < POOL and len(data) < 1 << 14:
+            if len(pool.seeds) < MAX_POOL_INPUTS and len(data) < 1 << 14:
                 pool.seeds.append(data)
         return found
 
 
 def strict_warnings() -> None:
-    """Make what a user would see as a warning an error, but for what is about other packages."""
+    """Turn warnings that users would see into errors, except deprecations of other packages."""
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files taken apart and put together again with right lengths and checksums, so that more is reached.
+"""Split files into parts, and join changed parts with correct lengths and checksums, to reach deeper code.
 
-Each form is a pair of functions: bytes into parts, parts into bytes.
+Each form is a pair of functions: from bytes to parts, and from parts to bytes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from bbcodec.bbfile import metadata_sections
 from bbcodec.container import Reader, varint
 
 Parts = list[bytes]
-_LONGEST = 1 << 16  # bytes of what is inflated here
+_MAX_INFLATED_BYTES = 1 << 16
 
 
 class Form(NamedTuple):
-    """How a kind of file is taken apart and put together."""
+    """Functions that split and join one kind of file."""
 
     split: Callable[[bytes], Parts]
     join: Callable[[Parts], bytes]
 
 
 def mutate(rng: random.Random, form: Form | None, data: bytes, other: bytes) -> bytes:
-    """Return a changed file: mostly a part of it, with all that stands around made right again."""
+    """Return a changed file: mostly with one changed part, and valid lengths and checksums around it."""
     if form is None or rng.random() < 0.15:
         return change(rng, data, other)
     try:
         parts = form.split(data)
         more = form.split(other) if other else []
-    except Exception:  # what is no file any more is changed as it is
+    except Exception:  # an input that can no longer be split is changed byte by byte
         return change(rng, data, other)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         what = rng.random()
@@ -65,7 +65,7 @@ def _crc(data: bytes) -> bytes:
 
 
 def _inflate(data: bytes, bits: int) -> bytes:
-    return zlib.decompressobj(bits).decompress(data, _LONGEST)
+    return zlib.decompressobj(bits).decompress(data, _MAX_INFLATED_BYTES)
 
 
 def _deflate(raw: bytes) -> bytes:
@@ -74,7 +74,7 @@ def _deflate(raw: bytes) -> bytes:
 
 
 # --- sections: type and payload, of .bb files and of metadata -----------------------------------------------
-# A deflated payload of metadata is a part by its raw bytes, with its form in front of it in upper case.
+# A deflated payload of metadata becomes a part of its raw bytes; the form byte in front is marked with 0x80.
 
 _DEFLATED = (1, 2)
 
@@ -142,7 +142,7 @@ def _join_delta(parts: Parts) -> bytes:
 
 
 # --- archives -----------------------------------------------------------------------------------------------
-# Tables of indices and batches are parts by what is inflated; the last tail is made anew.
+# Tables of indices and batches become parts of inflated bytes; the last tail is rebuilt.
 
 
 def _table(reader: Reader) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of bytes and of JSON, as someone would make them who looks for mistakes in a parser."""
+"""Mutations of bytes and of JSON that are likely to reveal mistakes in a parser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = (
     32768, 65535, 65536, 2**20, 2**24, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**61,
     2**62, 2**63 - 1,
 )  # fmt: skip
-"""Numbers at which sizes, shifts and types come to their ends."""
+"""Numbers near the limits of sizes, shifts and types."""
 
 
 def _flip(rng: random.Random, raw: bytearray, other: bytes) -> None:
@@ -46,7 +46,7 @@ def _some(rng: random.Random, raw: bytearray, other: bytes) -> None:
 
 
 def _varint(rng: random.Random, raw: bytearray, other: bytes) -> None:
-    """Put a number of variable size where another may stand."""
+    """Write a number of variable length over a place that may hold another one."""
     at = rng.randrange(len(raw))
     end = at
     while end < min(len(raw), at + 9) and raw[end] >= 0x80:
@@ -60,7 +60,7 @@ def _cut(rng: random.Random, raw: bytearray, other: bytes) -> None:
 
 
 def _again(rng: random.Random, raw: bytearray, other: bytes) -> None:
-    """Write a part a second time."""
+    """Repeat a part."""
     at = rng.randrange(len(raw))
     part = raw[at : at + rng.randint(1, 32)]
     raw[at:at] = part * rng.choice((1, 1, 2, 9))
@@ -72,7 +72,7 @@ def _insert(rng: random.Random, raw: bytearray, other: bytes) -> None:
 
 
 def _splice(rng: random.Random, raw: bytearray, other: bytes) -> None:
-    """Put a part of another seed over a part."""
+    """Overwrite a part with a part of another seed."""
     if other:
         start = rng.randrange(len(other))
         part = other[start : start + rng.randint(1, 64)]
@@ -87,14 +87,14 @@ _OTHERS: tuple[Callable[[random.Random, bytearray, bytes], None], ...] = (
 
 
 def change(rng: random.Random, data: bytes, other: bytes = b"", longest: int = 1 << 16) -> bytes:
-    """Return bytes with one change or several.
+    """Return bytes with one or several changes.
 
     Parameters
     ----------
-    rng : decides.
-    data : what is changed.
-    other : where parts may be taken from.
-    longest : bytes of what comes out.
+    rng : random generator.
+    data : bytes to change.
+    other : another input, whose parts may be used.
+    longest : largest size of the result in bytes.
     """
     raw = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
@@ -105,7 +105,7 @@ def change(rng: random.Random, data: bytes, other: bytes = b"", longest: int = 1
 
 
 def change_json(rng: random.Random, data: bytes) -> bytes:
-    """Return a JSON text with one value or several exchanged, left out or doubled."""
+    """Return a JSON text with one or several values replaced, removed or doubled."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ def change_json(rng: random.Random, data: bytes) -> bytes:
 
 
 def _collect(node: Any, places: list[tuple[Any, Any]]) -> None:
-    """List every value below a node, by what holds it and where."""
+    """Append (container, key or index) of every value below a node to `places`."""
     keys = node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ()
     for key in keys:
         places.append((node, key))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The surfaces where bytes of strangers come in: a function for each, which ends or raises a `BBCodecError`.
+"""The surfaces that accept untrusted bytes: one function for each, which returns or raises a `BBCodecError`.
 
-Anything else that comes out of one (another exception, a signal, more time or memory than `run.py` allows) is
-a find. Limits are small, so that what is refused for its size is refused at once.
+Any other outcome is a find: another exception, a signal, or more time or memory than `run.py` allows. Limits
+are small, so that large inputs are refused at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MODES = sorted(bbcodec.picture.picture.MODES)
 
 
 def run_container(data: bytes) -> None:
-    """A ``.bb`` file, whatever codes its pixels."""
+    """Decode a ``.bb`` file with any coder of its pixels."""
     with contextlib.suppress(BBCodecError):
         bbcodec.info(data, limits=LIMITS)
     picture = bbcodec.decompress_picture(data, limits=LIMITS, threads=1)
@@ -54,7 +54,7 @@ def run_container(data: bytes) -> None:
 
 
 def run_region(data: bytes) -> None:
-    """A part of a picture: its checksum does not stand between the coders and the caller here."""
+    """Decode a region, for which no picture digest hides errors of the coders."""
     header = container.read_header(data, limits=LIMITS)
     x, y = header.width // 3, header.height // 3
     region = (x, y, header.width - x, header.height - y)
@@ -63,14 +63,14 @@ def run_region(data: bytes) -> None:
 
 
 def run_metadata(data: bytes) -> None:
-    """Sections of metadata as a batch of an archive has them, behind a byte for the mode."""
+    """Read sections of metadata as in a batch of an archive; the first byte gives the mode."""
     mode = _MODES[data[0] % len(_MODES)] if data else "RGB"
     found = metadata_sections.unpack(split_blob(data[1:], 0), mode, LIMITS)
     assert metadata_sections.unpack(metadata_sections.pack(found), mode, Limits()) == found
 
 
 def run_model(data: bytes) -> None:
-    """A model file; what loads is used, with a payload that means nothing."""
+    """Load a model file; if it is valid, decode a meaningless payload with it."""
     model = modelfile.load(data)
     with contextlib.suppress(BBCodecError):
         _use_functions(model)
@@ -84,7 +84,7 @@ def run_model(data: bytes) -> None:
 def _use_functions(model: modelfile.Model) -> None:
     program = Program(model.graph)
     if any(a.macs > 1 << 20 or a.largest > 1 << 16 or a.live > 1 << 18 for a in program.analysis.values()):
-        return  # `bbcodec.families.latent.signature` refuses what is too much work
+        return  # `bbcodec.families.latent.signature` refuses graphs with too much work
     for name, function in program.graph.functions.items():
         inputs: dict[str, Any] = {}
         for port in function.inputs:
@@ -92,12 +92,12 @@ def _use_functions(model: modelfile.Model) -> None:
                 inputs[port.name] = np.zeros((1, 4, 4, -(-port.channels // 64)), np.uint64)
             else:
                 inputs[port.name] = np.full((1, 4, 4, port.channels), port.hi, np.int16)
-        with contextlib.suppress(ValueError):  # shapes within that do not fit each other
+        with contextlib.suppress(ValueError):  # shapes inside the function do not fit each other
             program(name, inputs)
 
 
 def run_delta(data: bytes) -> None:
-    """Changes of a model."""
+    """Restore a model from changes of a released one."""
     with contextlib.suppress(ValueError):
         assert len(delta.id_of(data)) == 64
     modelfile.load(registry.restore(data))
@@ -109,7 +109,7 @@ def _released(name: str) -> modelfile.Model:
 
 
 def _run_payload(model: str, data: bytes) -> None:
-    """A payload without its container: channels, height, width, and the payload."""
+    """Decode a payload without a container; three bytes in front give channels, height and width."""
     if len(data) < 3:
         raise FormatError("too short")
     channels, height, width = (1, 3)[data[0] % 2], 1 + data[1] % 12, 1 + data[2] % 12
@@ -120,27 +120,27 @@ def _run_payload(model: str, data: bytes) -> None:
 
 
 def run_local(data: bytes) -> None:
-    """A payload of the family local."""
+    """Decode a payload of the family local."""
     _run_payload("fast", data)
 
 
 def run_photo(data: bytes) -> None:
-    """A payload of the largest model of the family local."""
+    """Decode a payload with the largest model of the family local."""
     _run_payload("photo", data)
 
 
 def run_rvae(data: bytes) -> None:
-    """A chain of tiles with latents."""
+    """Decode a chain of tiles with latents."""
     _run_payload("rvae", data)
 
 
 def run_flowpp(data: bytes) -> None:
-    """A chain of tiles of the flow."""
+    """Decode a chain of tiles of the flow."""
     _run_payload("flowpp", data)
 
 
 def run_fitted(data: bytes) -> None:
-    """What changes a model for a picture, and a picture decoded by what comes out."""
+    """Read and apply a fit, and decode a picture with the changed model."""
     change = fitted.unpack(data)
     model = change.apply(_released("photo"))
     with contextlib.suppress(BBCodecError):
@@ -150,7 +150,7 @@ def run_fitted(data: bytes) -> None:
 
 
 def run_rans(data: bytes) -> None:
-    """A message whose words are arbitrary, popped by every kind of codec; what was popped is pushed again."""
+    """Pop symbols off a message of arbitrary words with one kind of codec, and push them again."""
     if len(data) < 8:
         raise FormatError("too short")
     lanes, kind, first, second = 1 + data[0] % 9, data[1] % 6, data[2], data[3]
@@ -160,7 +160,7 @@ def run_rans(data: bytes) -> None:
         message = codecs.reshape_head(message, 1 + first % 9)
         assert codecs.message_bits(message) > 0
         return
-    if len(words) > 2 * lanes and second % 2:  # heads that are sound, and a tail that is short
+    if len(words) > 2 * lanes and second % 2:  # valid heads, and a short tail
         words[:lanes] = words[:lanes] & 0x7FFFFFFF | 1
     message = ans.unflatten(words, lanes)
     count = 1 + second % 13
@@ -178,18 +178,18 @@ def run_rans(data: bytes) -> None:
 
 
 def run_classic(data: bytes) -> None:
-    """Classic payloads without a container: mode, height, width, and the payload."""
+    """Decode a classic payload without a container; three bytes in front give mode, height and width."""
     if len(data) < 4:
         raise FormatError("too short")
     dtype = (np.bool_, np.uint8, np.uint16)[data[0] % 3]
-    channels = 1 if dtype is np.bool_ else 1 + data[0] // 3 % 4  # as the modes have it
+    channels = 1 if dtype is np.bool_ else 1 + data[0] // 3 % 4  # as in the modes
     shape = (1 + data[1] % 20, 1 + data[2] % 20, channels)
     found = classic.decode(data[3:], shape, np.dtype(dtype))
     assert found.shape == shape
 
 
 def run_archive(data: bytes) -> None:
-    """An archive: its index, what it says of itself, and every picture."""
+    """Open an archive, describe and verify it, and decode some pictures."""
     with bbcodec.Archive(io.BytesIO(data), threads=1, limits=LIMITS, preload=False) as archive:
         archive_check.describe(archive.reader)
         for _ in archive_check.verify(archive.reader):
@@ -201,22 +201,22 @@ def run_archive(data: bytes) -> None:
 
 
 def run_batch(data: bytes) -> None:
-    """A batch of pictures as chunks have it."""
+    """Decode a batch of pictures as in chunks."""
     for found in batch.decode(data, _released("fast"), execution=Execution(threads=1), limits=LIMITS):
         assert found.size
 
 
 def run_image(data: bytes) -> None:
-    """An image file of another format."""
+    """Read an image file of another format."""
     picture = bbcodec.read_image(io.BytesIO(data), max_pixels=LIMITS.max_pixels)
     if problem := picture.metadata.problem(picture.mode):
         raise FormatError(problem)
 
 
 def run_png16(data: bytes) -> None:
-    """The reader of PNG files of 16 bits, by itself."""
+    """Decode a PNG file with the reader for 16 bits."""
     if png16.sniff(data[: png16.SNIFF_BYTES]) is None:
-        raise FormatError("no such file")
+        raise FormatError("not a 16-bit PNG file")
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     if width * height > LIMITS.max_pixels:
         raise FormatError("too large")
@@ -224,7 +224,7 @@ def run_png16(data: bytes) -> None:
 
 
 def run_chunk(data: bytes) -> None:
-    """A chunk of an array."""
+    """Decode a chunk of an array."""
     chunks.decode(data, limits=LIMITS)
 
 
@@ -250,7 +250,7 @@ def _runner() -> tuple[Any, Any]:
 
 
 def command_line(data: bytes) -> list[str]:
-    """Arguments that bytes stand for: words that mean something, and text; no way out of the folder."""
+    """Return the arguments that bytes stand for: known words and text, without paths out of the folder."""
     found: list[str] = []
     at = 0
     while at < len(data) and len(found) < 12:
@@ -267,7 +267,7 @@ def command_line(data: bytes) -> list[str]:
 
 
 def run_cli(data: bytes) -> None:
-    """The command line, in a folder of its own; a code that the manual does not know is a find."""
+    """Run the command line in a temporary folder; an undocumented exit code is a find."""
     arguments = command_line(data)
     runner, app = _runner()
     here = Path.cwd()
@@ -308,13 +308,13 @@ def _file(name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Surface:
-    """What is tried, and how.
+    """A function to fuzz.
 
     Attributes
     ----------
     run : takes bytes; returns or raises a `BBCodecError`.
-    form : how seeds are taken apart, or None.
-    share : of the executions of a run over all surfaces, in parts: the quicker, the more.
+    form : how seeds are split into parts, or None.
+    share : relative number of executions in a run over all surfaces; faster functions have more.
     """
 
     run: Callable[[bytes], None]

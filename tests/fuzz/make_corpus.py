@@ -3,7 +3,7 @@
 
     PYTHONPATH=tests/helpers python tests/fuzz/make_corpus.py
 
-What is there already is left alone: seeds need not be what this release would write.
+Existing seeds are not changed; they need not equal the output of this release.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ METADATA = Metadata(_ICC, b"Exif\0\0II*\0", b"<x/>", (72.0, 96.0), (("k", "v" * 
 
 
 def smooth(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """A picture [H, W, C] that a model likes."""
+    """Return a smooth picture [H, W, C], which a model codes in few bits."""
     y, x = np.mgrid[:height, :width]
     noise = np.random.default_rng(seed).integers(0, 6, (height, width, channels))
     return ((40 + 5 * x + 3 * y)[..., None] + 20 * np.arange(channels) + noise).astype(np.uint8)
 
 
 def containers() -> Seeds:
-    """A file of every mode, with a palette of each form, cut into tiles, learned, and fitted."""
+    """Return files of every mode and coder: palettes, tiles, learned, fitted."""
     rng = np.random.default_rng(0)
     out = {}
     for mode, info in MODES.items():
@@ -84,17 +84,17 @@ def containers() -> Seeds:
 
 
 def tiny_local() -> modelfile.Model:
-    """A model of the family local with next to nothing in it."""
+    """Return a very small model of the family local."""
     return local_cases.model_file({"layers": 1, "components": 1})
 
 
 def dump(model: modelfile.Model) -> bytes:
-    """The file of a loaded model."""
+    """Return the file of a loaded model."""
     return modelfile.dump(model.family, model.config, model.graph, model.tensors)
 
 
 def graph() -> Graph:
-    """One function with an operation of every common kind."""
+    """Return a graph of one function with every common operation."""
     ones = {"mul": np.full(3, 5, np.int32), "add": np.arange(3, dtype=np.int64)}
     tensors = {
         "q": np.ones((3, 3, 3, 3), np.int8),
@@ -118,7 +118,7 @@ def graph() -> Graph:
 
 
 def models() -> Seeds:
-    """A graph of every operation, and small models of two families."""
+    """Return a graph of every common operation, and small models of two families."""
     one_graph = graph()
     return {
         "graph": modelfile.dump("none", {"layers": [1], "latents": 4}, one_graph, notes={"n": 1.5}),
@@ -129,7 +129,7 @@ def models() -> Seeds:
 
 
 def deltas() -> Seeds:
-    """Models as changes of nothing and of a released one."""
+    """Return models as changes of nothing, and as changes of a released model."""
     fast = modelfile.load_named("fast")
     tensors = {name: tensor.copy() for name, tensor in fast.tensors.items()}
     for tensor in tensors.values():
@@ -143,7 +143,7 @@ def deltas() -> Seeds:
 
 
 def payloads(name: str) -> Seeds:
-    """Payloads of a model, with the byte of channels and of height and width in front."""
+    """Return payloads of a model, with bytes for channels, height and width in front."""
     out = {}
     for height, width, channels in ((1, 1, 3), (6, 7, 3), (5, 12, 1)):
         image = smooth(height, width, channels)
@@ -153,7 +153,7 @@ def payloads(name: str) -> Seeds:
 
 
 def fits() -> Seeds:
-    """Sections of fits."""
+    """Return sections of fits."""
     delta = fitted.Delta(3, np.array([1, 5, 40]), np.array([2, -1, 7]))
     signs = fitted.Delta(0, np.array([3, 64]), np.array([1, 1]))
     few = fitted.Delta(1, np.array([0, 2]), np.array([3, -3]))  # of the shortest tensors
@@ -165,7 +165,7 @@ def fits() -> Seeds:
 
 
 def streams() -> Seeds:
-    """Messages for codecs: lanes, kind, two numbers, words."""
+    """Return messages for codecs: lanes, kind, two numbers, words."""
     rng = np.random.default_rng(0)
     out = {}
     for kind in range(6):
@@ -177,7 +177,7 @@ def streams() -> Seeds:
 
 
 def classics() -> Seeds:
-    """Payloads of every classic coder, with mode and size in front."""
+    """Return payloads of every classic coder, with mode and size in front."""
     rng = np.random.default_rng(0)
     out = {}
     for kind, (dtype, channels) in enumerate([("bool", 1), ("uint8", 3), ("uint16", 1), ("uint16", 3)]):
@@ -191,7 +191,7 @@ def classics() -> Seeds:
 
 
 def archives() -> Seeds:
-    """Archives of one part and of two, with batches, files and metadata."""
+    """Return archives with batches, files and metadata."""
     few = {f"s/{i}": smooth(4 + i % 2, 5, 3, i) for i in range(4)}
     gray = {"g": smooth(4, 5, 1)[..., 0], "a": smooth(3, 3, 1), "deep": smooth(3, 4, 3).astype(np.uint16)}
     out = {}
@@ -209,7 +209,7 @@ def archives() -> Seeds:
 
 
 def batches() -> Seeds:
-    """Batches by themselves."""
+    """Return batches that stand alone."""
     model = modelfile.load_named("fast")
     return {
         "rgb": batch.encode([smooth(3, 4, 3, i) for i in range(3)], model),
@@ -218,7 +218,7 @@ def batches() -> Seeds:
 
 
 def images() -> Seeds:
-    """Image files of other formats."""
+    """Return image files of other formats."""
     rgb = Image.fromarray(smooth(7, 9, 3))
     paletted = rgb.quantize(9)
     out = {}
@@ -234,7 +234,7 @@ def images() -> Seeds:
 
 
 def pngs() -> Seeds:
-    """PNG files with every chunk that is kept."""
+    """Return PNG files with every chunk that bbcodec keeps."""
     text = PngImagePlugin.PngInfo()
     text.add_text("Title", "a title", zip=True)
     text.add_itxt("Comment", "words", "en", "Comment")
@@ -252,7 +252,7 @@ def pngs() -> Seeds:
 
 
 def deep_pngs() -> Seeds:
-    """PNG files of 16 bits; Adam7 is written here, as nobody else does."""
+    """Return PNG files of 16 bits. The Adam7 one is built here, because no library writes it."""
     out = {}
     for channels in (2, 3, 4):
         picture = smooth(6, 5, channels).astype(np.uint16) * 257
@@ -273,7 +273,7 @@ def deep_pngs() -> Seeds:
 
 
 def arrays() -> Seeds:
-    """Chunks of arrays, of both ways."""
+    """Return chunks of arrays: batches and files."""
     stack = np.stack([smooth(4, 5, 3, i) for i in range(3)])
     quick = chunks.Options(model="fast")
     return {
@@ -286,7 +286,7 @@ def arrays() -> Seeds:
 
 
 def command_lines() -> Seeds:
-    """Bytes that stand for command lines, see `fuzz_surfaces.command_line`."""
+    """Return bytes that stand for command lines, see `fuzz_surfaces.command_line`."""
     from fuzz_surfaces import _WORDS
 
     lines = (
@@ -300,7 +300,7 @@ def command_lines() -> Seeds:
 
 
 def main() -> None:
-    """Write what is missing."""
+    """Write the seeds that are missing."""
     files = containers()
     sections = metadata_sections.pack(METADATA)
     keys = metadata_sections.pack(Metadata(colour_key=(1, 2, 3)))

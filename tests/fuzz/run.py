@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Try damaged and hostile inputs on every surface::
+"""Run damaged and hostile inputs on every surface::
 
     python tests/fuzz/run.py --seconds 600 --jobs 2
     python tests/fuzz/run.py --surface model,delta --executions 100000 --seed 7
     python tests/fuzz/run.py --replay finds/*.bin
-    python tests/fuzz/run.py --surface container --engine atheris --seconds 600  # where that is installed
+    python tests/fuzz/run.py --surface container --engine atheris --seconds 600  # if installed
 
-Prints executions by surface; what is found is written to the folder ``--finds``, input and report, and the
-command leaves with 1. An execution may take 2 s of processor time, and 64 MiB more than the process ever had.
+Prints the number of executions by surface. Finds are written to the folder ``--finds``, input and report, and
+the exit code is 1. An execution may take 2 s of processor time, and may raise the peak memory by 64 MiB.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
-_SPACE = 1 << 30  # bytes of address space that a process may take beyond what it has after its seeds
-_PATIENCE = 30.0  # seconds of processor time in one execution, after which its process is ended
-_STILL = 300.0  # seconds in which a process neither goes on nor takes processor time
-_SAME = 3  # finds of one kind and place that are written
+_EXTRA_ADDRESS_BYTES = 1 << 30  # address space for a process beyond that after its seeds
+_MAX_PROCESSOR_SECONDS = 30.0  # of one execution; then its process is killed
+_MAX_IDLE_SECONDS = 300.0  # without a new execution and without processor time; then the process is killed
+_MAX_EQUAL_FINDS = 3  # finds of one kind and place that are written
 
 
 def main() -> int:
-    """Run from the command line; the exit code is 1 where anything was found."""
+    """Run the command line; return 1 if anything was found."""
     options = _arguments()
     if options.engine == "atheris":
         return _atheris(options)
@@ -45,7 +45,9 @@ def main() -> int:
 
     names = options.surface.split(",") if options.surface else list(fuzz_engine.SURFACES)
     if wrong := [name for name in names if name not in fuzz_engine.SURFACES]:
-        raise SystemExit(f"no surface {', '.join(wrong)}: there are {', '.join(fuzz_engine.SURFACES)}")
+        raise SystemExit(
+            f"--surface: unknown surface {', '.join(wrong)}, expected {', '.join(fuzz_engine.SURFACES)}"
+        )
     bounds = fuzz_engine.Bounds(options.time_limit, options.memory_limit << 20)
     if options.replay:
         return _replay(options.replay, bounds)
@@ -72,8 +74,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("::")[0])
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--executions", type=int, help="of every job")
-    parser.add_argument("--surface", help="names, with commas between them; default: all")
+    parser.add_argument("--executions", type=int, help="executions of every job")
+    parser.add_argument("--surface", help="names, separated by commas; default: all")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--finds", type=Path, default=Path("finds"))
@@ -81,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engine", choices=("own", "atheris"), default="own")
     parser.add_argument("--time-limit", type=float, default=2.0, help="seconds of processor time")
     parser.add_argument("--memory-limit", type=int, default=64, help="MiB")
-    parser.add_argument("--report", type=float, default=60.0, help="seconds between lines about the state")
+    parser.add_argument("--report", type=float, default=60.0, help="seconds between progress lines")
     options = parser.parse_args()
     if options.seconds is None and options.executions is None:
         options.seconds = 60.0
@@ -93,21 +95,22 @@ def _sanitized() -> bool:
 
 
 def _work(names: list[str], seed: int, options: Any, bounds: Any, shared: Any, pipe: Connection) -> None:
-    """A process that fuzzes: sends finds, counts, and None when it is done."""
+    """Fuzz in a child process: send finds and counts, and None at the end."""
     import fuzz_engine
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     fuzz_engine.strict_warnings()
     loop = fuzz_engine.Loop(names, seed, bounds, shared)
-    if not _sanitized():  # whose shadow memory is terabytes of address space
+    if not _sanitized():  # the shadow memory of sanitizers takes terabytes of address space
         space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (space + _SPACE, space + _SPACE))
+        limit = space + _EXTRA_ADDRESS_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     left = options.executions
     end = None if options.seconds is None else time.monotonic() + options.seconds
     parent = os.getppid()
     while (left is None or left > 0) and (end is None or time.monotonic() < end):
-        if os.getppid() != parent:  # which was ended by force
+        if os.getppid() != parent:  # the parent was killed
             return
         step = 500 if left is None else min(500, left)
         seconds = None if end is None else end - time.monotonic()
@@ -119,7 +122,7 @@ def _work(names: list[str], seed: int, options: Any, bounds: Any, shared: Any, p
 
 
 class _Crew:
-    """A process that fuzzes, and the next one where it dies."""
+    """A process that fuzzes, and is started again when it dies."""
 
     def __init__(self, names: list[str], options: Any, job: int, bounds: Any) -> None:
         import fuzz_engine
@@ -135,7 +138,7 @@ class _Crew:
 
     @property
     def counts(self) -> Counter[str]:
-        """Executions by surface."""
+        """Return the number of executions by surface."""
         return self._before + Counter(self._now)
 
     def _start(self) -> None:
@@ -155,10 +158,10 @@ class _Crew:
         self._process.start()
         theirs.close()
         self._seen = -1, time.monotonic()
-        self._told = time.monotonic()
+        self._last_report = time.monotonic()
 
     def watch(self) -> bool:
-        """Take what was sent; return whether there is more to come."""
+        """Receive what the process sent; return whether it is still running."""
         try:
             while self._pipe.poll():
                 message = self._pipe.recv()
@@ -172,20 +175,20 @@ class _Crew:
         except EOFError:
             self._process.join()
             return self._died(f"ended with code {self._process.exitcode}")
-        if time.monotonic() - self._told > self._options.report:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_report > self._options.report:
+            self._last_report = time.monotonic()
             state = f"{self.counts.total():,} executions, {self.finds.total()} finds"
             print(state, file=sys.stderr, flush=True)
         count, _, _, began = self._shared.get()
         used = _processor_seconds(self._process.pid)
         if self._seen[0] != count:
             self._seen = count, time.monotonic()
-        elif used - began > _PATIENCE or (
-            time.monotonic() - self._seen[1] > _STILL and used - began < _PATIENCE / 2
+        elif used - began > _MAX_PROCESSOR_SECONDS or (
+            time.monotonic() - self._seen[1] > _MAX_IDLE_SECONDS and used - began < _MAX_PROCESSOR_SECONDS / 2
         ):
             self._process.kill()
             self._process.join()
-            return self._died("hangs in native code, or waits for ever")
+            return self._died("hangs in native code, or waits forever")
         return True
 
     def end(self) -> None:
@@ -198,7 +201,7 @@ class _Crew:
 
         count, surface, data, _ = self._shared.get()
         if not count and not self._now:
-            raise SystemExit(f"a seed of {self._surfaces[surface]} ends the process: {text}")
+            raise SystemExit(f"surface {self._surfaces[surface]}: a seed kills the process: {text}")
         self._found(fuzz_engine.Find(self._surfaces[surface], "dead", text, data))
         self._before, self._now = self.counts, {}
         self._before[self._surfaces[surface]] += 1
@@ -217,7 +220,7 @@ class _Crew:
         where = next((line for line in reversed(lines) if line.startswith("File ")), "")
         key = f"{found.surface} {found.kind}", f"{where} {lines[-1][:200] if lines else ''}"
         self.finds[key] += 1
-        if self.finds[key] <= _SAME:
+        if self.finds[key] <= _MAX_EQUAL_FINDS:
             path = found.write(self._options.finds, self._seed)
             print(f"found: {key[0]}: {key[1]} ({path})", file=sys.stderr, flush=True)
 
@@ -231,7 +234,7 @@ def _processor_seconds(pid: int | None) -> float:
 
 
 def _replay(paths: list[Path], bounds: Any) -> int:
-    """Try files again; the surface is what their name begins with, or the folder that they are in."""
+    """Run files again. The surface is the start of the file name, or the name of the folder."""
     import fuzz_engine
 
     fuzz_engine.strict_warnings()
@@ -246,7 +249,7 @@ def _replay(paths: list[Path], bounds: Any) -> int:
 
 
 def _atheris(options: argparse.Namespace) -> int:
-    """The same functions under libFuzzer, which sees what is covered; one surface at a time."""
+    """Run one surface under libFuzzer, which uses code coverage."""
     import random
 
     import atheris
@@ -254,10 +257,10 @@ def _atheris(options: argparse.Namespace) -> int:
 
     name = options.surface
     if name not in fuzz_engine.SURFACES:
-        raise SystemExit("with atheris, give one --surface")
+        raise SystemExit(f"--engine atheris needs exactly one --surface (got {name})")
     surface = fuzz_engine.SURFACES[name]
     pool = fuzz_engine.seeds(name)
-    for data in pool:  # imports what is imported late
+    for data in pool:  # import modules that are imported late
         fuzz_engine.attempt(name, data, fuzz_engine.Bounds(20, 1 << 60))
     for function in _functions("bbcodec"):
         atheris.instrument_func(function)
@@ -268,9 +271,9 @@ def _atheris(options: argparse.Namespace) -> int:
             found.write(options.finds, options.seed)
             raise RuntimeError(found.text)
 
-    def changed(data: bytes, most: int, seed: int) -> bytes:
+    def changed(data: bytes, max_size: int, seed: int) -> bytes:
         rng = random.Random(seed)
-        return fuzz_engine.mutate(rng, surface.form, data, rng.choice(pool))[:most]
+        return fuzz_engine.mutate(rng, surface.form, data, rng.choice(pool))[:max_size]
 
     limits = [f"-max_total_time={options.seconds:.0f}"] if options.seconds else []
     limits += [f"-runs={options.executions}"] if options.executions else []
@@ -283,9 +286,9 @@ def _atheris(options: argparse.Namespace) -> int:
 
 
 def _functions(package: str) -> Iterator[FunctionType]:
-    """Functions and methods of the modules of a package that are imported.
+    """Yield the functions and methods of the imported modules of a package.
 
-    An editable install has an importer of its own, so what is imported cannot be instrumented on its way in.
+    An editable install has its own importer, so modules cannot be instrumented while they are imported.
     """
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] != package:

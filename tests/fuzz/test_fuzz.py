@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short fuzz run over every surface, and that the harness would notice what it looks for."""
+"""A short fuzz run over every surface, and tests that the harness detects what it looks for."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pytest
 from fuzz_engine import Bounds, Loop
 from fuzz_surfaces import SURFACES
 
-# Executions of a surface: as many as take half a second at most.
+# Executions of a surface: they take at most half a second.
 MANY, FEW = 400, 100
 SLOW = {"model": FEW, "delta": FEW, "local": FEW, "photo": FEW, "rvae": FEW, "flowpp": FEW, "cli": 6}
 
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_seeds_and_what_is_made_of_them(surface: str) -> None:
-    loop = Loop([surface], seed=0, bounds=Bounds(seconds=30))  # machines that run tests are slow at times
+    loop = Loop([surface], seed=0, bounds=Bounds(seconds=30))  # test machines may be slow
     finds = list(loop.each(SLOW.get(surface, MANY)))
     assert not finds, "\n".join(f"{find.kind}: {find.text}" for find in finds[:3])
     assert loop.executions == loop.counts[surface] == SLOW.get(surface, MANY)
@@ -37,7 +37,7 @@ def test_seeds_are_sound(surface: str) -> None:
 
 
 def test_what_was_found_once_is_not_found_again() -> None:
-    """In a process of its own: how much one grows shows only where it is small."""
+    """Run in a new process: growth of memory is visible only in a small process."""
     here = Path(__file__).parent
     paths = sorted((here / "found").iterdir())
     done = subprocess.run(
@@ -80,7 +80,7 @@ def test_json_stays_json() -> None:
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[bytes], None]], None]:
-    """Puts another function in the place of the surface rans."""
+    """Return a function that replaces the surface rans."""
 
     def plant(run: Callable[[bytes], None]) -> None:
         monkeypatch.setitem(SURFACES, "rans", fuzz_surfaces.Surface(run, None, 1))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden files, read and written again, and golden vectors; needs NumPy and Pillow alone.
+"""Check golden files, read and written again, and golden vectors; needs only NumPy and Pillow.
 
-    python tests/golden/check.py --native         fails where the C++ module is not there
+    python tests/golden/check.py --native         fail without the C++ module
     native/emulate.sh aarch64                     the same on another CPU
 
-Exit code 1 where a picture or a byte differs.
+The exit code is 1 if a picture or a byte differs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import vectors
 from bbcodec import backends
 from bbcodec.errors import BBCodecError
 
-# Of Pillow before 10, arrays cannot be put into pictures as make.py does.
+# Pillow before version 10 cannot convert arrays to pictures as make.py does.
 NEEDS_PILLOW = {"archive_auto.bb", "archive_thumb.bb"}
 
 
 def main() -> int:
-    """Check everything; print a line for each file."""
+    """Check everything, print a summary, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--native", action="store_true", help="the C++ module must be there")
     args = parser.parse_args()

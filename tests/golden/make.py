@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes golden files that are not there yet; never touches one that is.
+"""Write the golden files that are missing; never change an existing one.
 
     python tests/golden/make.py
 
-Every later version must decode them to the pixels whose SHA-256 stands in manifest.json. Networks that are
-embedded in files are tiny and untrained (the extra `train` makes them); the others are released models,
-which stay released.
+Every later version must decode them to pixels with the SHA-256 in manifest.json. Networks embedded in files
+are tiny and untrained (making them needs the extra `train`). The others are released models, which stay
+available.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from bbcodec.picture.picture import Palette, Picture
 
 HERE = Path(__file__).parent
 MANIFEST = HERE / "manifest.json"
-# What encoders must still write as it is, every byte. Not a promise of the format, but a change should be
-# a decision.
+# Files that encoders must still write with the same bytes. The format does not promise this, but a change
+# should be deliberate.
 REPEATED = (
     "learned_rvae.bb",
     "learned_markov.bb",
@@ -42,7 +42,7 @@ REPEATED = (
 
 
 def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
-    """Waves and noise, uint8 [H, W, C]; integer arithmetic alone, the same everywhere."""
+    """Return waves and noise, uint8 [H, W, C], by integer arithmetic, so it is the same everywhere."""
     y, x = np.mgrid[:height, :width]
     waves = [(5 * x + 3 * y) % 256, (x * y // 7) % 256, (255 - 4 * x) % 256, (9 * y + x) % 256]
     noise = np.array([(i * 2654435761 + seed) >> 13 & 7 for i in range(height * width)]).reshape(
@@ -52,7 +52,7 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
 
 
 def tiny_model(seed: int, **changes: Any) -> Any:
-    """A model file of an untrained network of width 16."""
+    """Return a loaded model of an untrained network of width 16."""
     import torch
     from bbcodec.models.config import Config, FlowConfig
     from bbcodec.models.latent.export import export
@@ -70,11 +70,11 @@ def tiny_model(seed: int, **changes: Any) -> Any:
 
 
 def recipes() -> dict[str, Any]:
-    """Golden files by name: functions that give their bytes."""
+    """Return the golden picture files by name: functions that return their bytes."""
     rgb, gray = picture(70, 100, 3), picture(37, 90, 1)[..., 0]
     deep = (picture(11, 13, 3).astype(np.uint16) << 8) + picture(11, 13, 3, seed=5)
     palette = Image.fromarray(picture(19, 23, 3)).quantize(17)
-    # A smooth picture, a palette in disorder: the colours are coded, and the order beside them.
+    # A smooth picture with a shuffled palette: its colours are coded, and their order separately.
     order = np.arange(64) * 37 % 64
     entries = np.zeros((64, 3), np.uint8)
     entries[order] = 2 * np.arange(64)[:, None]
@@ -114,7 +114,7 @@ def recipes() -> dict[str, Any]:
         "local_gray": learned(gray, model="photo"),
         "local_rgba": learned(picture(66, 70, 4), model="photo"),
         "local_fast": learned(picture(520, 21, 3), model="fast"),  # two blocks
-        # The same two blocks with checksums of each, format 1.1; of `local_fast` the encoder made 1.0.
+        # The same two blocks with a checksum for each, format 1.1; `local_fast` has format 1.0.
         "local_fast_sums": learned(picture(520, 21, 3), model="fast"),
         "classic_tiles_sums": classic(picture(2, 16500, 3)),
         "local_fast_gray": learned(gray, model="fast"),
@@ -125,14 +125,14 @@ def recipes() -> dict[str, Any]:
         "embedded_rvae_32_32": embedded(3, picture(140, 150, 3), precision="32/32"),
         "embedded_rvae_bases": embedded(4, picture(140, 150, 3), bases=2),
         "embedded_markov": embedded(5, picture(200, 150, 3), family="markov"),
-        # From here on latents are popped from whitened heads.
+        # In the files from here on, latents are popped from whitened heads.
         "embedded_rvae_white": embedded(8, picture(200, 150, 3)),
         "embedded_markov_white": embedded(9, picture(200, 150, 3), family="markov"),
     }
 
 
 def archives() -> dict[str, Any]:
-    """Golden archives by name: functions that give their bytes."""
+    """Return the golden archives by name: functions that return their bytes."""
     few = {f"sub/{i}.png": picture(24 + i % 2, 30, 3, seed=i) for i in range(5)}
     other = {
         "gray": picture(20, 21, 1)[..., 0],
@@ -151,7 +151,7 @@ def archives() -> dict[str, Any]:
                         archive[key] = image
             return path.read_bytes()
 
-    # Groups hold 512 lanes, three of each picture: the first group has latents, the last one pays for them.
+    # Groups have 512 lanes, three for each picture: the first group has latents, the last one pays for them.
     tiny = {f"{i:03}": picture(3, 9, 3, seed=i) for i in range(340)}
     own = {"model": "photo", "method": "learned", "embed_model": True}
     tiles = {"model": "flowpp", "method": "learned"}
@@ -165,7 +165,7 @@ def archives() -> dict[str, Any]:
 
 
 def fitted() -> bytes:
-    """A file whose section FITT changes a few of everything that it can change."""
+    """Return a file whose section FITT changes a few values of every kind."""
     from bbcodec import container, modelfile
     from bbcodec.container import Section, varint
     from bbcodec.families import learned
@@ -188,7 +188,7 @@ def fitted() -> bytes:
 
 
 def batches() -> dict[str, Any]:
-    """Golden batches and chunks by the names of their files: functions that give their bytes."""
+    """Return the golden batches and chunks by file name: functions that return their bytes."""
     from bbcodec import modelfile
     from bbcodec.arrays import chunks
     from bbcodec.families import batch
@@ -214,13 +214,13 @@ def batches() -> dict[str, Any]:
 
 
 def everything() -> dict[str, Any]:
-    """All golden files by their names."""
+    """Return all golden files by file name: functions that return their bytes."""
     files = {f"{name}.bb": recipe for name, recipe in {**recipes(), **archives()}.items()}
     return {**files, "local_fitted.bb": fitted, **batches()}
 
 
 def decoded(data: bytes, backend: str | None = None) -> str:
-    """Digest of what a golden file holds: of an archive, over names and pictures in their order."""
+    """Return the digest of the content of a golden file; of an archive, over names and pictures in order."""
     from bbcodec import modelfile
     from bbcodec.arrays import chunks
     from bbcodec.families import batch
@@ -239,14 +239,14 @@ def decoded(data: bytes, backend: str | None = None) -> str:
 
 
 def digest(pixels: np.ndarray) -> str:
-    """SHA-256 over dtype, shape and bytes (little-endian)."""
+    """Return the SHA-256 of dtype, shape and bytes (little-endian)."""
     little = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
     head = f"{pixels.dtype.name} {list(pixels.shape)}\n".encode()
     return hashlib.sha256(head + little.tobytes()).hexdigest()
 
 
 def main() -> None:
-    """Write what is missing."""
+    """Write the golden files that are missing."""
     manifest = json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
     for name, recipe in everything().items():
         path = HERE / name

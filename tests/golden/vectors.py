@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden vectors: what every operation of the engine gives, every table of the format, every released model.
+"""Golden vectors: results of every operation of the engine, all tables of the format, all released models.
 
-    python tests/golden/vectors.py      adds to vectors.json what is not there yet; never changes what is
+    python tests/golden/vectors.py      add missing entries to vectors.json; never change existing ones
 
-The manifest holds SHA-256 digests. Inputs are made by integer arithmetic alone, so that they are the same
-everywhere; `check.py` and the tests compare every backend with them.
+The manifest holds SHA-256 digests. Inputs are computed by integer arithmetic, so that they are the same
+everywhere. `check.py` and the tests compare every backend with the digests.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Array = np.ndarray[Any, Any]
 
 
 def numbers(seed: int, shape: tuple[int, ...], lo: int, hi: int) -> Array:
-    """Numbers of lo .. hi in disorder."""
+    """Return pseudo-random numbers within lo .. hi."""
     i = np.arange(int(np.prod(shape)), dtype=np.int64)
     mixed = (i * 2654435761 + seed * 40503) % (1 << 32)
     mixed = (mixed ^ mixed >> 15) * 2246822519 % (1 << 32)
@@ -61,7 +61,7 @@ def _stream(channels: int, bounds: tuple[int, int] = FULL, name: str = "x") -> I
 
 
 def _convolution(kind: type[Bconv] | type[Wconv] | type[Qconv], channels: int, kernel: int) -> Graph:
-    """One convolution to 11 channels, and a requantise that rounds and clamps its sums."""
+    """Return one convolution to 11 channels, and a requantise that rounds and clamps its sums."""
     outputs, shape = 11, (11, kernel, kernel, channels)
     if kind is Qconv:
         weight, bounds = numbers(1, shape, -128, 127).astype(np.int8), (-2048, 2047)
@@ -85,7 +85,7 @@ def _one(op: Op, *inputs: Input, tensors: dict[str, Array] | None = None) -> Gra
 
 
 def graphs() -> dict[str, Graph]:
-    """Every operation of the engine in a function `f`."""
+    """Return graphs by name: every operation of the engine, each in a function `f`."""
     threshold = numbers(4, (70,), -9000, 9000).astype(np.int16)
     table = numbers(5, (801,), *FULL).astype(np.int16)
     found = {
@@ -104,7 +104,7 @@ def graphs() -> dict[str, Graph]:
 
 
 def run(graph: Graph, backend: str | None = None) -> str:
-    """Digest of what a function gives for inputs made up."""
+    """Return the digest of the output of function `f` for generated inputs."""
     values = {}
     for seed, port in enumerate(graph.functions["f"].inputs, 10):
         shape = (*SHAPE, port.channels)
@@ -117,7 +117,7 @@ def run(graph: Graph, backend: str | None = None) -> str:
 
 
 def all_tables() -> dict[str, Callable[[], Array]]:
-    """Tables that files depend on."""
+    """Return the tables that files depend on, by name."""
     return {
         "logistic, sigmoid": logistic_tables.sigmoid_table,
         "logistic, inverse scales": logistic_tables.inverse_scale_table,
@@ -133,13 +133,13 @@ def all_tables() -> dict[str, Callable[[], Array]]:
 
 
 def digest(values: Array) -> str:
-    """SHA-256 over shape and numbers, as little-endian integers of 64 bits."""
+    """Return the SHA-256 of shape and numbers, as little-endian integers of 64 bits."""
     wide = values.astype("<u8") if values.dtype == np.uint64 else values.astype("<i8")
     return hashlib.sha256(f"{list(values.shape)}\n".encode() + wide.tobytes()).hexdigest()
 
 
 def everything(backend: str | None = None) -> dict[str, dict[str, str]]:
-    """All digests, by kind and name."""
+    """Return all digests, by kind and name."""
     return {
         "operations": {name: run(graph, backend) for name, graph in graphs().items()},
         "tables": {name: digest(table()) for name, table in all_tables().items()},
@@ -150,7 +150,7 @@ def everything(backend: str | None = None) -> dict[str, dict[str, str]]:
 
 
 def main() -> None:
-    """Add what is missing."""
+    """Add the digests that are missing."""
     manifest = json.loads(MANIFEST.read_text()) if MANIFEST.exists() else {}
     for kind, found in everything("numpy").items():
         manifest[kind] = found | manifest.get(kind, {})

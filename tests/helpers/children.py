@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For tests that start processes."""
+"""Helpers for tests that start processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ __all__ = ["default_signals"]
 
 
 def default_signals() -> None:
-    """For a child: whoever started the tests may ignore signals, as a shell does for its background jobs."""
+    """Restore default signal handlers in a child process.
+
+    The process that started the tests may ignore signals, as a shell does for background jobs.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way to compute that this machine has: backends, and targets of the native one."""
+"""All implementations that this machine supports: backends, and targets of the native one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Choice = tuple[str, str | None]
 
 
 def choices() -> list[Choice]:
-    """Backends, the native one with every target of this CPU."""
+    """Return all available backends; the native one once for each target of this CPU."""
     found: list[Choice] = [(name, None) for name in ("numpy", "numba")]
     if "native" in backends.available():
         from bbcodec import _native
@@ -22,12 +22,13 @@ def choices() -> list[Choice]:
 
 
 def label(choice: Choice) -> str:
+    """Return the name of a choice for test ids."""
     return choice[1] or choice[0]
 
 
 @contextmanager
 def chosen(choice: Choice) -> Iterator[str]:
-    """Name of the backend, its target set within the block."""
+    """Yield the name of the backend, and select its target while the block runs."""
     name, target = choice
     if target is None:
         yield name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps of integers and models of the family `flowpp`, made up for tests, without torch."""
+"""Random maps of integers and models of the family `flowpp` for tests, without torch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CONFIG = {"family": "flowpp", "scales": 2, "mixtures": 3, "fraction_bits": 12, "
 def random_ends(
     rng: np.random.Generator, shape: tuple[int, ...], cells_log2: int, cell_bits: int, skew: float = 3.0
 ) -> Array:
-    """Where cells begin after an increasing map of 0 .. 2**(cells_log2 + cell_bits), [..., cells + 1].
+    """Return the cell bounds of random increasing maps of 0 .. 2**(cells_log2 + cell_bits), [..., cells + 1].
 
-    Slopes run from 2**-cell_bits, one step for a cell, to as many steps as the others leave.
+    The smallest slope is 2**-cell_bits, one step per cell. The largest takes all steps that the others leave.
     """
     cells = 1 << cells_log2
     free = (cells << cell_bits) - cells
@@ -34,7 +34,7 @@ def random_ends(
 
 
 class TableMap:
-    """Maps of `bbcodec.coding.bits_back.local_bits_back` by the ends of their cells, [..., cells + 1]."""
+    """Maps for `bbcodec.coding.bits_back.local_bits_back`, given by their cell bounds [..., cells + 1]."""
 
     def __init__(self, table: Array):
         self.table = table
@@ -51,12 +51,12 @@ class TableMap:
 def conditioner(
     rng: np.random.Generator, prefix: str, inputs: int, outputs: Array, strength: float
 ) -> tuple[Function, dict[str, Array]]:
-    """A function from y to params with every kind of operation that an exported network has.
+    """Return a function from y to params with all operations of an exported network, and its tensors.
 
     Parameters
     ----------
-    outputs : int [P], what params are where the network says nothing.
-    strength : how far they move, in units of a hundred steps.
+    outputs : int [P], params when the network contributes nothing.
+    strength : how far the network moves params, in units of 100 steps.
     """
 
     def named(name: str) -> str:
@@ -94,7 +94,7 @@ def conditioner(
 def parts(
     seed: int = 0, scales: int = 2, mixtures: int = 3, strength: float = 1.0
 ) -> tuple[dict[str, Function], dict[str, Array]]:
-    """Functions and tensors of a `flowpp` model."""
+    """Return the functions and tensors of a random `flowpp` model."""
     rng = np.random.default_rng(seed)
     functions: dict[str, Function] = {}
     tensors: dict[str, Array] = {"causal_e": causal.default_scales()}
@@ -121,7 +121,7 @@ def model(
     without: tuple[str, ...] = (),
     **shape: Any,
 ) -> modelfile.Model:
-    """A model file, with other numbers and functions or without some, as it comes from outside."""
+    """Return a model loaded from a file, with changed configuration and functions, or without some."""
     made, tensors = parts(**shape)
     made = {name: f for name, f in (made | (functions or {})).items() if name not in without}
     numbers = {name: shape[name] for name in ("scales", "mixtures") if name in shape}

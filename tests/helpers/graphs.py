@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small graphs of the exact engine, for its tests."""
+"""Small graphs for tests of the exact engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bbcodec.engine import (
 Array = np.ndarray[Any, Any]
 
 FULL = (-32768, 32767)
-SMALL = np.ones((2, 1, 1, 3), np.int8)  # of a convolution of 3 channels
+SMALL = np.ones((2, 1, 1, 3), np.int8)  # weights of a convolution from 3 channels to 2
 
 
 def one(ops: list[Op], inputs: list[Input], outputs: list[str], tensors: dict[str, Array]) -> Graph:
@@ -44,7 +44,7 @@ def mul_graph(x: int = 3, y: int = 3, shift: int = 8, lo: int = 0, hi: int = 9) 
 
 
 def conv_chain(convs: int, channels: int) -> Graph:
-    """1-bit convolutions of streams that share one tensor."""
+    """Return a chain of 1-bit convolutions of streams that share one tensor."""
     ops: list[Op] = []
     for i in range(convs):
         ops += [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of the family local that mean nothing, pictures and messages for its tests."""
+"""Random models of the family local, pictures and messages for its tests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GROUPS = [
 
 
 def random_tensors(config: dict[str, Any], seed: int = 0) -> dict[str, np.ndarray]:
-    """Tensors that keep the stream alive and the mixtures sharp, but mean nothing."""
+    """Return random tensors that neither saturate nor zero the stream, and give sharp mixtures."""
     rng = np.random.default_rng(seed)
     h, layers, j = config["hidden"], config["layers"], config["components"]
 
@@ -70,7 +70,7 @@ def model_file(
     family: str = "local",
     seed: int = 0,
 ) -> modelfile.Model:
-    """A model put through the file format; tensors that are None are left out."""
+    """Return a model written to the file format and loaded; tensors that are None are left out."""
     whole = CONFIG | (config or {})
     given = random_tensors(CONFIG if config is None or tensors is not None else whole, seed)
     kept = {name: tensor for name, tensor in (given | (tensors or {})).items() if tensor is not None}
@@ -82,7 +82,7 @@ def local_model(seed: int = 0, **config: Any) -> LocalModel:
 
 
 def photo(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
-    """Shades, an edge, noise, and a few samples at the ends of the range."""
+    """Return a picture with gradients, an edge, noise, and a few samples at the ends of the range."""
     y, x = np.mgrid[:height, :width]
     rng = np.random.default_rng(seed)
     light = 120 + 60 * np.sin(x / 5 + y / 9) + 50 * (x > y)
@@ -118,7 +118,7 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
 
 
 def steps(blocks: list[np.ndarray], model: LocalModel, side: Any = None) -> list[reference.Step]:
-    """Everything that `walk` yields for these blocks."""
+    """Return everything that `walk` yields for these blocks."""
     planes = reference.to_planes(blocks)
     walk = reference.walk([b.shape[:2] for b in blocks], len(planes), model, side)
     found = [next(walk)]
@@ -130,7 +130,7 @@ def steps(blocks: list[np.ndarray], model: LocalModel, side: Any = None) -> list
 
 
 def neighbour(y: int, x: int, dx: int, dy: int, width: int) -> tuple[int, int]:
-    """The rules of docs/local.md, one after the other."""
+    """Return where a neighbour is read, by the rules of docs/local.md in order."""
     yy, xx = y + dy, x + dx
     if yy < 0:
         if y > 0:

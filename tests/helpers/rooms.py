@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which room imports which: `python tests/helpers/rooms.py` prints the arrows, floor by floor.
+"""Find which room imports which: `python tests/helpers/rooms.py` prints the arrows, floor by floor.
 
-A room is a package below ``bbcodec/`` or a module beside them; imports inside of functions and for type
-checkers count too. docs/architecture.md explains the floors.
+A room is a package in ``bbcodec/`` or a module beside them. Imports inside functions and for type checkers
+count too. docs/architecture.md explains the floors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# From the top to the ground. A room may import rooms of lower floors, and of its own room.
+# From the top floor to the lowest. A room may import itself and rooms of lower floors.
 FLOORS = (
     ("__main__",),
     ("cli",),
@@ -93,7 +93,7 @@ def circles() -> list[list[str]]:
 
 
 def _at_load(name: str, path: Path, known: set[str]) -> Iterator[str]:
-    """Yield what is imported at the top of a module, packages' faces aside."""
+    """Yield the modules that are imported by ``from`` statements at the top level of a module."""
     tree = ast.parse(path.read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in tree.body:
@@ -104,7 +104,7 @@ def _at_load(name: str, path: Path, known: set[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print every room with the rooms that it imports, and what goes upward."""
+    """Print every room with the rooms that it imports, and the arrows that point upward."""
     found = arrows()
     for rooms in FLOORS:
         for this in rooms:

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def pictures(count: int, height: int, width: int, channels: int = 3, seed: int = 0) -> list[np.ndarray]:
-    """Soft gradients with noise, each another one."""
+    """Return random gradients with noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     found = []
@@ -22,7 +22,7 @@ def pictures(count: int, height: int, width: int, channels: int = 3, seed: int =
 
 
 def same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> bool:
-    """Equal pictures in the same order."""
+    """Return whether both sequences have equal pictures in the same order."""
     return len(found) == len(expected) and all(
         a.shape == b.shape and np.array_equal(a, b) for a, b in zip(found, expected, strict=True)
     )

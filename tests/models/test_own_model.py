@@ -71,13 +71,13 @@ def test_steps_decide_alone(fast: modelfile.Model) -> None:
 def test_the_report_counts_every_byte(trained: tuple[list[np.ndarray], bytes, list[str]]) -> None:
     pictures, data, _ = trained
     found = gain.gain(pictures, data)
-    assert found.released["fast"] == len(batch.encode(pictures, modelfile.load_named("fast")))
-    assert found.own == len(batch.encode(pictures, modelfile.load(data)))
-    assert (found.embedded, found.parent) == (len(registry.smallest(data)), "fast")
-    assert found.saved == min(found.released.values()) - found.own - found.embedded
+    assert found.released_bytes["fast"] == len(batch.encode(pictures, modelfile.load_named("fast")))
+    assert found.own_bytes == len(batch.encode(pictures, modelfile.load(data)))
+    assert (found.embedded_bytes, found.parent) == (len(registry.smallest(data)), "fast")
+    assert found.saved_bytes == min(found.released_bytes.values()) - found.own_bytes - found.embedded_bytes
     verdict = found.lines()[-1]
-    assert verdict.startswith("it pays" if found.saved > 0 else "it does not pay")
-    assert f"{abs(found.saved):,} bytes" in verdict
+    assert verdict.startswith("worth embedding" if found.saved_bytes > 0 else "not worth embedding")
+    assert f"{abs(found.saved_bytes):,} bytes" in verdict
 
 
 def test_a_model_goes_on_from_ones_own(

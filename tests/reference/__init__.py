@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second decoder of `.bb` files and archives: the executable form of docs/format.md and docs/local.md.
 
-Written from these two documents alone, in plain NumPy, and with nothing of the package, so that the documents
-are known to be enough. Pillow decodes VP8L streams. It is slow, checks what the documents demand of readers
-where that is cheap, and knows no limits of memory: it is made for golden files, not for files of strangers.
+It was written only from these two documents, in plain NumPy, and uses nothing of the package. So it proves
+that the documents are sufficient. Pillow decodes VP8L streams. It is slow and has no memory limits, and it
+makes only the cheap checks that the documents require. It is for golden files, not for untrusted files.
 
 | module | part of the format |
 |---|---|
-| `wire` | numbers, sections, deflate, LZMA2, errors |
+| `wire` | numbers, sections, Deflate, LZMA2, errors |
 | `container` | header, sections, metadata, digest: a whole picture |
 | `classic`, `palette` | `CLSC`, `PLTE` |
 | `archive` | archives |

@@ -19,7 +19,7 @@ MAGIC = b"\x89BBA\r\n\x1a\n"
 
 @dataclass
 class Kind:
-    """What pictures of one run have alike."""
+    """Properties that the pictures of one run share."""
 
     mode: int
     flags: int
@@ -28,7 +28,7 @@ class Kind:
 
 
 def decode(data: bytes, installed: Mapping[bytes, bytes]) -> dict[str, Picture]:
-    """All pictures by their names, in the order in which they were added."""
+    """Return all pictures by name, in the order in which they were added."""
     reader = Reader(data)
     demand(reader.take(8) == MAGIC, "magic")
     demand(reader.number(1) == 1, "major version")
@@ -55,7 +55,7 @@ def decode(data: bytes, installed: Mapping[bytes, bytes]) -> dict[str, Picture]:
 
 
 def _section(data: bytes, at: int) -> tuple[bytes, bytes, int]:
-    """Type and payload of the section at `at`, and where the next one begins."""
+    """Return type and payload of the section at offset `at`, and the offset of the next one."""
     reader = Reader(data, at)
     kind = reader.take(4)
     payload = reader.take(reader.number(8))
@@ -65,14 +65,14 @@ def _section(data: bytes, at: int) -> tuple[bytes, bytes, int]:
 
 
 def _tail(data: bytes) -> tuple[bytes, int]:
-    """The archive up to its last sound tail, and the offset of the last index."""
+    """Return the archive up to its last valid tail, and the offset of the last index."""
     last = None
     at = 16
     while at < len(data):
         try:
             kind, payload, after = _section(data, at)
         except Exception:
-            break  # left by an append that did not come to its end
+            break  # left by an interrupted append
         if kind == b"TAIL":
             reader = Reader(payload)
             index, itself = reader.number(8), reader.number(8)
@@ -85,7 +85,7 @@ def _tail(data: bytes) -> tuple[bytes, int]:
 
 
 def _table(reader: Reader) -> Reader:
-    """A deflated table."""
+    """Return a reader of a deflated table."""
     raw, packed = reader.varint(), reader.varint()
     return Reader(inflate(reader.take(packed), raw))
 
@@ -102,7 +102,7 @@ def _names(reader: Reader, count: int) -> list[str]:
 
 
 def _checked(name: bytes) -> str:
-    """A name as text; names that could lead outside of a folder are refused."""
+    """Return a name as text; refuse names that could lead out of a folder."""
     demand(0 < len(name) <= 4096 and b"\0" not in name, "length of a name")
     demand(not {b"", b".", b".."} & set(name.split(b"/")), "part of a name")
     return name.decode("utf-8")
@@ -119,7 +119,7 @@ def _runs(reader: Reader, count: int) -> list[Kind]:
 
 
 def _added(data: bytes, payload: bytes, installed: Mapping[bytes, bytes]) -> list[tuple[str, Picture]]:
-    """Names and pictures that an index tells of, in the order in which they were added."""
+    """Return the names and pictures of an index, in the order in which they were added."""
     reader = Reader(payload)
     reader.varint()
     table = _table(reader)
@@ -168,7 +168,7 @@ def _file(body: bytes, models: Mapping[bytes, bytes]) -> tuple[str, Picture]:
 
 
 def _batch(body: bytes, models: list[bytes], available: Mapping[bytes, bytes]) -> list[tuple[str, Picture]]:
-    """Small pictures of one message."""
+    """Decode a batch: names and pictures of one message."""
     reader = Reader(body)
     number = reader.varint()
     channels = reader.number(1)
@@ -198,7 +198,7 @@ def _batch(body: bytes, models: list[bytes], available: Mapping[bytes, bytes]) -
 
 
 def _metadata(table: Reader, count: int, kinds: list[Kind]) -> list[dict[str, Any]]:
-    """Metadata of each picture."""
+    """Return the metadata of each picture."""
     stored = []
     for _ in range(table.varint()):
         reader = Reader(table.take(table.varint()))
@@ -214,7 +214,7 @@ def _metadata(table: Reader, count: int, kinds: list[Kind]) -> list[dict[str, An
 
 
 def groups(shapes: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
-    """Groups of pictures for the family `local`: neighbours of at most 512 lanes together, or one picture."""
+    """Return the groups of the family `local`: consecutive pictures of at most 512 lanes, or one picture."""
     lanes = [0]
     for height, width, _ in shapes:
         lanes.append(lanes[-1] + min(height, -(-width // 3)))

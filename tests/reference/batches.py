@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches and chunks: pictures of one message, and arrays of pictures."""
+"""Batches (pictures in one message) and chunks (arrays of pictures)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHUNK = b"\x89BBK\r\n\x1a\n"
 
 
 def _begin(data: bytes, magic: bytes) -> Reader:
-    """A reader behind magic and version, of what the checksum at the end is of."""
+    """Check the checksum at the end, and return a reader positioned after magic and version."""
     demand(
         len(data) > 12 and zlib.crc32(data[:-4]) == Reader(data, len(data) - 4).number(4), "CRC at the end"
     )
@@ -29,7 +29,7 @@ def _begin(data: bytes, magic: bytes) -> Reader:
 
 
 def batch(data: bytes, installed: Mapping[bytes, bytes]) -> list[Any]:
-    """The pictures [H, W, C] of a batch."""
+    """Return the pictures [H, W, C] of a batch."""
     from . import learned
 
     reader = _begin(data, BATCH)
@@ -49,7 +49,7 @@ def batch(data: bytes, installed: Mapping[bytes, bytes]) -> list[Any]:
 
 
 def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
-    """The array of a chunk."""
+    """Return the array of a chunk."""
     reader = _begin(data, CHUNK)
     way, samples, axes = reader.number(1), reader.number(1), reader.number(1)
     demand(way < 2 and samples < 3 and axes & ~16 < 3, "way, samples or axes")

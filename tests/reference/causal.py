@@ -15,7 +15,7 @@ MISS = np.array([0, 1, 3, 6, 11, 20])
 
 
 def pop(message: Message, shape: tuple[int, int, int], table: Any) -> Any:
-    """A tile, uint8 [H, W, C]; `table` is the tensor `causal_e`."""
+    """Pop a tile, uint8 [H, W, C]; `table` is the tensor `causal_e`."""
     height, width, channels = shape
     order = [1, 0, 2] if channels == 3 else [0]
     values = np.zeros((channels, height, width), np.int64)  # by place in the coding order
@@ -42,7 +42,7 @@ def pop(message: Message, shape: tuple[int, int, int], table: Any) -> Any:
 
 
 def _predict(v: Any, i: Any, j: Any) -> tuple[Any, Any]:
-    """Predictions and activities of the samples (i, j), none of which is the first one."""
+    """Return the predictions and activities of the samples (i, j), none of which is (0, 0)."""
     west, north, corner = v[i, j - 1], v[i - 1, j], v[i - 1, j - 1]
     top, left = i == 0, j == 0
     north = np.where(top, west, north)

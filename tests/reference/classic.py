@@ -17,7 +17,7 @@ from .wire import Reader, demand, inflate, unlzma
 def samples(
     reader: Reader, shape: tuple[int, int, int], wide: bool, bilevel: bool, palette: Palette | None
 ) -> Any:
-    """Samples [H, W, C] of the payload behind the plane mask; `wide` ones have 16 bits."""
+    """Return the samples [H, W, C] of a payload after its plane mask; `wide` samples have 16 bits."""
     method = reader.number(1)
     if method == 4:
         demand(wide, "split16 is of 16-bit samples")
@@ -40,7 +40,7 @@ def samples(
 
 
 def _bytes(reader: Reader, shape: tuple[int, int, int], painted: bool = False) -> Any:
-    """Samples of methods 0 to 3 (only 0 and 1 where `painted`), up to the end of the data."""
+    """Return samples of methods 0 to 3 (only 0 and 1 if `painted`), up to the end of the data."""
     method = reader.number(1)
     demand(method < (2 if painted else 4), f"unknown method {method}")
     if method == 0:
@@ -53,7 +53,7 @@ def _bytes(reader: Reader, shape: tuple[int, int, int], painted: bool = False) -
 
 
 def _webp(stream: bytes, shape: tuple[int, int, int]) -> Any:
-    """A VP8L stream, put into a WebP file that Pillow reads."""
+    """Decode a VP8L stream with Pillow, inside a WebP file."""
     height, width, channels = shape
     demand(stream[:1] == b"\x2f", "signature of VP8L")
     chunk = b"VP8L" + struct.pack("<I", len(stream)) + stream + b"\0" * (len(stream) & 1)
@@ -94,7 +94,7 @@ def _split16(reader: Reader, shape: tuple[int, int, int]) -> Any:
 
 
 def _unpredict(residuals: Any) -> Any:
-    """Residual plus the median of W, N and W + N - NW; int64 [H, W, C], mod 2^16."""
+    """Add the median of W, N and W + N - NW to the residuals; int64 [H, W, C], mod 2^16."""
     height, width, channels = residuals.shape
     out = np.zeros((height + 1, width + 1, channels), np.int64)  # a row above and a column to the left
     for y in range(height):

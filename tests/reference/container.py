@@ -32,13 +32,13 @@ class Picture:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def array(self) -> Any:
-        """The samples as a user sees them: one channel has no axis of its own, unless the flag says so."""
+        """Return the samples as a user sees them: one channel has no axis, unless the flag says so."""
         one = self.samples.shape[2] == 1 and not self.flags & 1
         pixels = self.samples[..., 0] if one else self.samples
         return pixels.astype(bool) if self.mode == 0 else pixels
 
     def digest(self) -> bytes:
-        """The picture digest of the header, 8 bytes."""
+        """Return the picture digest of the header, 8 bytes."""
         height, width = self.samples.shape[:2]
         state = hashlib.blake2b(digest_size=8, person=b"bbcodec-pixels")
         state.update(bytes([self.mode, self.flags & 1]))
@@ -50,7 +50,7 @@ class Picture:
 
 
 def decode(data: bytes, models: Mapping[bytes, bytes]) -> Picture:
-    """The picture of a `.bb` file; `models` are model files by their ids."""
+    """Decode a `.bb` file; `models` are model files by id."""
     reader = Reader(data)
     demand(reader.take(8) == MAGIC, "magic")
     demand(reader.number(1) == 1, "major version")
@@ -86,7 +86,7 @@ def _planes(
     colours: palette.Palette | None,
     models: Mapping[bytes, bytes],
 ) -> Any:
-    """All samples of the picture, from the sections that hold them."""
+    """Return all samples of the picture, from the sections that contain them."""
     colour, alpha, bits = MODES[mode]
     channels = colour + alpha
     whole = 1 | (2 if alpha else 0) | (4 if bits == 16 else 0) | (8 if alpha and bits == 16 else 0)
@@ -95,7 +95,7 @@ def _planes(
     seen = 0
 
     def put(mask: int, read: Any) -> None:
-        """Put what `read(number of channels, 16-bit samples or not)` gives where the mask says."""
+        """Store the result of `read(number of channels, whether samples have 16 bits)` as the mask says."""
         nonlocal seen
         demand(mask and not mask & ~whole and not mask & seen, "plane mask")
         seen |= mask

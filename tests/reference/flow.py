@@ -21,7 +21,7 @@ W = rounded(lambda i: Decimal(2) ** (12 - i / 128), range(1537))
 
 
 def pop_uniform(message: Message, n: Any) -> Any:
-    """Uniform numbers below n [elements]."""
+    """Pop uniform numbers below n [elements]."""
 
     def find(code: Any, part: slice) -> tuple[Any, Any, Any]:
         total = n[part]
@@ -57,11 +57,11 @@ class Map:
         return (self.w * sigmoid(a)).sum(1) >> 15
 
     def f(self, k: Any) -> Any:
-        """F(k)."""
+        """Return F(k)."""
         return (self._g(k) - self.first) * ((1 << self.bits) - (1 << self.b)) // self.span + k
 
     def undo(self, message: Message, y: Any) -> Any:
-        """What a writer mapped to y [elements]."""
+        """Return the numbers that a writer mapped to y [elements]."""
         demand((self.span > 0).all(), "map without a range")
         low, high = np.zeros_like(y), np.full_like(y, 1 << self.b)  # F(low) ≤ y < F(high)
         while (high - low > 1).any():
@@ -76,7 +76,7 @@ class Map:
 
 
 def pop(message: Message, model: Model, size: tuple[int, int]) -> Any:
-    """A padded tile, uint8 [H, W, 3]."""
+    """Pop a padded tile, uint8 [H, W, 3]."""
     scales, cell = model.config["scales"], model.config["cell_bits"]
     demand(model.config["fraction_bits"] == 12, "fraction_bits")
     kept = np.zeros((size[0] >> scales, size[1] >> scales, 0), np.int64)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The functions of a model file: maps [H, W, C] of integers through a list of operations.
+"""The functions of a model file: lists of operations on maps of integers [H, W, C].
 
-Bits are held as ±1. Sums of convolutions stay below 2^53, so that products of doubles hold them exactly.
+Bits are stored as ±1. Sums of convolutions stay below 2^53, so products of doubles are exact.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .wire import Refused, demand
 
 
 def run(model: Model, name: str, *inputs: Any) -> dict[str, Any]:
-    """Outputs by name of the function `name`, int64 [H, W, C] each; inputs in the order declared."""
+    """Run a function on inputs in declared order, and return its outputs by name, int64 [H, W, C] each."""
     function = model.functions[name]
     values: dict[str, Any] = {}
     for declared, value in zip(function["inputs"], inputs, strict=True):
@@ -58,7 +58,7 @@ def _apply(model: Model, op: dict[str, Any], values: dict[str, Any]) -> Any:
 
 
 def _convolution(x: Any, weight: Any, k: int, outside: int) -> Any:
-    """out[y, x] = Σ w[dy, dx] · in[y + dy - ⌊k/2⌋, x + dx - ⌊k/2⌋]; weight [Cout, k, k, Cin]."""
+    """Return out[y, x] = Σ w[dy, dx] · in[y + dy - ⌊k/2⌋, x + dx - ⌊k/2⌋]; weight [Cout, k, k, Cin]."""
     height, width, channels = x.shape
     demand(weight.shape[1:] == (k, k, channels), "shape of weights")
     r = k // 2
@@ -72,12 +72,12 @@ def _convolution(x: Any, weight: Any, k: int, outside: int) -> Any:
 
 
 def space_to_depth(x: Any) -> Any:
-    """2H × 2W × C → H × W × 4C, new channel (dy·2 + dx)·C + c."""
+    """Rearrange 2H × 2W × C to H × W × 4C, with the new channel (dy·2 + dx)·C + c."""
     h, w, c = x.shape
     return x.reshape(h // 2, 2, w // 2, 2, c).transpose(0, 2, 1, 3, 4).reshape(h // 2, w // 2, 4 * c)
 
 
 def depth_to_space(x: Any) -> Any:
-    """The inverse of `space_to_depth`."""
+    """Undo `space_to_depth`."""
     h, w, c = x.shape
     return x.reshape(h, w, 2, 2, c // 4).transpose(0, 2, 1, 3, 4).reshape(2 * h, 2 * w, c // 4)

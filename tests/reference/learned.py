@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learned samples of a picture (`CHNS`) and of a batch: which model, and what is whose message."""
+"""Learned samples of a picture (`CHNS`) and of a batch: find the model, and divide into messages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Shape = tuple[int, int, int]
 
 
 def family(modl: bytes, models: Mapping[bytes, bytes]) -> Model:
-    """The model that a `MODL` section names."""
+    """Return the model that a `MODL` section names."""
     return modelfile.load(modelfile.named(modl, models))
 
 
 def samples(
     payload: bytes, shape: Shape, modl: bytes, fit: bytes | None, models: Mapping[bytes, bytes]
 ) -> Any:
-    """Samples [H, W, C] of `CHNS`, the plane mask taken off."""
+    """Return the samples [H, W, C] of a `CHNS` payload after its plane mask."""
     model = family(modl, models)
     reader = Reader(payload)
     sizes = [reader.varint() for _ in range(reader.varint())]
@@ -40,7 +40,7 @@ def samples(
 
 
 def cuts(size: int, n: int) -> list[tuple[int, int]]:
-    """Where the n parts of a length begin and end."""
+    """Return where the n parts of a length begin and end."""
     return [(size * i // n, size * (i + 1) // n) for i in range(n)]
 
 
@@ -89,7 +89,7 @@ def _tiles(chains: list[bytes], shape: Shape, model: Model) -> Any:
 
 
 def batch(data: bytes, model: Model, shapes: list[Shape], plain: int) -> list[Any]:
-    """Pictures of one message; the last `plain` parts are without latents."""
+    """Pop the pictures of one message; the last `plain` parts have no latents."""
     if model.family == "local":
         from .archive import groups
         from .local import Group

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The family `local`: a group of blocks, pixel by pixel given the neighbours (docs/local.md)."""
+"""The family `local`: decode a group of blocks, each pixel given its neighbours (docs/local.md)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ X = [(0, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1), (1,
 
 
 class Group:
-    """Blocks of H × W that are coded together, and their state. Pixels are numbered through all blocks."""
+    """Blocks that are coded together, and their state. Pixels are numbered across all blocks."""
 
     def __init__(self, model: Model, sizes: list[tuple[int, int]], channels: int) -> None:
         config = model.config
@@ -46,7 +46,7 @@ class Group:
             rows += [(block, y, h, w, pixels, columns, cells) for y in range(h)]
             pixels, columns, cells = pixels + h * w, columns + w, cells + -(-w // 3)
         self.rows = np.array(rows, np.int64)
-        self.samples = np.full((channels, pixels + 1), 128, np.int64)  # the last one: there is no neighbour
+        self.samples = np.full((channels, pixels + 1), 128, np.int64)  # the last: no neighbour
         self.errors = np.full((channels, pixels + 1), 1280, np.int64)
         self.h = np.zeros((channels, len(rows)), np.int64)
         self.v = np.zeros((channels, columns), np.int64)
@@ -72,7 +72,7 @@ class Group:
         return out
 
     def pop(self, message: Message) -> list[Any]:
-        """Samples of all blocks, uint8 [H, W, C] in the order of the channels R, G, B."""
+        """Pop all blocks, uint8 [H, W, C] with the channels R, G, B."""
         if self.model.tensors.get("positions") is not None:
             demand(self.model.tensors["positions"].shape[:2] == (3, 9), "shape of positions")
         for t in range(max(w + 3 * (h - 1) for h, w in self.sizes)):
@@ -90,7 +90,7 @@ class Group:
         return out
 
     def _near(self, lanes: Any, x: Any, positions: list[tuple[int, int]]) -> Any:
-        """Numbers of the pixels at these positions [lanes, positions]."""
+        """Return the numbers of the neighbours at these positions, [lanes, positions]."""
         _, y, _, w, first, _, _ = self.rows[lanes].T[:, :, None]
         x = x[:, None]
         dx, dy = np.array(positions).T[:, None, :]
@@ -165,7 +165,7 @@ class Group:
         guesses: list[Any],
         z: Any,
     ) -> tuple[Any, Any]:
-        """The 48 features [lanes, 48], and ks."""
+        """Return the features [lanes, 48], and ks."""
         size = np.abs(near_e)
         ks = qlog(64 + 2 * size[:, 0] + 2 * size[:, 1] + size[:, 2] + size[:, 3] + size[:, 4] + size[:, 5])
         b = 64 * own - p[:, None]
@@ -190,14 +190,14 @@ class Group:
         return out, ks
 
     def _count(self, c: int, block: Any, error: Any, ks: Any, features: Any) -> None:
-        """Add to the statistics that the posterior reads."""
+        """Add errors and features to the statistics for the posterior."""
         n = np.clip((error * R1[ks] + (1 << 13)) >> 14, -72, 72)
         moments = np.stack([n, np.abs(n), np.where(np.abs(n) <= 7, 24, 0)], 1)
         g = np.concatenate([np.full((len(n), 1), 32), features], 1)
         np.add.at(self.statistics, (block, c), moments[:, :, None] * g[:, None, :])
 
     def pop_with_latents(self, message: Message) -> list[Any]:
-        """Samples of all blocks, coded with latents by bits back."""
+        """Pop all blocks, coded with latents by bits back."""
         t, count = self.model.tensors, self.model.config["latents"]
         shape = (len(self.sizes), count)
         prior = np.broadcast_to(t["latent_prior"], (len(self.sizes), 2 * count)).astype(np.int64)
@@ -217,6 +217,6 @@ class Group:
 
 
 def _latent(mean: Any, scale: Any, bounds: tuple[int, int], floor: int) -> Logistic:
-    """The logistic of a latent from mean and log2 scale (docs/format.md, "Latent models")."""
+    """Return the logistics of latents, given means and log2 scales (docs/format.md, "Latent models")."""
     mu = np.clip(mean, -15360, 15360) + 64 * 256
     return Logistic(mu, np.clip(((scale + 8) >> 4) + 48, *bounds), 512, floor)

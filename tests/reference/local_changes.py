@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`FITT`: how a picture is turned, and changes of a model of the family `local`."""
+"""`FITT`: the view of a picture, and changes of a model of the family `local`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TENSORS = ("hidden_w", "first_w", "first_w", "first_b", "hidden_m", "hidden_b", 
 
 
 def turned(view: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Shape of the turned picture."""
+    """Return the shape of the turned picture."""
     height, width, channels = shape
     return (width, height, channels) if view & 4 else shape
 
 
 def undo(view: int, pixels: Any) -> Any:
-    """The picture of a turned one."""
+    """Turn a picture back."""
     if view & 8:
         pixels = pixels[:, :, ::-1]
     if view & 1:
@@ -32,7 +32,7 @@ def undo(view: int, pixels: Any) -> Any:
 
 
 def read(payload: bytes | None, model: Model) -> tuple[int, Model]:
-    """View and changed model."""
+    """Return the view and the changed model."""
     if payload is None:
         return 0, model
     demand(len(payload) <= 1 << 20, "size of FITT")
@@ -84,7 +84,7 @@ def _change(reader: Reader, number: int, tensors: dict[str, Any]) -> None:
 
 
 class Bits:
-    """Bits from the top of each byte of a reader."""
+    """Reads bits, highest bit of each byte first."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader, self.byte, self.left = reader, 0, 0

@@ -15,7 +15,7 @@ def decay(v: Any, s: int) -> Any:
 
 
 class Predictor:
-    """Fits of all rows of a group; G has a row for each cell of a block's row."""
+    """Fits of all rows of a group. G has one entry for each cell of a block's row."""
 
     def __init__(self, n: int, rows: int, cells: int, prior: Any, along: int, down: int, ridge: int) -> None:
         self.n, self.along, self.down, self.ridge = n, along, down, F(ridge)
@@ -27,7 +27,7 @@ class Predictor:
         self.lower = np.tril_indices(n)
 
     def fit(self, rows: Any, cells: Any) -> None:
-        """New weights for the cells that begin."""
+        """Solve the fits of the cells that begin."""
         n = self.n
         sums = (self.g[cells] + self.f[rows]).astype(F)
         a = np.zeros((len(rows), n, n + 1), F)
@@ -40,7 +40,7 @@ class Predictor:
             pivot = a[:, k, k]
             r[:, k] = F(1) / np.where(pivot < self.ridge, self.ridge, pivot)
             factor = a[:, k, k + 1 : n] * r[:, k, None]
-            # Entries below the diagonal come along and are never read.
+            # Entries below the diagonal are computed too, but never read.
             a[:, k + 1 :, k + 1 :] -= factor[:, :, None] * a[:, k, None, k + 1 :]
         w = np.zeros((len(rows), n), F)
         for k in reversed(range(n)):
@@ -49,7 +49,7 @@ class Predictor:
         self.w[rows] = w
 
     def predict(self, rows: Any, d: Any, m: Any) -> Any:
-        """Predictions in 1/64 of a level; d [lanes, n] regressors, m [lanes] what is taken off."""
+        """Return predictions in 1/64 of a level; d [lanes, n]: regressors, m [lanes]: base level."""
         terms = self.w[rows] * d.astype(F)
         s = np.zeros((len(rows), 8), F)
         for k in range(self.n):
@@ -67,7 +67,7 @@ class Predictor:
         self.q[rows] += np.concatenate([weighted[:, i] * d[:, j], (target * w)[:, None] * d], 1)
 
     def close(self, rows: Any, cells: Any) -> None:
-        """The cells' last pixels are known."""
+        """Update F and G after the last pixels of the cells."""
         self.f[rows] = decay(self.f[rows] + self.q[rows], self.along)
         self.q[rows] = 0
         self.g[cells] = decay(self.g[cells] + self.f[rows], self.down)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The family `local`: features, network, and the last layer that learns (docs/local.md)."""
+"""The family `local`: tables, network, and the last layer, which learns (docs/local.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURES = 48
 
 
 def _v(k: Decimal) -> Decimal:
-    """The middle of the class k of qlog."""
+    """Return the middle of the class k of qlog."""
     n = int(k)
     exact = Fraction(2) ** (n >> 2) * (1 + (Fraction(n & 3) + Fraction(1, 2)) / 4)
     return Decimal(exact.numerator) / Decimal(exact.denominator)
@@ -33,7 +33,7 @@ EXP[2816] = 0
 
 
 def qlog(v: Any) -> Any:
-    """Four classes an octave, v ≥ 64."""
+    """Return the class of v ≥ 64; there are four classes per octave."""
     b = np.frexp(v.astype(np.float64))[1].astype(np.int64) - 1
     return 4 * b + ((v >> (b - 2)) & 3)
 
@@ -47,18 +47,18 @@ def c8(v: Any) -> Any:
 
 
 def product(x: Any, w: Any) -> Any:
-    """Integer matrix product; sums stay below 2^53, so that doubles hold them exactly."""
+    """Return the integer matrix product. Sums stay below 2^53, so doubles are exact."""
     return (x.astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
 
 
 def signs(words: Any, width: int) -> Any:
-    """±1 from packed bits along the last axis: bit h mod 64 of word h // 64 is 1 for -1."""
+    """Unpack bits along the last axis to ±1: bit h mod 64 of word h // 64 is 1 for -1."""
     bits = np.unpackbits(words.astype("<u8").view(np.uint8), axis=-1, bitorder="little")
     return 1 - 2 * bits[..., :width].astype(np.int64)
 
 
 class Network:
-    """The network with its hidden layers, and the state of the learning of the last one."""
+    """The network with its hidden layers, and the learning state of the last layer."""
 
     def __init__(self, model: Model) -> None:
         config, self.tensors = model.config, model.tensors
@@ -78,7 +78,7 @@ class Network:
         self.signs = signs(self.tensors["hidden_w"], self.hidden) if self.layers else None
 
     def run(self, c: int, features: Any, side: Any, p: Any, ks: Any) -> tuple[Any, Any, Any, Any]:
-        """Inputs of the last layer [n, H + 48], weights, means and scales of the mixtures [n, J]."""
+        """Return inputs of the last layer [n, H + 48], and weights, means, scales of the mixtures [n, J]."""
         t = self.tensors
         total = product(features, t["first_w"][c])
         s = ((total * t["first_m"][c] + t["first_b"][c].astype(np.int64) + (1 << 13)) >> 14) + side
@@ -107,7 +107,7 @@ class Network:
         return np.clip((s + 8) >> 4, 0, 255)
 
     def learn(self, c: int, samples: Any, ks: Any, inputs: Any, weights: Any, mu: Any, e: Any) -> None:
-        """One step of the last layer of channel c."""
+        """Take one learning step of the last layer of channel c."""
         x = samples[:, None]
         a_l, a_u = argument(x, mu, e), argument(x + 1, mu, e)
         c_l, c_u = np.where(x == 0, 0, sigmoid(a_l)), np.where(x == 255, 1 << 30, sigmoid(a_u))

@@ -14,7 +14,7 @@ P = 20
 
 
 def rounded(exact: Any, numbers: range) -> Any:
-    """`exact` of every number, rounded with halves up; Decimal of 40 digits in between."""
+    """Return `exact` of every number, rounded with halves up, computed in Decimal of 40 digits."""
     with localcontext() as context:
         context.prec = 40
         half = Decimal("0.5")
@@ -29,14 +29,14 @@ INV = rounded(lambda e: TWO ** (22 - e / 8), range(88))
 
 
 def sigmoid(a: Any) -> Any:
-    """C for A, clamped to ±2^19."""
+    """Return C of A, where A is clamped to ±2^19."""
     u = np.clip(a, -(1 << 19), 1 << 19) + (1 << 19)
     i = np.minimum(u >> 10, 1023)
     return T[i] + (((T[i + 1] - T[i]) * (u - (i << 10))) >> 10)
 
 
 def argument(k: Any, mu: Any, e: Any) -> Any:
-    """A of the boundary below k, clamped to ±2^19; mu and e are clamped before."""
+    """Return A of the boundary below k, clamped to ±2^19; mu and e are clamped before."""
     mu = np.clip(mu, -(1 << 17), 1 << 17)
     return np.clip(((64 * k - 32 - mu) * INV[np.clip(e, 0, 79)]) >> 10, -(1 << 19), 1 << 19)
 
@@ -49,11 +49,11 @@ class Logistic:
         self.symbols, self.floor = symbols, floor
 
     def cdf(self, k: Any, part: slice = slice(None)) -> Any:
-        """cdf(k) of the elements of `part`; int64."""
+        """Return cdf(k) of the elements of `part`, int64."""
         return self.scaled(self.share(k, part), k)
 
     def share(self, k: Any, part: slice) -> Any:
-        """The part of 2^30 that is below k, 1 ≤ k ≤ N - 1."""
+        """Return the probability below k in 2^-30, for 1 ≤ k ≤ N - 1."""
         return sigmoid(argument(k, self.mu[part], self.e[part]))
 
     def scaled(self, c: Any, k: Any) -> Any:
@@ -70,7 +70,7 @@ class Logistic:
         return low, start, self.cdf(low + 1, part) - start
 
     def pop(self, message: Message) -> Any:
-        """A symbol for every element."""
+        """Pop a symbol for every element."""
         return message.pop(len(self.mu), P, self.find)
 
     def push(self, message: Message, symbols: Any) -> None:

@@ -17,7 +17,7 @@ BUDGET = 64 << 20  # raw bytes of all sections of a picture together
 
 
 def read(found: list[tuple[str, bytes]], mode: int) -> dict[str, Any]:
-    """Values by section type: bytes, and for `dens`, `text` and `trns` numbers and strings."""
+    """Return values by section type: bytes, but numbers and strings for `dens`, `text` and `trns`."""
     out: dict[str, Any] = {}
     total = 0
     for kind, payload in found:
@@ -41,7 +41,7 @@ def _raw(kind: str, payload: bytes) -> bytes:
 
 
 def _curves(profile: bytes) -> bytes:
-    """Tone curves from their second differences."""
+    """Restore tone curves of an ICC profile from their second differences."""
     if len(profile) < 132:
         return profile
     out = bytearray(profile)

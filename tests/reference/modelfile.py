@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files, and what they are written as inside of pictures and archives."""
+"""Model files, and their stored forms inside pictures and archives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Model:
 
 
 def named(modl: bytes, installed: Mapping[bytes, bytes]) -> bytes:
-    """The model file that a `MODL` section names, from the section itself or from the installed ones."""
+    """Return the model file that a `MODL` section names: from the section, or an installed one."""
     model_id, file = modl[:32], modl[32:]
     if file[:8] == CHANGES:
         file = restored(file, installed)
@@ -42,7 +42,7 @@ def named(modl: bytes, installed: Mapping[bytes, bytes]) -> bytes:
 
 
 def parts(file: bytes) -> tuple[bytes, bytes]:
-    """Header (JSON) and blob of a model file."""
+    """Return header (JSON) and blob of a model file."""
     reader = Reader(file)
     demand(
         reader.take(8) == MAGIC and reader.number(2) == 1 and reader.number(2) == 0, "head of a model file"
@@ -56,7 +56,7 @@ def parts(file: bytes) -> tuple[bytes, bytes]:
 
 
 def tensors(header: dict[str, Any], blob: bytes) -> dict[str, Any]:
-    """Arrays by name."""
+    """Return the tensors by name."""
     out = {}
     for entry in header["tensors"]:
         kind = np.dtype(entry["dtype"]).newbyteorder("<")
@@ -67,14 +67,14 @@ def tensors(header: dict[str, Any], blob: bytes) -> dict[str, Any]:
 
 
 def load(file: bytes) -> Model:
-    """A model from its file."""
+    """Load a model from its file."""
     text, blob = parts(file)
     header = json.loads(text)
     return Model(header["family"], header["config"], header["functions"], tensors(header, blob))
 
 
 def restored(file: bytes, installed: Mapping[bytes, bytes]) -> bytes:
-    """The model file that is written as changes of a released one."""
+    """Return the model file that is stored as changes of a released one."""
     reader = Reader(file)
     demand(reader.take(8) == CHANGES and reader.number(1) == 1, "head of the changes of a model")
     parent_id = reader.take(32)

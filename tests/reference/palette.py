@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`PLTE`: palettes, and pictures that are painted with their colours."""
+"""`PLTE`: palettes, and painted pictures, whose colours are coded instead of indices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .wire import Reader, Refused, demand, inflate
 
 @dataclass
 class Palette:
-    """A palette; `entries` is None until the colours of a painted picture are known (codings 4 and 5)."""
+    """A palette. With codings 4 and 5, `entries` is None until the colours of the picture are known."""
 
     width: int  # bytes of an entry, 3 or 4
     transparency: int
@@ -26,18 +26,18 @@ class Palette:
     order: bytes  # payload of codings 4 and 5
 
     def channels(self) -> int:
-        """Channels of a painted picture."""
+        """Return the number of channels of a painted picture."""
         return 4 if self.width == 4 or self.transparency else 3
 
     def digest_part(self) -> bytes:
-        """What the picture digest has of the palette."""
+        """Return the bytes of the palette in the picture digest."""
         assert self.entries is not None
         head = bytes([self.width, self.transparency]) + len(self.entries).to_bytes(4, "little") + self.entries
         tail = self.index.to_bytes(4, "little") if self.transparency == 1 else self.alphas
         return head + (tail if self.transparency else b"")
 
     def indices(self, colours: Any) -> Any:
-        """Indices [H, W, 1] of a painted picture [H, W, 3 or 4]."""
+        """Return the indices [H, W, 1] of a painted picture [H, W, 3 or 4]."""
         demand(self.width == 3 or not self.transparency, "RGBA entries with transparency")
         places = (1 << 24, 1 << 16, 1 << 8, 1) if colours.shape[2] == 4 else (1 << 16, 1 << 8, 1)
         numbers = colours.astype(np.int64) @ np.array(places)
@@ -64,7 +64,7 @@ class Palette:
         return np.array(flat, np.uint8).reshape(*colours.shape[:2], 1)
 
     def _arrange(self, numbers: Any, channels: int) -> None:
-        """Codings 4 and 5: the entries, from the colours of the picture and their order."""
+        """Set the entries of codings 4 and 5, from the colours of the picture and their order."""
         flat = numbers.ravel().tolist()
         colours = sorted(set(flat)) if self.coding == 4 else list(dict.fromkeys(flat))
         reader = Reader(self.order)
@@ -96,7 +96,7 @@ class Palette:
 
 
 def read(payload: bytes) -> Palette:
-    """The palette of a `PLTE` section."""
+    """Read the palette of a `PLTE` section."""
     reader = Reader(payload)
     form = reader.number(1)
     width, transparency, coding = 3 + (form & 1), form >> 1 & 3, form >> 4

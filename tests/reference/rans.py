@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""rANS messages of many lanes."""
+"""rANS messages with many lanes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ U = np.uint64
 LOW = 1 << 31
 BENFORD = np.array([math.floor(2**16 * math.log2(1 + s / 16) + 0.5) for s in range(17)], np.int64)
 
-# What finds symbols: code points [n], and where in the vector they are -> symbol, start, freq.
+# Finds symbols: code points [n] and their slice of the vector -> symbol, start, freq.
 Find = Callable[[Any, slice], tuple[Any, Any, Any]]
 
 
 class Message:
-    """A head of lanes, uint64 [L], and a tail of words, the top of the stack last."""
+    """A head, uint64 [lanes], and a tail of words; the last word is the top of the stack."""
 
     def __init__(self, data: bytes, lanes: int) -> None:
         """Unfold a message that was folded to one lane."""
@@ -32,7 +32,7 @@ class Message:
         self.grow(lanes)
 
     def pop(self, n: int, p: Any, find: Find) -> Any:
-        """n symbols of p bits, int64 [n]."""
+        """Pop n symbols of p bits, int64 [n]."""
         out = np.zeros(n, np.int64)
         for begin in range(0, n, len(self.head)):
             part = slice(begin, min(begin + len(self.head), n))
@@ -53,7 +53,7 @@ class Message:
         return out
 
     def push(self, start: Any, freq: Any, p: Any) -> None:
-        """Push intervals [n] of p bits: groups of symbols backwards, so that `pop` finds them forwards."""
+        """Push intervals [n] of p bits, in reverse groups of symbols, so that `pop` returns them forwards."""
         n = len(start)
         demand((freq > 0).all(), "symbol of frequency 0")
         for begin in reversed(range(0, n, len(self.head))):
@@ -68,19 +68,19 @@ class Message:
             self.head[lanes] = ((h // f) << bits) + h % f + s
 
     def pop_bits(self, bits: Any) -> Any:
-        """One uniform number of `bits` [n] bits each."""
+        """Pop n uniform numbers of `bits` [n] bits each."""
         return self.pop(len(bits), bits, lambda code, part: (code, code, np.ones_like(code)))
 
     def push_bits(self, values: Any, bits: Any) -> None:
         self.push(values, np.ones_like(values), bits)
 
     def grow(self, lanes: int) -> None:
-        """Double the lanes until there are `lanes`."""
+        """Double the number of lanes until there are `lanes`."""
         while len(self.head) < lanes:
             self.head = np.concatenate([self.head, self._pop_benford(len(self.head))])
 
     def fold(self, lanes: int) -> None:
-        """Halve the lanes until there are `lanes`."""
+        """Halve the number of lanes until there are `lanes`."""
         while len(self.head) > lanes:
             half = len(self.head) // 2
             moved = self.head[half:]
@@ -113,6 +113,6 @@ class Message:
         self.push_bits(low_bits + 4 - 31, np.full(len(x), 5))
 
     def ends(self, lanes: int = 8) -> None:
-        """Demand that the message is the empty one of `lanes` lanes."""
+        """Refuse the file unless the message is the empty one with `lanes` lanes."""
         empty = len(self.head) == lanes and (self.head == U(LOW)).all() and not self.tail
         demand(empty, "message is not empty at its end")

@@ -17,19 +17,19 @@ PRIOR, POSTERIOR = (12, 76, 1), (16, 72, 0)  # bounds of the scale number, floor
 
 
 def latent(mean: Any, scale: Any, kind: tuple[int, int, int]) -> Logistic:
-    """The logistics of latents from means in 1/64 step and log2 scales in 1/128."""
+    """Return the logistics of latents, given means in 1/64 step and log2 scales in 1/128."""
     mu = np.clip(mean, -15360, 15360) + 64 * 256
     return Logistic(mu, np.clip(((scale + 8) >> 4) + 48, kind[0], kind[1]), 512, kind[2])
 
 
 def halves(params: Any, kind: tuple[int, int, int]) -> Logistic:
-    """The logistics of means, then log2 scales, along the last axis."""
+    """Return the logistics of latents, given means and then log2 scales along the last axis."""
     n = params.shape[-1] // 2
     return latent(params[..., :n], params[..., n:], kind)
 
 
 class Tiles:
-    """Tiles of a model."""
+    """Decoder of the tiles of a model."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -39,7 +39,7 @@ class Tiles:
             self.scales = len(model.config["layers"])
 
     def pop(self, message: Message, shape: tuple[int, int, int], latents: bool) -> Any:
-        """A tile, uint8 [H, W, C]."""
+        """Pop a tile, uint8 [H, W, C]."""
         if not latents:
             return causal.pop(message, shape, self.model.tensors["causal_e"])
         step = 1 << self.scales
@@ -56,7 +56,7 @@ class Tiles:
         raise Refused(f"unknown family {self.model.family}")
 
     def _run(self, name: str, *inputs: Any) -> Any:
-        """The only output of a function."""
+        """Run a function with one output, and return it."""
         (out,) = graph.run(self.model, name, *inputs).values()
         return out
 
@@ -99,7 +99,7 @@ class Tiles:
         return tile
 
     def _pixels(self, message: Message, params: Any, shape: tuple[int, int, int]) -> tuple[Any, Any]:
-        """The tile, and the input of the network: padded, three channels, 16·(x - 128)."""
+        """Pop the pixels; return the tile, and the network input: padded, three channels, 16·(x - 128)."""
         height, width, channels = shape
         m = params[:height, :width].astype(np.int64)
         e = np.clip(((m[..., 3:6] + 8) >> 4) + 24, 0, 78)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers, checked sections and packed bytes: what everything else is read with."""
+"""Readers of numbers, checked sections and compressed bytes, for all other modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def demand(holds: object, rule: str) -> None:
 
 
 class Reader:
-    """Bytes that are read from the front."""
+    """Reads bytes from the front."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self.data, self.at = data, at
@@ -36,7 +36,7 @@ class Reader:
         return self.at == len(self.data)
 
     def number(self, width: int) -> int:
-        """A little-endian number of `width` bytes."""
+        """Read a little-endian number of `width` bytes."""
         return int.from_bytes(self.take(width), "little")
 
     def varint(self) -> int:
@@ -51,7 +51,7 @@ class Reader:
 
 
 def sections(data: bytes, at: int) -> Iterator[tuple[str, bytes]]:
-    """Types and payloads of a picture's sections, from offset `at` to the end marker."""
+    """Yield types and payloads of a picture's sections, from offset `at` to the end marker."""
     reader = Reader(data, at)
     while reader.data[reader.at : reader.at + 1] != b"\0":
         begin = reader.at
@@ -66,7 +66,7 @@ def sections(data: bytes, at: int) -> Iterator[tuple[str, bytes]]:
 
 
 def inflate(data: bytes, size: int) -> bytes:
-    """Undo `deflate`; the stream must give `size` bytes and end with the data."""
+    """Decompress a raw Deflate stream, which must give `size` bytes and end with the data."""
     engine = zlib.decompressobj(-15)
     raw = engine.decompress(data, size + 1)
     demand(engine.eof and not engine.unused_data and len(raw) == size, "deflate stream of another size")
@@ -74,7 +74,7 @@ def inflate(data: bytes, size: int) -> bytes:
 
 
 def unlzma(data: bytes, size: int) -> bytes:
-    """Undo raw LZMA2; the stream must give `size` bytes and end with the data."""
+    """Decompress a raw LZMA2 stream, which must give `size` bytes and end with the data."""
     engine = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}])
     raw = engine.decompress(data, size + 1)
     demand(engine.eof and not engine.unused_data and len(raw) == size, "LZMA stream of another size")

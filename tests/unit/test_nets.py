@@ -98,8 +98,8 @@ def test_released_models_stay_far_below_the_limits() -> None:
         analysis = latent.load(modelfile.load_named(name)).program.analysis.values()  # type: ignore[attr-defined]
         assert 20 * sum(a.macs for a in analysis) < signature.MAX_MACS
         assert 20 * sum(a.elements for a in analysis) < signature.MAX_ELEMENTS
-        assert 20 * max(a.largest for a in analysis) < 4 * signature.MAX_LARGEST
-        assert 20 * max(a.live for a in analysis) < 4 * signature.MAX_LIVE
+        assert 20 * max(a.largest for a in analysis) < 4 * signature.MAX_VALUE_ELEMENTS
+        assert 20 * max(a.live for a in analysis) < 4 * signature.MAX_LIVE_BYTES
 
 
 def widened(channels: int, sums: int = 0) -> tuple[list[Op], dict[str, np.ndarray[Any, Any]]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model families as codecs of tiles: exact graphs below, bits-back schemes above.
+"""The model families with latents, each as a codec of tiles: bits-back coding over exact integer graphs.
 
-One file per family; `pixels` is what they share, `causal` codes tiles without latents. No training code here.
+Each family has one module. `pixels` holds what they share; `causal` codes tiles without latents. No training
+code belongs here.
 """
 
 from __future__ import annotations
@@ -25,27 +26,27 @@ FAMILIES: dict[str, type[Rvae] | type[Markov] | type[Flowpp]] = {
 
 
 class Net(Protocol):
-    """What `bbcodec.families.family` needs of a family."""
+    """What `bbcodec.families.latent.chains` needs of a family: the codec of a tile, and its latents."""
 
     multiple: int
     depth: int
 
     def tile_codec(self, height: int, width: int, channels: int) -> Codec:
-        """Codec of one tile uint8 [height, width, channels]."""
+        """Return the codec of one tile, uint8 [height, width, channels]."""
         ...
 
     def latent_counts(self, height: int, width: int) -> list[int]:
-        """Latents of a tile in each layer, from the finest."""
+        """Return the number of latents of a tile in each layer, finest first."""
         ...
 
 
 def load(model: Model, backend: str | None = None) -> Net:
-    """The family's codecs for a model file.
+    """Return the codecs of a model.
 
     Raises
     ------
     ModelError
-        The family is unknown, or the file lacks what it needs.
+        The family is unknown, or the model lacks a function, tensor or value that its family needs.
     """
     if model.family not in FAMILIES:
         raise ModelError(f"model family {model.family!r} is unknown, expected one of {', '.join(FAMILIES)}")

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chains: tiles pushed one after the other onto one message, by a model with latents.
+"""Chains: a model with latents pushes tiles one after the other onto one message.
 
-The first tiles that are pushed are coded without latents (`bbcodec.families.latent.causal`), as many as it
-takes until their bits can pay for the latents of the next one; all others are coded with bits back. The
-message starts at `CAUSAL_LANES` lanes, grows to `LATENT_LANES` (taking bits from the first tiles) before the
-first tile with latents, and is folded to one lane at the end (`bbcodec.coding.codecs.flatten`).
+The first tiles are coded without latents (`bbcodec.families.latent.causal`), until their bits can pay for the
+latents of the next tile. All other tiles are coded with bits back. The message starts with `CAUSAL_LANES`
+lanes. Before the first tile with latents it grows to `LATENT_LANES` lanes, taking bits from the first tiles.
+At the end it is folded to one lane (`bbcodec.coding.codecs.flatten`).
 
-What latents are popped from is not noise: the low bits of a head stand within the interval of the symbol that
-was pushed last, a latent of another tile, which is nearer to the middle of its prior than the prior says. The
-next latents are popped too near to the middle of their posteriors then, and too few bits come back, half a
-percent of what small pictures take (docs/results/paper_table.md). These are the "dirty bits" of bits-back
-coding (Townsend, Bird and Barber, ICLR 2019); `whitened` turns the heads into something else in between.
+The bits that latents are popped from are not random. The low bits of a head lie in the interval of the last
+pushed symbol: a latent of another tile, which is nearer to the centre of its prior than the prior says. So
+the next latents are popped too near to the centres of their posteriors, and too few bits come back: half a
+percent of the size of small pictures (docs/results/paper_table.md). These are the "dirty bits" of bits-back
+coding (Townsend, Bird and Barber, ICLR 2019). `whitened` changes the heads in between to avoid them.
 """
 
 from __future__ import annotations
@@ -36,16 +36,15 @@ from bbcodec.modelfile import Model
 
 CAUSAL_LANES: Final = 8
 LATENT_LANES: Final = 256
-# Constants of the lanes, spread evenly by the golden ratio.
-_WHITE: Final = np.arange(1, LATENT_LANES + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(
-    33
-)
-# Bits that a message of no symbols takes: they are not got back.
+# A constant for each lane, spread evenly by the golden ratio.
+_GOLDEN_RATIO: Final = np.uint64(0x9E3779B97F4A7C15)  # its fraction, in 2^-64
+_LANE_MASKS: Final = np.arange(1, LATENT_LANES + 1, dtype=np.uint64) * _GOLDEN_RATIO >> np.uint64(33)
+# Bits of a message without symbols. They are not recovered.
 EMPTY_BITS: Final = 32 * len(flatten(ans.base_message(CAUSAL_LANES)))
 
 
 class TileCodecs:
-    """Codecs of tiles by kind and size, for one model, channel count and backend."""
+    """Codecs of tiles with and without latents, for one model, number of channels and backend."""
 
     def __init__(self, model: Model, channels: int, backend: str | None):
         self.net = net(model, backend)
@@ -54,25 +53,25 @@ class TileCodecs:
         self.whiten = model.config.get("whiten") is True
 
     def causal(self, height: int, width: int) -> Codec:
-        """Codec of a tile without latents."""
+        """Return the codec of a tile without latents."""
         return causal.tile_codec(height, width, self.channels, self.scales, self.backend)
 
     def latent(self, height: int, width: int) -> Codec:
-        """Codec of a tile under the model, bits back and all."""
+        """Return the codec of a tile with latents, by bits back."""
         codec = self.net.tile_codec(height, width, self.channels)
         return whitened(codec) if self.whiten else codec
 
 
 def whitened(codec: Codec) -> Codec:
-    """A codec of messages of `LATENT_LANES` lanes that changes the low bits of all heads before it pushes.
+    """Return a codec that changes the low 31 bits of each head before pushing, and restores them after pops.
 
-    31 bits of each head, by exclusive or with a constant of the lane, so that every message is undone by the
-    same step after popping: h xor W, ``W[i] = ((i + 1) 0x9E3779B97F4A7C15 mod 2^64) >> 33``.
+    Head h of lane i becomes h xor W[i]: ``W[i] = ((i + 1) 0x9E3779B97F4A7C15 mod 2^64) >> 33``.
+    Messages have `LATENT_LANES` lanes.
     """
 
     def mask(message: Message) -> Message:
         head, tail = message
-        return head ^ _WHITE, tail
+        return head ^ _LANE_MASKS, tail
 
     def push(message: Message, symbol: Any, *context: Any) -> tuple[Any, ...]:
         found: tuple[Any, ...] = codec.push(mask(message), symbol, *context)
@@ -86,7 +85,7 @@ def whitened(codec: Codec) -> Codec:
 
 
 def net(model: Model, backend: str | None = None) -> latent.Net:
-    """The model as codecs; kept for the next time."""
+    """Return the codecs of a model; the last eight are cached."""
     return _net(model, backend_name(backend))
 
 
@@ -98,24 +97,27 @@ def _net(model: Model, backend: str) -> latent.Net:
 def _causal_scales(model: Model) -> NDArray[Any]:
     table = model.tensors.get("causal_e")
     if table is None or table.shape != causal.SHAPE or int(table.min()) < 0 or int(table.max()) > 79:
-        raise FormatError(f"model {model.id[:16]}: tensor 'causal_e' is missing or not sound")
+        raise FormatError(
+            f"model {model.id[:16]}: tensor 'causal_e' is missing or not valid, "
+            f"expected {list(causal.SHAPE)} of 0..79"
+        )
     return table
 
 
 def encode_chain(
     tiles: Sequence[Pixels], codecs: TileCodecs, report: Report | None = None
 ) -> tuple[int, Words, ChainStats]:
-    """Push tiles in their order, as few of them without latents as it allows.
+    """Push tiles in order, as few of them without latents as possible.
 
     Parameters
     ----------
     tiles : uint8 [h, w, C] each, at least one.
-    codecs : of the model.
-    report : told of every tile.
+    codecs : codecs of the model.
+    report : progress, counted in tiles.
 
     Returns
     -------
-    Number of tiles without latents, the folded message, and statistics.
+    The number of tiles without latents, the folded message, and the statistics.
     """
     report = report or Report(None, len(tiles))
     message = ans.base_message(CAUSAL_LANES)
@@ -138,7 +140,10 @@ def _push_latent(
 ) -> tuple[Message, float]:
     """Push tiles with latents, and count their bits.
 
-    MessageUnderflow where the message holds too few bits to begin.
+    Raises
+    ------
+    MessageUnderflow
+        The message holds too few bits for the first latents.
     """
     if not tiles:
         return message, 0.0
@@ -159,14 +164,14 @@ def _push_latent(
 def decode_chain(
     first: int, words: Words, shapes: Sequence[tuple[int, int]], codecs: TileCodecs
 ) -> Iterator[Pixels]:
-    """Pop what `encode_chain` pushed: the tiles, the last one first.
+    """Pop the tiles that `encode_chain` pushed, and yield them, last tile first.
 
     Parameters
     ----------
-    first : tiles without latents, 1 .. tiles of the chain.
+    first : number of tiles without latents, 1 .. tiles of the chain.
     words : the folded message.
     shapes : (height, width) of the tiles, in the order in which they were pushed.
-    codecs : of the model.
+    codecs : codecs of the model.
 
     Raises
     ------
@@ -181,20 +186,21 @@ def decode_chain(
         message, pixels = codec.pop(message)
         yield pixels
     if not ans.message_equal(message, ans.base_message(CAUSAL_LANES)):
-        raise FormatError("chain: the message does not end where it began, it is damaged")
+        raise FormatError("chain: the message is damaged, it does not end in its initial state")
 
 
 def tile_bits(first: int, tiles: Sequence[Pixels], codecs: TileCodecs, report: Report) -> list[float]:
-    """Net bits of every tile of a chain, in the order in which they are pushed.
+    """Return the net bits of every tile of a chain, in the order in which they are pushed.
 
-    Tiles are pushed once more: what a tile with latents costs depends on what its latents were popped from.
+    The tiles are pushed again, because the cost of a tile with latents depends on the message that its
+    latents are popped from.
 
     Parameters
     ----------
-    first : tiles without latents.
+    first : number of tiles without latents.
     tiles : uint8 [h, w, C] each.
-    codecs : of the model.
-    report : told of every tile.
+    codecs : codecs of the model.
+    report : progress, counted in tiles.
     """
     message = ans.base_message(CAUSAL_LANES)
     bits = []
@@ -210,7 +216,7 @@ def tile_bits(first: int, tiles: Sequence[Pixels], codecs: TileCodecs, report: R
 
 
 def estimate_bits(image: Pixels, codecs: TileCodecs) -> float:
-    """Net bits of a picture as one tile with latents, on a message that has enough to pop."""
+    """Return the net bits of a picture as one tile with latents, pushed onto a message with enough bits."""
     height, width, _ = image.shape
     multiple = codecs.net.multiple
     message = random_message(-(-height // multiple) * -(-width // multiple) * multiple**2)
@@ -223,7 +229,7 @@ def estimate_bits(image: Pixels, codecs: TileCodecs) -> float:
 
 
 def random_message(pixels: int) -> Message:
-    """A message with bits to pop: 64 a pixel and some."""
+    """Return a message of random bits for popping: 128 bits a pixel, and 2^17 more."""
     rng = np.random.default_rng(0)
     head = rng.integers(ans.LOWER, ans.UPPER, LATENT_LANES, dtype=np.uint64)
     return head, (rng.integers(1 << 32, size=4 * pixels + 4096, dtype=np.uint32), ())

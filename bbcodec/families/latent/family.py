@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The families ``rvae``, ``markov`` and ``flowpp``, as `bbcodec.families.family` asks for them."""
+"""The families ``rvae``, ``markov`` and ``flowpp`` behind the protocol `bbcodec.families.family.Family`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from bbcodec.modelfile import Model
 __all__ = ["FAMILY"]
 
 _CHAIN_PIXELS: Final = tiles.CHAIN_TILES * tiles.TILE**2
-_BYTES_PER_PIXEL: Final = 64  # of a chain that is decoded: message, maps of latents
+_BYTES_PER_PIXEL: Final = 64  # memory for a chain while it is decoded: message and maps of latents
 
 
 class _Latent:
-    max_side = 128  # of a picture in a batch, where it is one tile
+    max_side = 128  # in a batch, a picture is one tile
     cost_unit = "tile"
     fitter: str | None = None
 
@@ -40,7 +40,7 @@ class _Latent:
     estimate_bits = staticmethod(tiles.estimate_bits)
 
     def encode_batch(self, images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
-        """Push pictures in reverse, each as one tile, so that they are decoded in order."""
+        """Push pictures in reverse, each as one tile. They are decoded in order then."""
         codecs = TileCodecs(model, images[0].shape[2], execution.backend)
         plain, words, _ = encode_chain(images[::-1], codecs)
         return plain, words
@@ -54,34 +54,42 @@ class _Latent:
         model: Model,
         execution: Execution,
     ) -> list[Pixels]:
-        """Pop what `encode_batch` pushed."""
+        """Pop the pictures that `encode_batch` pushed.
+
+        Raises
+        ------
+        FormatError
+            The message is damaged, or `plain` is impossible for these pictures.
+        """
         if not 1 <= plain <= len(shapes):
             raise FormatError(f"batch: {plain} pictures without latents, expected 1 to {len(shapes)}")
         codecs = TileCodecs(model, channels, execution.backend)
         return list(decode_chain(plain, words, shapes[::-1], codecs))
 
     def prepare(self, model: Model, execution: Execution) -> None:
-        """Build the network and its tables."""
+        """Build the codecs of the model, which are cached."""
         TileCodecs(model, 3, execution.backend)
 
     def parameters(self, model: Model) -> tuple[int, int]:
-        """Return the number of 1-bit weights, and of all other integers."""
+        """Return the number of 1-bit weights, and the number of all other integers."""
         others = sum(tensor.size for tensor in model.tensors.values() if tensor.dtype != np.uint64)
         binary: dict[str, int] = {}
         for name, analysis in check_graph(model.graph).items():
             for op in model.graph.functions[name].ops:
                 if isinstance(op, Bconv | Wconv):
-                    channels = analysis.values[op.x].channels  # the last word of a row may be filled in part
+                    channels = analysis.values[op.x].channels  # the last word of a row may be partly filled
                     binary[op.weight] = model.tensors[op.weight].size // words_of(channels) * channels
         return sum(binary.values()), others
 
     def working_bytes(self, pixels: int, threads: int) -> int:
-        """Return about how many bytes decoding takes beside samples and model."""
+        """Estimate the memory for decoding, in bytes, without the samples and the model."""
         return min(pixels, threads * _CHAIN_PIXELS) * _BYTES_PER_PIXEL
 
     def read_fit(self, payload: Buffer, offset: int = 0) -> Fit:
-        """Refuse: no file can change such a model."""
-        raise FormatError(f"section FITT at byte {offset}: models with latents of tiles have no fits")
+        """Raise FormatError: models of these families cannot be fitted to a picture."""
+        raise FormatError(
+            f"section FITT at byte {offset}: models of the families rvae, markov and flowpp have no fits"
+        )
 
 
 FAMILY: Final[Family] = _Latent()

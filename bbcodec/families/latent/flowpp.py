@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow++ as a codec: noise is popped and added, the flow maps the sum to uniform numbers, they are pushed.
+"""Flow++ as a codec: pop noise, add it to the picture, map the sum to uniform numbers, push these.
 
-Functions of the model file: ``noise_i`` (picture and noise -> the maps that shape the noise) and
-``coupling_s_i`` (the channels that a coupling reads -> the maps of those that it maps), s the scale, from the
-finest. Which channels those are, and in which order, is written here, as in `bbcodec.models.latent.flowpp`.
+Functions of the model file: ``noise_i`` (picture and noise -> parameters of the maps that shape the noise)
+and ``coupling_s_i`` (the channels that a coupling reads -> parameters of the maps of its targets). s is the
+scale, 0 the finest. The channels of each coupling and their order are fixed here, as in
+`bbcodec.models.latent.flowpp`.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ Integers = NDArray[np.int64]
 
 CHANNELS: Final = 12  # of a scale: 3 p + c is colour c (R, G, B) of pixel p (dy * 2 + dx)
 TARGETS: Final[tuple[tuple[int, ...], ...]] = ((3, 5, 6, 8), (4, 7), (9, 11), (10,), (5, 8, 11), (6, 7, 8))
-KEPT: Final = 3  # the first channels go on to the next scale
+KEPT: Final = 3  # the first channels continue to the next scale
 NOISE_TARGETS: Final[tuple[tuple[int, ...], ...]] = ((3, 4, 5, 6, 7, 8), (0, 1, 2, 9, 10, 11))
 LEVEL_BITS: Final = 8
-INPUT_BITS: Final = 12  # what a network sees of a number: the upper 12 bits
+INPUT_BITS: Final = 12  # a network reads the upper 12 bits of a number
 MAX_SCALES: Final = 6
 
 
 def others(targets: tuple[int, ...]) -> list[int]:
-    """Channels that a coupling reads."""
+    """Return the channels that a coupling reads: all but its targets."""
     return [c for c in range(CHANNELS) if c not in targets]
 
 
@@ -45,7 +46,7 @@ class Flowpp:
 
     Attributes
     ----------
-    multiple : tiles are padded to multiples of this; what is added is coded too.
+    multiple : tiles are padded to multiples of this many pixels; the padding is coded too.
     """
 
     depth = 1
@@ -71,11 +72,11 @@ class Flowpp:
         )
 
     def latent_counts(self, height: int, width: int) -> list[int]:
-        """Numbers of noise that a tile takes from the stack."""
+        """Return how many numbers of noise a tile pops, as a list of one layer."""
         return [CHANNELS * pixels.positions(height, width, self.multiple, 1)]
 
     def tile_codec(self, height: int, width: int, channels: int) -> Codec:
-        """Codec of one tile uint8 [height, width, channels]."""
+        """Return the codec of one tile, uint8 [height, width, channels]."""
         rows, columns = (-(-n // self.multiple) * self.multiple >> 1 for n in (height, width))
         shape = (rows, columns, CHANNELS)
         noise = Uniform(1 << self.fraction_bits, shape, self.backend)
@@ -106,42 +107,42 @@ class Flowpp:
         return Codec(push, pop)
 
     def _push_numbers(self, message: Message, numbers: Integers) -> Message:
-        """Push uniform numbers [H, W, C] of all bits."""
+        """Push uniform numbers [H, W, C] with all their bits."""
         codec = Uniform(1 << LEVEL_BITS + self.fraction_bits, numbers.shape, self.backend)
         return codec.push(message, numbers)[0]  # type: ignore[no-any-return]
 
     def _pop_numbers(self, message: Message, kept: Integers) -> tuple[Message, Integers]:
-        """Pop the numbers that stand beside those kept for the coarser scale, [H, W, C]."""
+        """Pop the numbers [H, W, C] of the channels that were not kept for the coarser scale."""
         shape = (*kept.shape[:2], CHANNELS - kept.shape[2])
         message, numbers = Uniform(1 << LEVEL_BITS + self.fraction_bits, shape, self.backend).pop(message)
         return message, numbers.astype(np.int64)
 
     def _scale(self, message: Message, y: Integers, s: int, forward: bool) -> tuple[Message, Integers]:
-        """Couplings of a scale, on y [H, W, 12]."""
+        """Apply the couplings of a scale, or their inverses, to y [H, W, 12]."""
         couplings = list(enumerate(TARGETS))
         shift = LEVEL_BITS + self.fraction_bits - INPUT_BITS
         for i, targets in couplings if forward else reversed(couplings):
-            seen = (y[..., others(targets)] >> shift) - (1 << INPUT_BITS - 1)
-            maps = self._maps(f"coupling_{s}_{i}", seen, LEVEL_BITS + self.fraction_bits, self.cell_bits)
+            inputs = (y[..., others(targets)] >> shift) - (1 << INPUT_BITS - 1)
+            maps = self._maps(f"coupling_{s}_{i}", inputs, LEVEL_BITS + self.fraction_bits, self.cell_bits)
             message, y = _apply(maps, message, y, targets, forward)
         return message, y
 
     def _shape_noise(
         self, message: Message, x: Integers, u: Integers, forward: bool
     ) -> tuple[Message, Integers]:
-        """Uniform noise [H, W, 12] into that of a picture [H, W, 12], or back."""
+        """Map uniform noise u [H, W, 12] to the noise of a picture x [H, W, 12], or back."""
         picture = (x - 128) << INPUT_BITS - LEVEL_BITS
         couplings = list(enumerate(NOISE_TARGETS))
         for i, targets in couplings if forward else reversed(couplings):
-            seen = (u[..., others(targets)] << INPUT_BITS - self.fraction_bits) - (1 << INPUT_BITS - 1)
-            inputs = np.concatenate([picture, seen], -1)
+            noise = (u[..., others(targets)] << INPUT_BITS - self.fraction_bits) - (1 << INPUT_BITS - 1)
+            inputs = np.concatenate([picture, noise], -1)
             maps = self._maps(f"noise_{i}", inputs, self.fraction_bits, self.fraction_bits // 2)
             message, u = _apply(maps, message, u, targets, forward)
         return message, u
 
-    def _maps(self, name: str, seen: Integers, bits: int, cell_bits: int) -> Bijection:
-        """Maps [H, W, T] that a network gives for what it sees, [H, W, C]."""
-        out = self.program(name, {"y": seen.astype(np.int16)[None]})["params"][0]
+    def _maps(self, name: str, inputs: Integers, bits: int, cell_bits: int) -> Bijection:
+        """Run a network on its inputs [H, W, C], and return the maps [H, W, T] of its targets."""
+        out = self.program(name, {"y": inputs.astype(np.int16)[None]})["params"][0]
         params = out.reshape(*out.shape[:2], -1, 3, self.mixtures).astype(np.int64)
         means = params[..., 1, :] + (128 << 6)
         e = ((params[..., 2, :] + 8) >> 4) + 24
@@ -159,7 +160,7 @@ def _apply(
 
 
 def _padded(tile: NDArray[np.uint8], multiple: int) -> Integers:
-    """uint8 [h, w, C] -> int64 [H, W, 3], edges repeated; C of 1 stands for all three."""
+    """Pad uint8 [h, w, C] to int64 [H, W, 3] by repeating edges; a gray channel is used three times."""
     h, w = tile.shape[:2]
     padded = np.pad(tile, ((0, -h % multiple), (0, -w % multiple), (0, 0)), mode="edge")
     return np.broadcast_to(padded, (*padded.shape[:2], 3)).astype(np.int64)
@@ -175,8 +176,9 @@ def _depth_to_space(x: Integers) -> Integers:
     return x.reshape(h, w, 2, 2, c // 4).transpose(0, 2, 1, 3, 4).reshape(2 * h, 2 * w, c // 4)
 
 
-def _number(config: Mapping[str, Any], name: str, least: int, most: int) -> int:
+def _number(config: Mapping[str, Any], name: str, low: int, high: int) -> int:
+    """Return a number of the configuration; raise ModelError unless it is an int within low..high."""
     value = config.get(name)
-    if type(value) is not int or not least <= value <= most:
-        raise ModelError(f"model: {name} is {value!r:.40}, expected a whole number, {least} to {most}")
+    if type(value) is not int or not low <= value <= high:
+        raise ModelError(f"model: {name} is {value!r:.40}, expected a whole number, {low} to {high}")
     return value

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Markov chain of latents as a codec: Bit-Swap interleaves pops and pushes, layer by layer.
 
-Functions of the model file: ``infer_i`` (z_i -> posterior of z_{i+1}, z_0 = x), ``generate_i`` (z_{i+2} ->
-prior of z_{i+1}), ``likelihood`` (z_1 -> pixel parameters). Tensor ``prior`` holds mean and log2 scale of
-the top latent.
+Functions of the model file: ``infer_i`` (z_i -> posterior of z_{i+1}, where z_0 = x), ``generate_i`` (z_{i+2}
+-> prior of z_{i+1}), ``likelihood`` (z_1 -> pixel parameters). The tensor ``prior`` holds means and log2
+scales of the top latents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Markov:
 
     Attributes
     ----------
-    multiple : tiles are padded to multiples of this.
+    multiple : tiles are padded to multiples of this many pixels.
     """
 
     def __init__(self, model: Model, backend: str | None = None):
@@ -46,15 +46,15 @@ class Markov:
         signature.check_work(self.program)
 
     def latent_counts(self, height: int, width: int) -> list[int]:
-        """Latents of a tile in each layer, from the finest."""
+        """Return the number of latents of a tile in each layer, finest first."""
         return [
             self.latents * pixels.positions(height, width, self.multiple, s + 1) for s in range(self.depth)
         ]
 
     def tile_codec(self, height: int, width: int, channels: int, *, interleave: bool = True) -> Codec:
-        """Codec of one tile uint8 [height, width, channels], latents and all.
+        """Return the codec of one tile with its latents, uint8 [height, width, channels].
 
-        `interleave` false gives plain BB-ANS over the same chain, to compare initial bits with.
+        With `interleave` false it is plain BB-ANS over the same chain, to compare the initial bits.
         """
         scheme = BitSwap if interleave else MarkovBBANS
         first: list[Callable[[Any], Codec]] = [

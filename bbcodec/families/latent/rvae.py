@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bidirectional ResNet VAE as a codec: all latents of a tile are popped, then x is pushed (BB-ANS).
+"""The bidirectional ResNet VAE as a codec: pop all latents of a tile, then push the pixels x (BB-ANS).
 
 Functions of the model file: ``bottom_up`` (x -> features of each layer), ``params_i`` (stream -> prior and
-posterior correction of latent layer i), ``advance_i`` (stream, z_i -> next stream), ``likelihood``; layer 0
-is the finest. Tensor ``top`` is the vector that the top-down stream starts from.
+posterior correction of latent layer i), ``advance_i`` (stream, z_i -> next stream), ``likelihood``. Layer 0
+is the finest. The tensor ``top`` is the vector that the top-down stream starts from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Rvae:
 
     Attributes
     ----------
-    multiple : tiles are padded to multiples of this.
+    multiple : tiles are padded to multiples of this many pixels.
     """
 
     def __init__(self, model: Model, backend: str | None = None):
@@ -46,7 +46,7 @@ class Rvae:
         check = partial(signature.check_function, self.program)
         check("bottom_up", {"x": 3}, features)
         for i, s in enumerate(scales):
-            # The last layer met at a scale, the finest-numbered one, leads to the next finer scale.
+            # The last layer of a scale, which has its lowest number, leads to the next finer scale.
             up = int(s > 0 and scales.index(s) == i)
             check(f"params_{i}", {"h": width}, {"params": (4 * z, 0)})
             check(f"advance_{i}", {"h": width, "z": z}, {"next": (width, up)})
@@ -54,12 +54,12 @@ class Rvae:
         signature.check_work(self.program)
 
     def latent_counts(self, height: int, width: int) -> list[int]:
-        """Latents of a tile in each layer, from the finest."""
+        """Return the number of latents of a tile in each layer, finest first."""
         scales = [s for s, count in enumerate(self.layers) for _ in range(count)]
         return [self.latents * pixels.positions(height, width, self.multiple, s + 1) for s in scales]
 
     def tile_codec(self, height: int, width: int, channels: int) -> Codec:
-        """Codec of one tile uint8 [height, width, channels], latents and all."""
+        """Return the codec of one tile with its latents, uint8 [height, width, channels]."""
         passes = _TopDown(self, height, width)
         return BBANS(
             prior=from_generator(passes.prior),
@@ -69,7 +69,7 @@ class Rvae:
 
 
 class _TopDown:
-    """The top-down stream of one tile, computed once however often its prior and posterior are asked for."""
+    """The top-down stream of one tile. It is computed once and shared by the prior and the posterior."""
 
     def __init__(self, net: Rvae, height: int, width: int):
         self.net = net
@@ -80,7 +80,7 @@ class _TopDown:
         self.latents: list[NDArray[Any]] = []
 
     def _params(self, step: int) -> NDArray[np.int32]:
-        """Parameters [H, W, 4Z] of the latent layer at this step; steps count from the top."""
+        """Return the parameters [H, W, 4Z] of the latent layer at a step; step 0 is the top."""
         if step == len(self.params):
             name = f"params_{self.net.depth - 1 - step}"
             self.params.append(
@@ -89,7 +89,7 @@ class _TopDown:
         return self.params[step]
 
     def _advance(self, step: int, z: NDArray[np.int32]) -> None:
-        """Note the latent of this step; a latent other than the one seen before starts a new pass."""
+        """Advance the stream by the latent of a step. If the latent changed, later steps are discarded."""
         if step < len(self.latents):
             if np.array_equal(self.latents[step], z):
                 return
@@ -100,14 +100,14 @@ class _TopDown:
         self.streams.append(self.net.program(name, inputs)["next"])
 
     def prior(self) -> Generator[Codec, Any, None]:
-        """Codecs of the latents from the top, under the prior."""
+        """Yield the prior of each layer's latents, from the top. The caller sends back the latents."""
         for step in range(self.net.depth):
             mean, log2, _, _ = np.split(self._params(step), 4, axis=-1)
             z = yield pixels.latent_logistic(*pixels.prior_parameters(mean, log2), self.net.backend, floor=1)
             self._advance(step, z)
 
     def posterior(self, tile: NDArray[np.uint8]) -> Generator[Codec, Any, None]:
-        """Codecs of the latents from the top, under the posterior of this tile."""
+        """Yield the posterior of each layer's latents, from the top. The caller sends back the latents."""
         features = self.net.program("bottom_up", {"x": pixels.network_input(tile, self.net.multiple)})
         for step in range(self.net.depth):
             mean, log2, more_mean, more_log2 = np.split(self._params(step), 4, axis=-1)
@@ -121,7 +121,7 @@ class _TopDown:
             self._advance(step, z)
 
     def output(self, latents: list[NDArray[np.int32]]) -> NDArray[np.int16]:
-        """Likelihood parameters [1, H, W, 9] given all latents."""
+        """Return the likelihood parameters [1, H, W, 9] given all latents."""
         for step, z in enumerate(latents):
             self._advance(step, z)
         return self.net.program("likelihood", {"h": self.streams[self.net.depth]})["params"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models with latents on whole pictures: pixels into chains of tiles and back.
+"""Whole pictures with a model with latents: pixels to chains of tiles and back.
 
-A picture is cut into tiles of 64 x 64, in raster order, and the tiles into chains
-(`bbcodec.families.latent.chains`) of at most 256 neighbours; the cut depends on the picture's size alone, so
-threads, which take a chain each, never change a byte. The payload of a chain:
+A picture is cut into tiles of 64 x 64 pixels in raster order, and the tiles into chains of at most 256
+consecutive ones (`bbcodec.families.latent.chains`). The cut depends only on the size of the picture. So
+threads, which code one chain each, never change a byte. The payload of a chain:
 
 ====== =====================================================================
 bytes  field
@@ -53,11 +53,11 @@ class _Tile:
 
 
 class TileGrid:
-    """Where the tiles of a picture lie, and which chain holds which; all arithmetic, nothing is listed ahead.
+    """Places of the tiles of a picture, and their chains. Everything is computed on demand.
 
     Attributes
     ----------
-    tiles, chains : how many.
+    tiles, chains : number of tiles and of chains.
     """
 
     def __init__(self, height: int, width: int):
@@ -67,20 +67,20 @@ class TileGrid:
         self.chains = -(-self.tiles // CHAIN_TILES)
 
     def span(self, chain: int) -> range:
-        """Numbers of the tiles of a chain, in the order in which they are encoded."""
+        """Return the numbers of the tiles of a chain, in encoding order."""
         return range(chain * self.tiles // self.chains, (chain + 1) * self.tiles // self.chains)
 
     def tile(self, index: int) -> _Tile:
-        """A tile by its number in raster order."""
+        """Return a tile by its number in raster order."""
         top, left = (n * TILE for n in divmod(index, self.columns))
         return _Tile(top, left, min(TILE, self.height - top), min(TILE, self.width - left))
 
     def chain(self, chain: int) -> list[_Tile]:
-        """The tiles of a chain."""
+        """Return the tiles of a chain."""
         return [self.tile(index) for index in self.span(chain)]
 
     def sizes(self, span: range) -> list[tuple[int, int, int]]:
-        """(height, width, how many) of the tiles numbered by `span`; zeros included."""
+        """Return (height, width, count) for each size among the tiles of `span`; counts may be 0."""
         edge_height, edge_width = self.height - (self.rows - 1) * TILE, self.width - (self.columns - 1) * TILE
         right = span.stop // self.columns - span.start // self.columns
         bottom = max(0, span.stop - max(span.start, self.tiles - self.columns))
@@ -94,14 +94,20 @@ class TileGrid:
         ]
 
     def split(self, chains: Sequence[Buffer]) -> list[tuple[int, memoryview]]:
-        """Causal tiles and message of every chain; FormatError where they do not fit the picture."""
+        """Return the number of causal tiles and the message of every chain.
+
+        Raises
+        ------
+        FormatError
+            The number of chains does not fit the picture, or a payload is damaged.
+        """
         if len(chains) != self.chains:
             raise FormatError(f"learned payload: {len(chains)} chains, expected {self.chains}")
         return [_split(chain, len(self.span(i))) for i, chain in enumerate(chains)]
 
 
 def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
-    """Encode pixels, as many chains at a time as there are threads; see `bbcodec.families.family.Family`."""
+    """Encode a picture, with one chain per thread at a time; see `bbcodec.families.family.Family`."""
     height, width, channels = image.shape
     codecs = TileCodecs(model, channels, execution.backend)
     grid = TileGrid(height, width)
@@ -134,14 +140,14 @@ def decode(
     window: Window | None = None,
     lost: Lost | None = None,
 ) -> Pixels:
-    """Decode what `encode` made: uint8 [height, width, channels], or a window of it.
+    """Decode a picture or a window of it: uint8 [height, width, channels].
 
-    For a window, of each chain that has tiles in it no more are decoded than up to the last of them.
+    For a window, each chain is decoded only until all its tiles in the window are known.
 
     Raises
     ------
     FormatError
-        The number of chains does not fit the size, or a payload is not sound.
+        The number of chains does not fit the size, or a payload is damaged.
     """
     grid = TileGrid(height, width)
     parts = grid.split(chains) if lost is None else []
@@ -159,7 +165,7 @@ def decode(
         left = sum(1 for tile in tiles if window.meet(tile.place))
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         found = decode_chain(first, words, [(t.height, t.width) for t in tiles], codecs)
-        # A whole picture is decoded to the end of the iterator: it checks the message there.
+        # For a whole picture the loop must reach the end of the iterator, which checks the message there.
         for tile, pixels in zip(reversed(tiles), found, strict=True):
             if met := window.meet(tile.place):
                 image[met[0]] = pixels[met[1]]
@@ -176,7 +182,7 @@ def decode(
             if lost is None:
                 raise
             lost[chain] = str(error)
-            for tile in grid.chain(chain):  # what was decoded is not to be trusted
+            for tile in grid.chain(chain):  # tiles decoded before the error may be wrong
                 if met := window.meet(tile.place):
                     image[met[0]] = GRAY
 
@@ -185,7 +191,7 @@ def decode(
 
 
 def places(height: int, width: int, model: Model) -> list[list[Place]]:
-    """Rows and columns that each chain holds; see `Family.places`."""
+    """Return the rectangles of rows of tiles that each chain codes; see `Family.places`."""
     grid = TileGrid(height, width)
     out: list[list[Place]] = []
     for chain in range(grid.chains):
@@ -204,7 +210,7 @@ def places(height: int, width: int, model: Model) -> list[list[Place]]:
 def cost_map(
     image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
 ) -> NDArray[np.float32]:
-    """Return the bits of each tile of a decoded picture, shared by its pixels; see `Family.cost_map`."""
+    """Return the cost of each tile in bits, divided equally among its pixels; see `Family.cost_map`."""
     height, width, channels = image.shape
     grid = TileGrid(height, width)
     parts = grid.split(chains)
@@ -223,9 +229,9 @@ def cost_map(
 
 
 def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
-    """What the payloads tell without decoding: tiles, causal tiles, initial bits not got back.
+    """Return facts that need no decoding: numbers of tiles and causal tiles, and initial bits not recovered.
 
-    With the model also the number of latents: a list, one number for each layer, from the finest.
+    With the model there is also the number of latents of each layer, finest first.
     """
     grid = TileGrid(height, width)
     causal_tiles = [first for first, _ in grid.split(chains)]
@@ -250,11 +256,12 @@ def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | No
 
 
 def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
-    """Return the net bits of a picture of at most 2^17 pixels as one tile with latents, without its start."""
+    """Return the net bits of a picture of at most 2^17 pixels as one tile with latents."""
     return chain_codec.estimate_bits(image, TileCodecs(model, image.shape[2], execution.backend))
 
 
 def _split(chain: Buffer, tiles: int) -> tuple[int, memoryview]:
+    """Return the number of causal tiles and the message of a chain; raise FormatError if it is damaged."""
     view = memoryview(chain)
     if len(view) < 10 or (len(view) - 2) % 4:
         raise FormatError(f"learned payload: chain of {len(view)} bytes, expected 2 + 4 n, n >= 2")

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model family ``local``: a pixel given its decoded neighbours. The specification is docs/local.md.
+"""The model family ``local`` codes each pixel given its causal neighbours. docs/local.md specifies it.
 
 ====================  =========================================================================
-`model`               a model file, checked: everything the other modules rely on
-`order`               which pixels are coded at which time, and where their neighbours lie
+`model`               a checked model file: everything the other modules rely on
+`order`               the coding order (wavefronts), and the positions of the neighbours
 `tables`              the integer tables of the family
-`least_squares`       the two predictors of a channel
-`features`            slow activity, and the 48 inputs of the network
-`network`             the 1-bit network, and the mixture from its outputs
-`learning`            the last layer, which goes on learning
-`reference`           all of it in decoding order, in NumPy: the meaning of the format
-`fitted`              what a file changes in its model, and how its picture is turned
-`codec`               the codec of a group of blocks, and the choice between implementations
+`least_squares`       the two least-squares predictors of a channel
+`features`            the slow activity, and the 48 context features
+`network`             hidden layers with 1-bit weights, and the mixture of logistics
+`learning`            the last layer, which learns while it codes
+`reference`           all of this in decoding order, in NumPy; it defines the format
+`fitted`              the fit in a file: changes of the model, and the view of the picture
+`codec`               the codec of a group of blocks, and the choice of the implementation
+`blocks`, `groups`    whole pictures; batches of small pictures
+`latents`             latents of blocks, by bits back
 ====================  =========================================================================
 """
 

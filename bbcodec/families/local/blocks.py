@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole pictures with a model of the family: cut into blocks, each of them a message of its own.
+"""Whole pictures with a model of the family: cut into blocks, each coded as its own message.
 
-A picture of H x W pixels is cut into ``ceil(H / B)`` by ``ceil(W / B)`` blocks, as equal as can be, with B of
-the model, at most 1,024: block row i begins at ``i H // rows``, and so for columns. Blocks come in raster
-order. The payload of a block is its message, folded to one lane (`bbcodec.coding.codecs.flatten`),
-little-endian uint32. The cut depends on the model and the size alone: threads never change a byte.
+A picture of H x W pixels is cut into ``ceil(H / B)`` by ``ceil(W / B)`` blocks of nearly equal size. The
+model gives B, which is at most 1,024. Block row i begins at ``i H // rows``; the same holds for columns.
+Blocks are in raster order. The payload of a block is its message, folded to one lane
+(`bbcodec.coding.codecs.flatten`), as little-endian uint32. The cut depends only on the model and the size, so
+threads never change a byte.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.raster import cut
 from bbcodec.picture.region import Place, Window
 
-BLOCK: Final = 1024  # pixels, the longest side
+BLOCK: Final = 1024  # largest side of a block in pixels
 
 
 def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
-    """Encode pixels; see `bbcodec.families.family.Family`."""
+    """Encode a picture; see `bbcodec.families.family.Family`."""
     height, width, channels = image.shape
     local = local_model(model)
     places = _cut(height, width, local.block)
-    inner = _for_each(execution, len(places))
+    inner = _per_block(execution, len(places))
     report = Report(execution.progress, len(places))
 
     def run(place: tuple[slice, slice]) -> tuple[bytes, float, float]:
@@ -74,14 +75,20 @@ def decode(
     window: Window | None = None,
     lost: Lost | None = None,
 ) -> Pixels:
-    """Decode what `encode` made; see `bbcodec.families.family.Family`."""
+    """Decode a picture or a window of it; see `bbcodec.families.family.Family`.
+
+    Raises
+    ------
+    FormatError
+        The number of payloads does not fit the size, or a payload is damaged.
+    """
     local = local_model(model)
     if lost is None:
         _check(chains, height, width, local.block)
     window = window or Window(0, 0, height, width)
     places = _cut(height, width, local.block)
     wanted = [index for index, place in enumerate(places) if window.meet(place)]
-    inner = _for_each(execution, len(wanted))
+    inner = _per_block(execution, len(wanted))
     report = Report(execution.progress, len(wanted))
     shape = (window.height, window.width, channels)
     image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
@@ -94,9 +101,9 @@ def decode(
         words = np.frombuffer(chains[index], "<u4").astype(np.uint32)
         message, (block,) = codec.pop(unflatten(words, LANES))
         if not ans.message_equal(message, ans.base_message(LANES)):
-            raise FormatError("learned payload: the message does not end where it began, it is damaged")
+            raise FormatError("learned payload: the message is damaged, it does not end in its initial state")
         met = window.meet(places[index])
-        assert met is not None  # of those that are wanted
+        assert met is not None  # only blocks that meet the window are decoded
         image[met[0]] = block[met[1]]
 
     def run(index: int) -> None:
@@ -114,19 +121,19 @@ def decode(
 
 
 def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:
-    """Rows and columns that each chain holds; see `Family.places`."""
+    """Return the rows and columns that each chain codes; see `Family.places`."""
     return [[place] for place in _cut(height, width, local_model(model).block)]
 
 
 def cost_map(
     image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
 ) -> NDArray[np.float32]:
-    """Return the bits that each pixel of a decoded picture took, exactly; see `Family.cost_map`."""
+    """Return the exact cost of each pixel of a decoded picture in bits; see `Family.cost_map`."""
     height, width = image.shape[:2]
     local = local_model(model)
     _check(chains, height, width, local.block)
     places = _cut(height, width, local.block)
-    inner = _for_each(execution, len(places))
+    inner = _per_block(execution, len(places))
     report = Report(execution.progress, len(places))
     bits = np.empty((height, width), np.float32)
 
@@ -140,7 +147,7 @@ def cost_map(
 
 
 def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
-    """What the payloads tell without decoding: how many blocks, and the bits lost at their beginning."""
+    """Return facts that need no decoding: the number of blocks, and the bits of their base states."""
     if model is not None:
         _check(chains, height, width, local_model(model).block)
     lost = 32 * len(flatten(ans.base_message(LANES))) * len(chains)
@@ -148,7 +155,7 @@ def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | No
 
 
 def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
-    """Return the net bits of a small picture as one block; see `Family.estimate_bits`."""
+    """Return the net bits of a small picture coded as one block; see `Family.estimate_bits`."""
     height, width, channels = image.shape
     codec = group_codec([(height, width)], channels, local_model(model), execution.with_threads(1))
     message = ans.base_message(LANES)
@@ -157,17 +164,17 @@ def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
 
 
 def _cut(height: int, width: int, side: int) -> list[Place]:
-    """Rows and columns of the blocks of a picture, for a model whose blocks have at most this side."""
+    """Return the rows and columns of the blocks of a picture; `side` is the model's largest side of a block."""
     return cut(height, width, min(side, BLOCK))
 
 
-def _for_each(execution: Execution, blocks: int) -> Execution:
-    """Return how one of several blocks is coded: they share the threads, and each gets at least one."""
+def _per_block(execution: Execution, blocks: int) -> Execution:
+    """Return the execution of one of several blocks: the threads are divided, each block has at least one."""
     return Execution(max(1, execution.workers // max(1, blocks)), execution.backend)
 
 
 def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None:
-    """Raise unless there are as many blocks as the size asks for, each of a length that can be."""
+    """Raise FormatError unless the number of blocks fits the size, and each payload has a possible length."""
     expected = len(_cut(height, width, side))
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
@@ -176,5 +183,6 @@ def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None
 
 
 def _check_size(chain: Buffer) -> None:
+    """Raise FormatError unless a message can have this length."""
     if len(chain) < 8 or len(chain) % 4:
         raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The codec of a group of blocks, and the one place that chooses which implementation computes it.
+"""The codec of a group of blocks, and the only place that chooses its implementation.
 
-An implementation plans (intervals of all samples, given the pixels) and decodes. Pushing is the same for all:
-samples of a time and channel take the lanes of the message in turn from lane 0 on, and everything is pushed
-in reverse. The words are those of `bbcodec.coding.distributions.LogisticMixture` over each time and channel.
+An implementation plans (computes the intervals of all samples, given the pixels) and decodes. Pushing is the
+same for all. The samples of each time and channel use the lanes of the message in turn, beginning with lane
+0, and everything is pushed in reverse. The words equal those of
+`bbcodec.coding.distributions.LogisticMixture` over each time and channel.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.order import LANES, Order
 from bbcodec.jobs import SERIAL, Execution
 
-_MODULES: Final = {"native": "native", "numba": "jit"}  # any other backend: the reference
+_MODULES: Final = {"native": "native", "numba": "jit"}  # every other backend uses `reference`
 
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]
@@ -33,12 +34,12 @@ Statistics = NDArray[np.int64]
 
 
 class Implementation(Protocol):
-    """What every implementation offers; see `bbcodec.families.local.reference`."""
+    """Functions of every implementation; see `bbcodec.families.local.reference`."""
 
     def plan(
         self, blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Start and frequency (of 2^20) of every sample in decoding order."""
+        """Return start and frequency of every sample, in 2^-20 and in decoding order."""
         ...
 
     def decode(
@@ -51,16 +52,19 @@ class Implementation(Protocol):
         side: Side = None,
         threads: int = 1,
     ) -> tuple[list[Pixels], Head, int, Statistics | None]:
-        """Blocks, head, how many words were taken from the front, statistics of a model with latents."""
+        """Return the blocks, the head, the number of words used, and the statistics or None.
+
+        Words are taken from the front. Statistics are computed only for a model with latents.
+        """
         ...
 
     def survey(self, blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
-        """Statistics of every block, int64 [blocks, 441]."""
+        """Return the statistics of every block, int64 [blocks, 441]."""
         ...
 
 
 def implementation(backend: str | None = None) -> Implementation:
-    """The implementation that serves a backend (see `bbcodec.backends.backend_name`)."""
+    """Return the implementation for a backend; see `bbcodec.backends.backend_name`."""
     module = _MODULES.get(backend_name(backend), "reference")
     return cast(Implementation, importlib.import_module(f"bbcodec.families.local.{module}"))
 
@@ -72,28 +76,28 @@ def group_codec(
     execution: Execution = SERIAL,
     *,
     side: Side = None,
-    found: Callable[[Statistics | None], None] | None = None,
+    on_statistics: Callable[[Statistics | None], None] | None = None,
 ) -> Codec:
-    """Codec of a group of blocks over a message head of 8 lanes.
+    """Return the codec of a group of blocks, for messages with a head of 8 lanes.
 
     Parameters
     ----------
     shapes : (height, width) of every block, in pixels.
     channels : 1 (gray) or 3 (RGB).
     model : LocalModel
-    execution : threads share the lanes of a time; the words do not depend on it.
+    execution : threads and backend. Threads share the lanes of a time; the words do not depend on it.
     side : side information of every block, integers [H], or None.
-    found : told the statistics of the blocks that were popped.
+    on_statistics : called with the statistics of the blocks after each pop.
 
     Returns
     -------
     Codec
-        Symbols are lists of uint8 [height, width, channels].
+        Its symbols are lists of uint8 [height, width, channels].
 
     Raises
     ------
     ValueError
-        The shapes are no group; on pushing, blocks or a head of another shape.
+        The shapes do not form a group. When pushing or popping: blocks or a head of another shape.
     """
     order = Order(shapes)
     compute, threads = implementation(execution.backend), execution.workers
@@ -107,9 +111,12 @@ def group_codec(
         head, tail = message
         check(head)
         if [block.shape for block in blocks] != expected:
-            raise ValueError(f"expected blocks of shapes {expected!r:.120}")
+            raise ValueError(
+                f"the blocks have shapes {[block.shape for block in blocks]!r:.120}, "
+                f"expected shapes {expected!r:.120}"
+            )
         start, freq = compute.plan(blocks, model, side, threads)
-        sections = np.repeat(order.counts(), channels)  # every time and channel begins at lane 0
+        sections = np.repeat(order.counts(), channels)  # each time and channel begins at lane 0
         lanes, words = kernels(execution.backend).push_sections(
             head, start, freq, sections, logistic_tables.PRECISION
         )
@@ -118,21 +125,21 @@ def group_codec(
     def pop(message: Message, *context: Any) -> tuple[Any, ...]:
         head, tail = message
         check(head)
-        # At most one word a sample.
+        # Each sample takes at most one word.
         tail = tail_gather(tail, sum(h * w for h, w in order.shapes) * channels)
         words, rest = tail if tail else (np.empty(0, np.uint32), ())
         blocks, lanes, used, statistics = compute.decode(
             head, words, order.shapes, channels, model, side, threads
         )
-        if found:
-            found(statistics)
+        if on_statistics:
+            on_statistics(statistics)
         return (lanes, (words[used:], rest) if len(words) > used else rest), blocks, *context
 
     return Codec(push, pop)
 
 
 def block_bits(block: Pixels, model: LocalModel, execution: Execution = SERIAL) -> NDArray[np.float64]:
-    """What every pixel of a block costs: ``20 - log2(freq)`` over its channels.
+    """Return the cost of every pixel of a block: the sum of ``20 - log2(freq)`` over its channels.
 
     Parameters
     ----------
@@ -142,12 +149,12 @@ def block_bits(block: Pixels, model: LocalModel, execution: Execution = SERIAL) 
 
     Returns
     -------
-    float64 [H, W], bits
+    float64 [H, W], in bits
     """
     height, width, channels = block.shape
     _, freq = implementation(execution.backend).plan([block], model, None, execution.workers)
     bits = logistic_tables.PRECISION - np.log2(freq)
-    # Samples come time by time, channel by channel, lane by lane.
+    # The order of samples is: by time, then by channel, then by lane.
     pixels = [np.tile(lanes.pixel, channels) for lanes in Order([(height, width)]).times()]
     total = np.zeros(height * width)
     np.add.at(total, np.concatenate(pixels), bits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The family ``local`` as `bbcodec.families.family` asks for it."""
+"""The family ``local`` behind the protocol `bbcodec.families.family.Family`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bbcodec.modelfile import Model
 __all__ = ["FAMILY"]
 
 _BLOCK_PIXELS: Final = blocks.BLOCK**2
-_BYTES_PER_PIXEL: Final = 64  # of a block that is decoded: intervals, words, state of the walk
+_BYTES_PER_PIXEL: Final = 64  # memory for a block while it is decoded: intervals, words, state
 
 
 class _Local:
@@ -35,21 +35,21 @@ class _Local:
     decode_batch = staticmethod(groups.decode)
 
     def prepare(self, model: Model, execution: Execution) -> None:
-        """Code one pixel: tables and layers are made once for a model."""
+        """Code one pixel, which builds the tables and layers of the model."""
         groups.encode([np.zeros((1, 1, 3), np.uint8)], model, execution)
 
     def parameters(self, model: Model) -> tuple[int, int]:
-        """Return the number of 1-bit weights, and of all other integers."""
+        """Return the number of 1-bit weights, and the number of all other integers."""
         hidden = model.tensors.get("hidden_w")
         others = sum(tensor.size for tensor in model.tensors.values() if tensor.dtype != np.uint64)
         return (0 if hidden is None else 64 * hidden.size), others
 
     def working_bytes(self, pixels: int, threads: int) -> int:
-        """Return about how many bytes decoding takes beside samples and model."""
+        """Estimate the memory for decoding, in bytes, without the samples and the model."""
         return min(pixels, threads * _BLOCK_PIXELS) * _BYTES_PER_PIXEL
 
     def read_fit(self, payload: Buffer, offset: int = 0) -> Fitted:
-        """Read a section ``FITT``."""
+        """Read a section ``FITT``; raise FormatError if it is damaged."""
         return unpack(payload, offset)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the network sees of a pixel: 48 small integers, and the slow activity that one of them tells.
+"""The 48 context features of a pixel, which are the inputs of the network, and the slow activity.
 
-Differences are brought to the unit of the surroundings (``ks`` from recent errors, ``kt`` from contrast), so
-that one network serves quiet and busy places.
+Differences are scaled by the local error (``ks``) or by the local contrast (``kt``), so that one network
+works in smooth and in busy regions.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ERROR_WEIGHTS: Final = np.array([2, 2, 1, 1, 1, 1])[:, None]
 
 
 class Earlier(NamedTuple):
-    """What is known of a channel coded before; n lanes.
+    """Errors and samples of a channel coded before, for n lanes.
 
     Attributes
     ----------
-    error, sample : [n], at the pixel.
+    error, sample : [n], at the pixel itself.
     errors : [2, n], at S0 and S1.
     samples : [6, n], at S0 to S5.
     """
@@ -39,21 +39,21 @@ class Earlier(NamedTuple):
 
 
 class Activity:
-    """Slow activity of one channel of a group: errors averaged along rows and down columns."""
+    """Slow activity of one channel of a group: absolute errors averaged along rows and down columns."""
 
     def __init__(self, order: Order):
         self._row = np.zeros(order.slots, np.int64)
         self._column = np.zeros(order.columns, np.int64)
 
     def of(self, lanes: Lanes) -> Integers:
-        """``z`` of every lane, before its sample is known."""
+        """Return ``z`` of every lane, before its sample is known."""
         self._row[lanes.slot[lanes.x == 0]] = 0
         ahead = np.minimum(lanes.x + 2, lanes.width - 1) - lanes.x
         result: Integers = ((self._column[lanes.column + ahead] + 4 * self._row[lanes.slot]) >> 4) + 64
         return result
 
     def update(self, lanes: Lanes, error: Integers) -> None:
-        """Take in the errors E of the lanes."""
+        """Update the averages with the errors E of the lanes."""
         h, v = self._row[lanes.slot], self._column[lanes.column]
         h = h + np.abs(error) - (h >> 4)
         self._row[lanes.slot] = h
@@ -61,7 +61,7 @@ class Activity:
 
 
 def error_scale(errors: Integers) -> Integers:
-    """``ks`` from the errors [6, n] of the own channel at S0 to S5."""
+    """Return ``ks``, given the errors [6, n] of the own channel at S0 to S5."""
     return qlog(64 + (ERROR_WEIGHTS * np.abs(errors)).sum(0))
 
 
@@ -74,17 +74,17 @@ def features(
     earlier: Sequence[Earlier],
     first: NDArray[np.bool_],
 ) -> Integers:
-    """The features of n lanes.
+    """Return the features of n lanes.
 
     Parameters
     ----------
-    samples : [16, n], of the own channel at S0 to S15.
-    errors : [6, n], of the own channel at S0 to S5.
+    samples : [16, n], samples of the own channel at S0 to S15.
+    errors : [6, n], errors of the own channel at S0 to S5.
     predictions : [2, n], ``P_0`` and ``P_1``.
-    ks : [n], `error_scale`.
+    ks : [n], see `error_scale`.
     z : [n], slow activity.
     earlier : the channels coded before, in order.
-    first : [n], whether the lane is pixel (0, 0).
+    first : [n], true where the lane is pixel (0, 0).
 
     Returns
     -------

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file changes in its model and its picture: the section ``FITT`` (docs/format.md), numpy only.
+"""Write, read and apply a fit: changes of the model and the view of the picture in a section ``FITT``.
 
-An encoder may fit the model to the picture. Here is how such a fit is written, read and applied; how it is
-found does not belong here. A fit is untrusted input: what it makes of a model passes the same checks as a
-model file does.
+docs/format.md specifies the section. An encoder may fit the model to the picture; how it does so does not
+belong here. This module needs only NumPy. A fit is untrusted input, so the changed model must pass the same
+checks as a model file.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from bbcodec.picture.turn import VIEWS
 SIGNS: Final = "hidden_w"
 SHARED: Final = "first_w of all channels"
 TENSORS: Final = (SIGNS, SHARED, "first_w", "first_b", "hidden_m", "hidden_b", "out_w", "out_b")
-"""Tensors that a fit may change, by their numbers in the file; `SHARED` is added to ``first_w`` of each."""
+"""Tensors that a fit may change, by their numbers in the file; `SHARED` is added to every ``first_w``."""
 
-_KNOBS: Final = ("rate_q", "along", "down", "ridge")
-_LISTS: Final = ("along", "down")
+_CONFIG_KEYS: Final = ("rate_q", "along", "down", "ridge")  # by their bits in the flags
+_LIST_KEYS: Final = ("along", "down")
 _MAX_SHIFT: Final = 24
-_MAX_RICE: Final = 15
+_MAX_RICE_PARAMETER: Final = 15
 _MAX_VALUE: Final = 1 << 24
-_MAX_SIZE: Final = 1 << 20  # bytes; all signs and weights changed take less
+_MAX_SECTION_BYTES: Final = 1 << 20  # changes of all signs and weights take less
 
 Integers = NDArray[np.int64]
 
 
 class Delta(NamedTuple):
-    """The change of one tensor: at the flat positions, which ascend, the values (not 0) times 2^shift.
+    """The change of one tensor: ``values * 2^shift`` is added at the flat positions.
 
-    Signs are either flipped or not: their values are 1, and their shift is 0.
+    Positions ascend, and values are not 0. For signs, which are flipped, values are 1 and the shift is 0.
     """
 
     shift: int
@@ -51,12 +51,12 @@ class Delta(NamedTuple):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit.
+    """A fit of a model to one picture.
 
     Parameters
     ----------
-    view : how the picture is turned before it is coded, of `MIRROR_COLUMNS`, `MIRROR_ROWS`, `TRANSPOSE` and
-        `SWAP_CHANNELS`.
+    view : how the picture is turned before it is coded: a sum of `MIRROR_COLUMNS`, `MIRROR_ROWS`,
+        `TRANSPOSE` and `SWAP_CHANNELS`.
     config : new values of the model's ``rate_q`` (int), ``along`` and ``down`` (lists), ``ridge`` (int).
     deltas : changes of tensors, by name.
     """
@@ -67,7 +67,7 @@ class Fitted:
 
     @property
     def trivial(self) -> bool:
-        """Whether it changes nothing."""
+        """Return whether the fit changes nothing."""
         return not (self.view or self.config or any(len(d.positions) for d in self.deltas.values()))
 
     def pack(self) -> bytes:
@@ -76,8 +76,8 @@ class Fitted:
         >>> Fitted(view=3, config={"ridge": 300}).pack().hex()
         '0308ac02'
         """
-        out = [bytes([self.view, sum(1 << i for i, key in enumerate(_KNOBS) if key in self.config)])]
-        for key in _KNOBS:
+        out = [bytes([self.view, sum(1 << i for i, key in enumerate(_CONFIG_KEYS) if key in self.config)])]
+        for key in _CONFIG_KEYS:
             if key in self.config:
                 value = self.config[key]
                 out.append(bytes([len(value), *value]) if isinstance(value, list) else varint(value))
@@ -88,21 +88,23 @@ class Fitted:
         return b"".join(out)
 
     def apply(self, model: Model) -> Model:
-        """Return the changed model. Its id is no file's: it tells changed models apart.
+        """Return the changed model. Its id belongs to no file; it distinguishes changed models.
 
         Raises
         ------
         FormatError
-            The model is of another family, a position is not in its tensor, or the result is no sound model
-            (ModelError).
+            The model has another family, or a position lies outside its tensor. ModelError if the changed
+            model is not valid.
         """
         if model.family != FAMILY:
-            raise FormatError(f"section FITT: changes a model of family {model.family!r:.60}")
+            raise FormatError(
+                f"section FITT: the model has the family {model.family!r:.60}, expected {FAMILY!r}"
+            )
         tensors = dict(model.tensors)
         for name, delta in self.deltas.items():
             target = "first_w" if name == SHARED else name
             if target not in tensors:
-                raise FormatError(f"section FITT: changes tensor {target!r}, which the model lacks")
+                raise FormatError(f"section FITT: changes tensor {target!r}, which the model does not have")
             tensors[target] = _changed(tensors[target], delta, name)
         mark = hashlib.sha256(bytes.fromhex(model.id) + self.pack()).hexdigest()
         graph = Graph(model.graph.functions, tensors)
@@ -111,34 +113,36 @@ class Fitted:
         return changed
 
     def summary(self) -> dict[str, Any]:
-        """What it changes, in JSON values: for people."""
+        """Return a summary of the changes in JSON values."""
         counts = {name: len(delta.positions) for name, delta in self.deltas.items()}
         return {"view": self.view, **self.config, **{f"{name} changes": n for name, n in counts.items()}}
 
 
 def unpack(payload: Buffer, offset: int = 0) -> Fitted:
-    """Read what `Fitted.pack` made.
+    """Read the payload of a section that `Fitted.pack` made.
 
     Parameters
     ----------
     payload : bytes-like
-    offset : of the payload in the file, for messages.
+    offset : offset of the payload in the file in bytes, for messages.
 
     Raises
     ------
     FormatError
-        It is not sound.
+        The payload is damaged.
     """
     reader = Reader(payload, "section FITT", offset)
-    if reader.left > _MAX_SIZE:
-        raise reader.error(f"{reader.left} bytes, expected at most {_MAX_SIZE}")
+    if reader.left > _MAX_SECTION_BYTES:
+        raise reader.error(f"{reader.left} bytes, expected at most {_MAX_SECTION_BYTES}")
     view, flags = reader.u8("view"), reader.u8("flags")
-    if view >= VIEWS or flags >> len(_KNOBS):
-        raise reader.error(f"view {view} and flags {flags}, expected below {VIEWS} and {1 << len(_KNOBS)}")
+    if view >= VIEWS or flags >> len(_CONFIG_KEYS):
+        raise reader.error(
+            f"view {view} and flags {flags}, expected below {VIEWS} and {1 << len(_CONFIG_KEYS)}"
+        )
     config: dict[str, Any] = {}
-    for i, key in enumerate(_KNOBS):
+    for i, key in enumerate(_CONFIG_KEYS):
         if flags >> i & 1:
-            config[key] = list(reader.take(reader.u8(key), key)) if key in _LISTS else reader.varint(key)
+            config[key] = list(reader.take(reader.u8(key), key)) if key in _LIST_KEYS else reader.varint(key)
     deltas: dict[str, Delta] = {}
     last = -1
     while reader.left:
@@ -151,10 +155,12 @@ def unpack(payload: Buffer, offset: int = 0) -> Fitted:
 
 
 def _changed(tensor: NDArray[Any], delta: Delta, name: str) -> NDArray[Any]:
-    """The tensor with a delta; sums are clamped to the range of its type."""
+    """Return a tensor with a delta applied; sums are clamped to the range of its type."""
     size = {SIGNS: 64 * tensor.size, SHARED: tensor.size // len(tensor)}.get(name, tensor.size)
     if len(delta.positions) and int(delta.positions[-1]) >= size:
-        raise FormatError(f"section FITT: position {delta.positions[-1]} in tensor {name!r} of {size}")
+        raise FormatError(
+            f"section FITT: position {delta.positions[-1]} in tensor {name!r}, expected below {size}"
+        )
     if name == SIGNS:
         words = tensor.reshape(-1).copy()
         bits = np.uint64(1) << (delta.positions & 63).astype(np.uint64)
@@ -172,7 +178,7 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _pack(number: int, delta: Delta) -> bytes:
-    """One tensor: number, shift, Rice parameters, count, then the bits, filled up to whole bytes."""
+    """Pack the change of one tensor: number, shift, Rice parameters, count, then bits padded to bytes."""
     gaps = np.diff(delta.positions, prepend=-1) - 1
     sizes = np.abs(delta.values) - 1
     gap_rice, size_rice = _best_rice(gaps), _best_rice(sizes)
@@ -189,12 +195,16 @@ def _pack(number: int, delta: Delta) -> bytes:
 
 
 def _unpack(reader: Reader, number: int) -> Delta:
+    """Read what `_pack` wrote, after the number of the tensor; raise FormatError if it is damaged."""
     shift, rice = reader.u8("shift"), reader.u8("Rice parameters")
     count = reader.varint("number of changes")
     if shift > _MAX_SHIFT or not 1 <= count <= 8 * reader.left:
-        raise reader.error(f"{count} changes of shift {shift} in {reader.left} bytes")
+        raise reader.error(
+            f"{count} changes of shift {shift} in {reader.left} bytes, "
+            f"expected 1 to {8 * reader.left} of a shift up to {_MAX_SHIFT}"
+        )
     if number == 0 and (shift or rice & 15):
-        raise reader.error("flips of signs have a size")
+        raise reader.error(f"flips of signs have shift {shift} and value parameter {rice & 15}, expected 0")
     bits = _Bits(reader)
     position, positions, values = -1, [], []
     for _ in range(count):
@@ -207,17 +217,20 @@ def _unpack(reader: Reader, number: int) -> Delta:
         values.append(value)
     bits.finish()
     if position >= _MAX_VALUE or max(map(abs, values)) >= _MAX_VALUE:
-        raise reader.error(f"a change of {max(map(abs, values))} at position {position}")
+        raise reader.error(
+            f"a change of {max(map(abs, values))} at position {position}, expected both below {_MAX_VALUE}"
+        )
     return Delta(shift, np.array(positions, np.int64), np.array(values, np.int64))
 
 
 class _Bits:
-    """Bits from the top of each byte on, taken from a reader a byte at a time."""
+    """Reads bits, highest bit of each byte first, from a reader that gives one byte at a time."""
 
     def __init__(self, reader: Reader):
         self._reader, self._byte, self._left = reader, 0, 0
 
     def take(self, count: int) -> int:
+        """Return the next `count` bits as a number."""
         value = 0
         for _ in range(count):
             if not self._left:
@@ -227,24 +240,25 @@ class _Bits:
         return value
 
     def rice(self, parameter: int) -> int:
-        """A number of 0 or more; its unary part is as long as the bytes are at the most."""
+        """Return a Rice-coded number >= 0. The remaining bytes bound the length of its unary part."""
         high = 0
         while self.take(1):
             high += 1
         return high << parameter | self.take(parameter)
 
     def finish(self) -> None:
-        """Raise unless the spare bits of the last byte are 0."""
+        """Raise FormatError unless the spare bits of the last byte are 0."""
         if self._byte & ((1 << self._left) - 1):
             raise self._reader.error("spare bits are not 0")
 
 
 def _rice(value: int, parameter: int) -> str:
+    """Return the Rice code of a number >= 0 as a string of 0 and 1."""
     low = format(value, f"0{parameter}b")[-parameter:] if parameter else ""
     return "1" * (value >> parameter) + "0" + low
 
 
 def _best_rice(values: Integers) -> int:
-    """The parameter of fewest bits."""
-    costs = [int((values >> k).sum()) + k * len(values) for k in range(_MAX_RICE + 1)]
+    """Return the Rice parameter with the fewest bits."""
+    costs = [int((values >> k).sum()) + k * len(values) for k in range(_MAX_RICE_PARAMETER + 1)]
     return costs.index(min(costs))

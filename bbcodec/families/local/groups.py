@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many small pictures of the family `local` in one message.
 
-Pictures are coded in groups (docs/local.md): as many neighbours together as have at most `GROUP_LANES` lanes,
-at least one. Groups are pushed in reverse, so that they are decoded in order. With a model that has latents,
-the last groups (the first to be pushed) do without: their bits are what the others' latents are popped from.
+Pictures are coded in groups (docs/local.md): consecutive pictures with at most `GROUP_LANES` lanes together,
+or a single picture. Groups are pushed in reverse, so that they are decoded in order. With a model that has
+latents, the last groups, which are pushed first, have none: the latents of the others are popped from their
+bits.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Shape = tuple[int, int]
 
 
 def groups(shapes: Sequence[Shape]) -> list[slice]:
-    """Neighbouring pictures that are coded together.
+    """Divide pictures into groups, and return the slice of each group.
 
     >>> groups([(32, 32)] * 50)
     [slice(0, 46, None), slice(46, 50, None)]
@@ -47,17 +48,17 @@ def groups(shapes: Sequence[Shape]) -> list[slice]:
 
 
 def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
-    """Encode pictures uint8 [H, W, C], C the same for all.
+    """Encode pictures, uint8 [H, W, C] with the same C for all.
 
     Returns
     -------
-    Groups at the end that are coded without latents (0 if the model has none), and the folded message.
+    The number of groups at the end without latents (0 if the model has none), and the folded message.
     """
     local = local_model(model)
     channels = images[0].shape[2]
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     parts = groups(shapes)
-    plain = 1 if _with_latents(local, channels) else 0
+    plain = 1 if _has_latents(local, channels) else 0
     while True:
         message = ans.base_message(LANES)
         try:
@@ -66,7 +67,7 @@ def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tupl
                 codec = _codec(local, shapes[part], channels, index < len(parts) - plain, execution)
                 (message,) = codec.push(message, blocks)
             return plain, flatten(message)
-        except MessageUnderflow:  # too few bits yet for the latents
+        except MessageUnderflow:  # the groups without latents have too few bits for the latents
             plain += 1
 
 
@@ -78,18 +79,18 @@ def decode(
     model: Model,
     execution: Execution,
 ) -> list[Pixels]:
-    """Decode what `encode` made.
+    """Decode the pictures that `encode` coded.
 
     Raises
     ------
     FormatError
-        The message is damaged, or the number of groups without latents is not possible.
+        The message is damaged, or the number of groups without latents is impossible.
     """
     local = local_model(model)
     parts = groups(shapes)
-    least, most = (1, len(parts)) if _with_latents(local, channels) else (0, 0)
-    if not least <= plain <= most:
-        raise FormatError(f"batch: {plain} groups without latents, expected {least} to {most}")
+    low, high = (1, len(parts)) if _has_latents(local, channels) else (0, 0)
+    if not low <= plain <= high:
+        raise FormatError(f"batch: {plain} groups without latents, expected {low} to {high}")
     message = unflatten(words, LANES)
     images: list[Pixels] = []
     for index, part in enumerate(parts):
@@ -97,11 +98,11 @@ def decode(
         message, blocks = codec.pop(message)
         images += blocks
     if not ans.message_equal(message, ans.base_message(LANES)):
-        raise FormatError("batch: the message does not end where it began, it is damaged")
+        raise FormatError("batch: the message is damaged, it does not end in its initial state")
     return images
 
 
-def _with_latents(model: LocalModel, channels: int) -> bool:
+def _has_latents(model: LocalModel, channels: int) -> bool:
     return model.latents is not None and channels == 3
 
 
@@ -112,7 +113,7 @@ def _codec(
     latents: bool,
     execution: Execution,
 ) -> Codec:
-    """Codec of a group."""
-    if latents and _with_latents(model, channels):
+    """Return the codec of a group, with latents if asked for and possible."""
+    if latents and _has_latents(model, channels):
         return latent_codec(shapes, model, execution)
     return group_codec(shapes, channels, model, execution)

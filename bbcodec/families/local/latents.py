@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latents of whole blocks, by bits-back coding: what no neighbourhood tells at once.
+"""Latents of whole blocks, by bits-back coding (BB-ANS).
 
-A few numbers for each block (docs/local.md, "Latents") say how it differs from the average: its noise, its
-sharpness, its colours. They are popped with a posterior that reads statistics of the block's errors, and
-pushed with a prior (BB-ANS), so that they cost no more than what they tell. Small pictures gain by them; in
-large ones the learning while coding finds out the same.
+A few numbers for each block (docs/local.md, "Latents") describe how it differs from the average: noise,
+sharpness, colours. No neighbourhood shows this at once. Latents are popped with a posterior that reads
+statistics of the errors of the block, and pushed with a prior, so they cost only the information in them.
+Small pictures gain from latents. In large ones, the learning while coding finds the same information.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from bbcodec.jobs import SERIAL, Execution
 
 Integers = NDArray[np.int64]
 
-_LIMIT: Final = 32767  # of the encoder's inputs and activations
+_ENCODER_LIMIT: Final = 32767  # bound of the inputs and activations of the encoder
 _WEIGHT_BITS: Final = 12
 
 
 def latent_codec(shapes: Shapes, model: LocalModel, execution: Execution = SERIAL) -> Codec:
-    """Codec of a group of RGB blocks with latents; parameters and symbols as for `group_codec`.
+    """Return the codec of a group of RGB blocks with latents; see `group_codec` for parameters and symbols.
 
     Raises
     ------
     MessageUnderflow
-        On pushing: the message holds fewer bits than the latents take (the *initial bits*).
+        When pushing: the message holds fewer bits than popping the latents needs (the *initial bits*).
     """
     assert model.latents is not None
     backend, threads = execution.backend, execution.workers
@@ -51,10 +51,10 @@ def latent_codec(shapes: Shapes, model: LocalModel, execution: Execution = SERIA
     def posterior(statistics: Statistics) -> Codec:
         return latent_logistic(*encode(tensors, statistics, shapes), backend, floor=0)
 
-    def pixels(latents: NDArray[np.int32], seen: list[Statistics | None] | None = None) -> Codec:
-        told = side(tensors, latents)
+    def pixels(latents: NDArray[np.int32], received: list[Statistics | None] | None = None) -> Codec:
+        on_statistics = None if received is None else received.append
         return group_codec(
-            shapes, 3, model, execution, side=told, found=seen.append if seen is not None else None
+            shapes, 3, model, execution, side=side(tensors, latents), on_statistics=on_statistics
         )
 
     def push(message: Message, blocks: Sequence[Pixels], *context: Any) -> tuple[Any, ...]:
@@ -63,10 +63,10 @@ def latent_codec(shapes: Shapes, model: LocalModel, execution: Execution = SERIA
         return prior.push(message, latents, *context)
 
     def pop(message: Message, *context: Any) -> tuple[Any, ...]:
-        seen: list[Statistics | None] = []
+        received: list[Statistics | None] = []
         message, latents = prior.pop(message)
-        message, blocks = pixels(latents, seen).pop(message)
-        (statistics,) = seen
+        message, blocks = pixels(latents, received).pop(message)
+        (statistics,) = received
         assert statistics is not None
         (message,) = posterior(statistics).push(message, latents)
         return message, blocks, *context
@@ -77,27 +77,27 @@ def latent_codec(shapes: Shapes, model: LocalModel, execution: Execution = SERIA
 def encode(
     tensors: LatentTensors, statistics: Statistics, shapes: Shapes
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Posterior of the latents: means in 1/64 step and scale indices, int32 [blocks, K] each.
+    """Return the posterior of the latents: means in 1/64 step and scale indices, int32 [blocks, K] each.
 
     Parameters
     ----------
-    tensors : of the model.
+    tensors : tensors of the model.
     statistics : int64 [blocks, 441]
-    shapes : (height, width) of the blocks.
+    shapes : (height, width) of the blocks, in pixels.
     """
     area = np.array([h * w for h, w in shapes], np.int64)[:, None]
     root = np.array([isqrt((1 << 32) // (h * w)) for h, w in shapes], np.int64)[:, None]
     excess = ((256 * statistics - tensors.mean.astype(np.int64) * area) * root) >> 16
     inputs = (excess * tensors.scale + (1 << 19)) >> 20
-    inputs = np.clip(inputs, -_LIMIT, _LIMIT)
-    hidden = np.clip(_layer(inputs, tensors.encoder_w, tensors.encoder_b), 0, _LIMIT)
+    inputs = np.clip(inputs, -_ENCODER_LIMIT, _ENCODER_LIMIT)
+    hidden = np.clip(_layer(inputs, tensors.encoder_w, tensors.encoder_b), 0, _ENCODER_LIMIT)
     outputs = _layer(np.concatenate([inputs, hidden], 1), tensors.posterior_w, tensors.posterior_b)
     mean, log2 = np.split(np.clip(outputs, -(1 << 20), 1 << 20).astype(np.int32), 2, axis=1)
     return posterior_parameters(mean, log2)
 
 
 def side(tensors: LatentTensors, latents: NDArray[np.int32]) -> list[Integers]:
-    """Side information [H] of every block, from its latent symbols [blocks, K]."""
+    """Return the side information [H] of every block, given the latent symbols [blocks, K]."""
     z = latents.astype(np.int64) - LATENT_CENTRE
     return list((z @ tensors.side_w.astype(np.int64) + (1 << 7)) >> 8)
 

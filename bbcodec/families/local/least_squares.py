@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A least-squares predictor of a channel, fitted to the pixels around each cell as they are decoded.
+"""A least-squares predictor of a channel, fitted to the decoded pixels around each cell.
 
-Sums of products are integers and forget as they move: F along a row, G down the columns. Each cell of three
-pixels solves its own normal equations, in float32: one operation at a time in the order of docs/local.md, so
-that NumPy and C++ round alike. Lanes come last in matrices of floats, first in tables of integers.
+Sums of products are integers that decay exponentially: F along a row, G down the columns. Each cell of three
+pixels solves its own normal equations in float32. The operations are done one at a time in the order of
+docs/local.md, so that NumPy and C++ round equally. Lanes are the last axis of float matrices, and the first
+axis of integer tables.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bbcodec.families.local.order import Lanes, Order
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
-_COLUMNS = 8  # partial sums of a prediction
+_PARTIAL_SUMS = 8  # of a prediction; the format fixes how they are added
 
 
 class Predictor:
@@ -25,11 +26,11 @@ class Predictor:
 
     Parameters
     ----------
-    order : of the group.
+    order : coding order of the group.
     regressors : N
-    forget : shifts along a row and down a column.
-    ridge : added to the diagonal; also the least pivot.
-    prior : what G is at first, int32 [N (N + 1) / 2 + N].
+    forget : decay shifts along a row and down a column.
+    ridge : added to the diagonal; also the smallest allowed pivot.
+    prior : initial value of G, int32 [N (N + 1) / 2 + N].
     """
 
     def __init__(
@@ -39,34 +40,34 @@ class Predictor:
         self.along, self.down = forget
         i, j = np.tril_indices(regressors)  # row by row: entry (i, j), j <= i
         self._i, self._j = i, j
-        # Cells of the matrix [N, N + 1] that the entries go to: its upper triangle, and column N.
+        # Where the entries go in the matrix [N, N + 1]: its upper triangle, and column N.
         stride = regressors + 1
         self._cells = np.concatenate([j * stride + i, np.arange(regressors) * stride + regressors])
         entries = len(self._cells)
-        self._g = np.tile(prior.astype(np.int64), (order.columns, 1))  # a cell's stand at its first column
+        self._g = np.tile(prior.astype(np.int64), (order.columns, 1))  # at the first column of each cell
         self._f = np.zeros((order.slots, entries), np.int64)
-        self._q = np.zeros((order.slots, entries), np.int64)  # products of the cell at hand
-        self._w = np.zeros((-(-regressors // _COLUMNS) * _COLUMNS, order.slots), np.float32)
+        self._q = np.zeros((order.slots, entries), np.int64)  # products of the current cell
+        self._w = np.zeros((-(-regressors // _PARTIAL_SUMS) * _PARTIAL_SUMS, order.slots), np.float32)
 
     def predict(self, lanes: Lanes, d: Integers, m: Integers) -> Integers:
-        """Prediction ``P_q`` of every lane in 1/64 of a level, 0..16320.
+        """Return the prediction ``P_q`` of every lane in 1/64 of a level, 0..16320.
 
         Parameters
         ----------
-        lanes : n of them; rows that begin forget what their slot held, cells that begin are solved.
+        lanes : n lanes. Where a row begins, its slot is cleared; where a cell begins, its fit is solved.
         d : [N, n], the regressors.
-        m : [n], what the target is relative to.
+        m : [n], the base level that the target is relative to.
         """
         self._f[lanes.slot[lanes.x == 0]] = 0
-        if lanes.x[0] % CELL == 0:  # all lanes of a time stand alike in their cells
+        if lanes.x[0] % CELL == 0:  # all lanes of a time have the same position in their cells
             self._q[lanes.slot] = 0
             self._fit(lanes)
         w = self._w[:, lanes.slot]
         padded = np.zeros(w.shape, np.float32)
         padded[: self.regressors] = d
         with np.errstate(all="ignore"):
-            s = np.zeros((_COLUMNS, len(m)), np.float32)
-            for part in (w * padded).reshape(-1, _COLUMNS, len(m)):
+            s = np.zeros((_PARTIAL_SUMS, len(m)), np.float32)
+            for part in (w * padded).reshape(-1, _PARTIAL_SUMS, len(m)):
                 s = s + part
             total = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
             v = (total + m.astype(np.float32)) * np.float32(64) + np.float32(0.5)
@@ -75,12 +76,12 @@ class Predictor:
         return np.floor(v).astype(np.int64)
 
     def update(self, lanes: Lanes, d: Integers, t: Integers, w: Integers) -> None:
-        """Take in the lanes' samples.
+        """Update the sums with the samples of the lanes.
 
         Parameters
         ----------
-        lanes, d : as for `predict`.
-        t : [n], the targets: samples less m.
+        lanes, d : see `predict`.
+        t : [n], the targets: samples minus m.
         w : [n], weights of the pixels, 1..64.
         """
         d = d.T
@@ -94,7 +95,7 @@ class Predictor:
         self._g[column] = _decay(self._g[column] + f, self.down)
 
     def _fit(self, lanes: Lanes) -> None:
-        """Weights of the lanes' cells."""
+        """Solve the fits of the lanes' cells, and keep their weights."""
         sums = self._g[lanes.column] + self._f[lanes.slot]
         n = self.regressors
         a = np.zeros((n, n + 1, len(lanes.slot)), np.float32)
@@ -106,17 +107,18 @@ class Predictor:
 
 
 def _decay(v: Integers, shift: int) -> Integers:
+    """Return ``decay_shift(v)`` of docs/local.md."""
     result: Integers = v - ((v + (1 << shift >> 1)) >> shift)
     return result
 
 
 def _solve(a: Floats, ridge: np.float32) -> Floats:
-    """Eliminate in place and return the weights, [N, n]; nothing below the diagonal is read.
+    """Return the weights [N, n] by Gaussian elimination in place. Nothing below the diagonal is read.
 
     Parameters
     ----------
     a : [N, N + 1, n], the matrix and the right-hand side.
-    ridge : least pivot.
+    ridge : smallest allowed pivot.
     """
     n = len(a)
     r = np.empty((n, a.shape[2]), np.float32)

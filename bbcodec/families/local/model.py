@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model file of the family, checked.
+"""A checked model of the family.
 
-A model is untrusted input: past `LocalModel.from_model` every sum of the other modules stays within the
-integers that docs/local.md promises. What is done with the numbers does not belong here.
+A model is untrusted input. `LocalModel.from_model` ensures that every sum in the other modules stays within
+the integer ranges of docs/local.md. Computing with the model does not belong here.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ FAMILY: Final = "local"
 FEATURES: Final = 48
 PREDICTORS: Final = 2
 CELL: Final = 3  # pixels of a row that share a fit
-MAX_WEIGHT: Final = 1572864 // 24576  # of a pixel in a fit
+MAX_WEIGHT: Final = 1572864 // 24576  # largest weight of a pixel in a fit
 MAX_PRIOR: Final = 1 << 24
-MAX_RIDGE: Final = 1 << 40  # with it the weights of a fit all but vanish
+MAX_RIDGE: Final = 1 << 40  # with it the weights of a fit are nearly 0
 MAX_FIRST_M: Final = 1 << 20
-MAX_FIRST: Final = 2**31 - 1 - 2**28 - 2**13  # of first_m times what first_w can add up to
+MAX_FIRST_SUM: Final = 2**31 - 1 - 2**28 - 2**13  # of first_m times the largest sum with first_w
 MAX_HIDDEN_M: Final = 1 << 14  # 192 * 255 * 2^14 + 2^28 + 2^11 < 2^31
 MAX_BIAS: Final = 1 << 28
 MAX_POSITION: Final = 1 << 15
-NEAR: Final = 9  # rows and columns that the map of positions tells apart
-MOMENTS: Final = 3  # of errors, in the statistics of a block
+NEAR: Final = 9  # number of distances from a border that the tensor `positions` distinguishes
+MOMENTS: Final = 3  # of the errors, in the statistics of a block
 STATISTICS: Final = 3 * MOMENTS * (FEATURES + 1)
 MAX_OUT: Final = 1 << 22  # clamped to 2^21 when rounded for use
 
-_PAIRS: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
+_PAIR_RANGES: Final = {"own": (2, 16), "earlier": (0, 9), "along": (1, 3), "down": (1, 4)}
 _DEFAULTS: Final = {"every": 1, "block": 1024}
-_NUMBERS: Final = {
+_NUMBER_RANGES: Final = {
     "hidden": (32, 192),
     "layers": (0, 8),
     "components": (1, 8),
@@ -53,11 +53,11 @@ _NUMBERS: Final = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LatentTensors:
-    """What a model with K latents of a block has besides; D is the width of its encoder. See docs/local.md.
+    """Additional tensors of a model with K latents per block and an encoder of width D. See docs/local.md.
 
     Attributes
     ----------
-    mean, scale : int32 [441], what an encoder takes from the statistics, and multiplies them by.
+    mean, scale : int32 [441], which the encoder subtracts from the statistics, and multiplies them by.
     encoder_w, encoder_b : int32 [441, D] and [D]
     posterior_w, posterior_b : int32 [441 + D, 2 K] and [2 K]
     prior : int32 [2 K], means in 1/64 step, then log2 scales in 1/128.
@@ -76,27 +76,27 @@ class LatentTensors:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LocalModel:
-    """A model of the family; H hidden channels, L layers, J components. Arrays are read-only.
+    """A model of the family with hidden width H, L hidden layers and J components. Arrays are read-only.
 
     Attributes
     ----------
     hidden, layers, components : H, L, J
-    own, earlier : how many positions S, and X of each earlier channel, either predictor uses.
-    along, down : shifts by which either predictor forgets, along a row and down a column.
+    own, earlier : for each predictor, the number of positions S, and of positions X of each earlier channel.
+    along, down : for each predictor, the decay shifts along a row and down a column.
     ridge : added to the diagonal of every fit.
     rate_q : learning rate in 2^-20; 0 for no learning.
-    every : times from one step of learning to the next.
-    block : pixels of the longest side of a block that pictures are cut into.
+    every : number of times between two steps of learning.
+    block : largest side of a block in pixels.
     first_w : int8 [3, 48, H]
     first_m, first_b : int32 [3, H]
     signs : int8 [L, H, H], ±1, outputs before inputs.
     hidden_m, hidden_b : int32 [L, H]
     out_w : int32 [3, H + 48, 3 J], in 2^-20.
     out_b : int32 [3, 3 J], in 2^-20.
-    priors : of every channel and predictor, int32 [`entries` of its size].
-    positions : int32 [3, 9, H], or None: added to the first stream, by row from the top, by column from the
-        left, and by column from the right.
-    latents : or None.
+    priors : for every channel and predictor, int32 [`entries` of its N].
+    positions : int32 [3, 9, H] or None: added to the first stream, by the distances from the top, the left
+        and the right border.
+    latents : tensors of the latents, or None.
     """
 
     hidden: int
@@ -123,20 +123,20 @@ class LocalModel:
     latents: LatentTensors | None
 
     def regressors(self, channel: int, predictor: int) -> int:
-        """N of a predictor of a channel (in coding order)."""
+        """Return the number of regressors N of a predictor of a channel, numbered in coding order."""
         return self.own[predictor] + channel * self.earlier[predictor]
 
     @classmethod
     def from_model(cls, model: Model) -> LocalModel:
-        """Read a model file.
+        """Check a model file, and return it as a model of the family.
 
         Raises
         ------
         ModelError
-            It is of another family, or a value or tensor is missing or out of its range.
+            The model has another family, or a value or tensor is missing or out of range.
         """
         if model.family != FAMILY:
-            raise ModelError(f"model: family {model.family!r:.60}, expected {FAMILY!r}")
+            raise ModelError(f"model: the family is {model.family!r:.60}, expected {FAMILY!r}")
         numbers, pairs = _config(model.config)
         h, layers, j = numbers["hidden"], numbers["layers"], numbers["components"]
         take = _Tensors(model.tensors)
@@ -145,9 +145,12 @@ class LocalModel:
         ]
         first_w = take("first_w", np.int8, (3, FEATURES, h), -128, 127)
         first_m = take("first_m", np.int32, (3, h), 0, MAX_FIRST_M)
-        reach = 127 * np.abs(first_w.astype(np.int64)).sum(1)  # features are within +-127
-        if np.any(reach * first_m > MAX_FIRST):
-            raise ModelError("model: tensor 'first_m': a stream could leave 32 bits")
+        largest = 127 * np.abs(first_w.astype(np.int64)).sum(1)  # features are within ±127
+        if np.any(largest * first_m > MAX_FIRST_SUM):
+            raise ModelError(
+                "model: tensor 'first_m' is too large: a sum could need more than 32 bits, "
+                f"expected at most {MAX_FIRST_SUM} with 'first_w'"
+            )
         first_b = take("first_b", np.int32, (3, h), -MAX_BIAS, MAX_BIAS)
         out_w = take("out_w", np.int32, (3, h + FEATURES, 3 * j), -MAX_OUT, MAX_OUT)
         out_b = take("out_b", np.int32, (3, 3 * j), -MAX_BIAS, MAX_BIAS)
@@ -158,7 +161,7 @@ class LocalModel:
         else:
             for name in ("hidden_w", "hidden_m", "hidden_b"):
                 if name in model.tensors:
-                    raise ModelError(f"model: tensor {name!r} is there, but there are no hidden layers")
+                    raise ModelError(f"model: tensor {name!r} is present, but the model has no hidden layers")
             words = np.zeros((0, h, (h + 63) // 64), np.uint64)
             hidden_m = hidden_b = _read_only(np.zeros((0, h), np.int32))
         total = sum(map(sum, sizes))
@@ -189,15 +192,15 @@ class LocalModel:
 
 
 def entries(n: int) -> int:
-    """Entries of the state of a fit with n regressors: lower triangle, then right-hand side."""
+    """Return the number of entries of a fit with n regressors: lower triangle, then right-hand side."""
     return n * (n + 1) // 2 + n
 
 
 def largest_sum(along: int, down: int) -> Fraction:
-    """Bound on every integer sum of a fit that forgets by these shifts, the prior included.
+    """Return a bound on every integer sum of a fit with these decay shifts, including the prior.
 
-    ``|decay(v)| <= r |v| + 1/2`` with ``r = 1 - 2^-shift``. So a quantity that is fed at most q at a time,
-    ``v = decay(v + q)``, stays within ``(r q + 1/2) / (1 - r)``. F is fed products, and G is fed F.
+    ``|decay(v)| <= r |v| + 1/2`` with ``r = 1 - 2^-shift``. So a sum ``v = decay(v + q)`` that grows by at
+    most q at a time stays within ``(r q + 1/2) / (1 - r)``. F grows by products, and G grows by F.
     """
     half = Fraction(1, 2)
     product = Fraction(CELL * 255 * 255 * MAX_WEIGHT)
@@ -207,12 +210,13 @@ def largest_sum(along: int, down: int) -> Fraction:
 
 
 class _Tensors:
-    """Takes checked tensors out of a model."""
+    """Returns tensors of a model after checking them."""
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]]):
         self.tensors = tensors
 
     def __call__(self, name: str, dtype: Any, shape: tuple[int, ...], lo: int, hi: int) -> NDArray[Any]:
+        """Return a tensor; raise ModelError unless it has this type and shape, with values within lo..hi."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise ModelError(f"model: tensor {name!r} is missing")
@@ -221,13 +225,14 @@ class _Tensors:
                 f"model: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, "
                 f"expected {np.dtype(dtype)} {list(shape)}"
             )
-        least, most = int(tensor.min()), int(tensor.max())
-        if least < lo or most > hi:
-            raise ModelError(f"model: tensor {name!r} is in {least}..{most}, expected {lo}..{hi}")
+        low, high = int(tensor.min()), int(tensor.max())
+        if low < lo or high > hi:
+            raise ModelError(f"model: tensor {name!r} has values {low}..{high}, expected {lo}..{hi}")
         return tensor
 
 
 def _latents(take: _Tensors, h: int, k: int, d: int) -> LatentTensors:
+    """Return the tensors of K latents, checked; h is the hidden width and d the width of the encoder."""
     n, weight = STATISTICS, 1 << 20
     return LatentTensors(
         mean=take("statistics_mean", np.int32, (n,), -(1 << 24), 1 << 24),
@@ -242,18 +247,23 @@ def _latents(take: _Tensors, h: int, k: int, d: int) -> LatentTensors:
 
 
 def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Numbers and pairs of the configuration; ModelError unless all are there, in range, and nothing else."""
+    """Return the numbers and the pairs of the configuration.
+
+    Raises
+    ------
+    ModelError
+        A value is missing, out of range or unknown.
+    """
     config = _DEFAULTS | dict(config)
-    if set(config) != {*_NUMBERS, *_PAIRS}:
-        raise ModelError(
-            f"model: config has {sorted(config)!r:.200}, expected {sorted({*_NUMBERS, *_PAIRS})}"
-        )
-    for key, (lo, hi) in _NUMBERS.items():
+    expected = {*_NUMBER_RANGES, *_PAIR_RANGES}
+    if set(config) != expected:
+        raise ModelError(f"model: config has {sorted(config)!r:.200}, expected {sorted(expected)}")
+    for key, (lo, hi) in _NUMBER_RANGES.items():
         if type(config[key]) is not int or not lo <= config[key] <= hi:
             raise ModelError(f"model: {key} is {config[key]!r:.60}, expected {lo} to {hi}")
     if config["hidden"] % (step := 64 if config["layers"] else 32):
         raise ModelError(f"model: hidden is {config['hidden']}, expected a multiple of {step}")
-    for key, (lo, hi) in _PAIRS.items():
+    for key, (lo, hi) in _PAIR_RANGES.items():
         pair = config[key]
         if (
             not isinstance(pair, list)
@@ -261,8 +271,8 @@ def _config(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             or not all(type(n) is int and lo <= n <= hi for n in pair)
         ):
             raise ModelError(f"model: {key} is {pair!r:.60}, expected two numbers in {lo}..{hi}")
-    numbers = {key: config[key] for key in _NUMBERS}
-    return numbers, {key: tuple(config[key]) for key in _PAIRS}
+    numbers = {key: config[key] for key in _NUMBER_RANGES}
+    return numbers, {key: tuple(config[key]) for key in _PAIR_RANGES}
 
 
 def _signs(words: NDArray[np.uint64]) -> NDArray[np.int8]:
@@ -279,5 +289,5 @@ def _read_only(array: NDArray[Any]) -> NDArray[Any]:
 
 @lru_cache(maxsize=8)
 def local_model(model: Model) -> LocalModel:
-    """The network of a model file, kept for the next time; errors as of `LocalModel.from_model`."""
+    """Return `LocalModel.from_model` of a model file, with the same errors; the last eight are cached."""
     return LocalModel.from_model(model)

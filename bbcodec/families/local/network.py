@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network between features and last layer, and the mixture that the last layer's outputs stand for.
+"""The hidden layers with 1-bit weights, and the mixture of logistics given the outputs of the last layer.
 
-Integer sums go through float64 matrix products: every partial sum is an integer far below 2^53, so that they
-are exact in any order.
+Integer sums are computed by float64 matrix products. Every partial sum is an integer far below 2^53, so the
+sums are exact in any order.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from bbcodec.families.local.tables import EXP_LIMIT, exp_table, log_table, sigma
 
 Integers = NDArray[np.int64]
 
-LIMIT = 32767  # of the stream, in 1/256
+STREAM_LIMIT = 32767  # bound of the stream, in 1/256
 
 
 class Mixture(NamedTuple):
-    """Mixtures of J logistics for n samples, as `bbcodec.coding.distributions.LogisticMixture` takes them.
+    """Mixtures of J logistics for n samples: arguments of `bbcodec.coding.distributions.LogisticMixture`.
 
     Attributes
     ----------
-    weights : int64 [n, J], of 2^16.
+    weights : int64 [n, J], in 2^-16.
     mu : int32 [n, J], in 1/64 of a level.
     e : int32 [n, J], scales 0..79.
     """
@@ -45,13 +45,13 @@ class Network:
         self._hidden_m, self._hidden_b = model.hidden_m.astype(np.int64), model.hidden_b.astype(np.int64)
 
     def __call__(self, channel: int, features: Integers, side: Integers | None = None) -> Integers:
-        """Inputs of the last layer.
+        """Return the inputs of the last layer.
 
         Parameters
         ----------
-        channel : in coding order.
+        channel : number of the channel in coding order.
         features : [n, 48]
-        side : [n, H] or None, side information.
+        side : side information [n, H], or None.
 
         Returns
         -------
@@ -61,21 +61,21 @@ class Network:
         s: Integers = (z * self._first_m[channel] + self._first_b[channel] + (1 << 13)) >> 14
         if side is not None:
             s = s + side
-        s = np.clip(s, -LIMIT, LIMIT)
+        s = np.clip(s, -STREAM_LIMIT, STREAM_LIMIT)
         for signs, m, b in zip(self._signs, self._hidden_m, self._hidden_b, strict=True):
             z = _product(_activation(s), signs)
-            s = np.clip(s + ((z * m + b + (1 << 11)) >> 12), -LIMIT, LIMIT)
+            s = np.clip(s + ((z * m + b + (1 << 11)) >> 12), -STREAM_LIMIT, STREAM_LIMIT)
         return np.concatenate([_activation(s), features], axis=1)
 
 
 def mixture(outputs: Integers, p: Integers, ks: Integers) -> Mixture:
-    """The mixtures that the last layer's outputs [n, 3 J] stand for.
+    """Return the mixtures given the outputs of the last layer.
 
     Parameters
     ----------
-    outputs : means, scales, weights, in 1/256.
+    outputs : [n, 3 J]: J means, J scales, J weights, in 1/256.
     p : [n], prediction of the channel in 1/64 of a level.
-    ks : [n], scale of the errors.
+    ks : [n], index of the scale of the errors.
     """
     mean, scale, weight = np.split(outputs, 3, axis=1)
     sigma, log_sigma = sigma_table()[ks][:, None], log_table()[ks][:, None]
@@ -88,12 +88,12 @@ def mixture(outputs: Integers, p: Integers, ks: Integers) -> Mixture:
 
 
 def _activation(s: Integers) -> Integers:
-    """``A(s)``, 0..255."""
+    """Return the activations ``A(s)``, 0..255."""
     a: Integers = np.clip((s + 8) >> 4, 0, 255)
     return a
 
 
 def _product(a: Integers, b: NDArray[np.float64]) -> Integers:
-    """Matrix product of integers, exact."""
+    """Return the exact matrix product of integers."""
     result: Integers = (a.astype(np.float64) @ b).astype(np.int64)
     return result

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pixels are coded at the same time, and where their neighbours lie.
+"""The coding order (wavefronts) of a group, and the positions of the causal neighbours.
 
-Pixel (y, x) is coded at time ``t = x + 3 y``: three columns a row let a pixel see two columns to its right in
-the row above. All pixels of one time, over all blocks of a group, are the lanes of that time. Only index
-arithmetic lives here; arrays are flat over the pixels of all blocks, block after block in raster order.
+Pixel (y, x) is coded at time ``t = x + 3 y``. Because each row starts three columns later, a pixel can use
+two columns to its right in the row above. All pixels of one time, over all blocks of a group, are the lanes
+of that time. This module has only index arithmetic. Arrays are flat over the pixels of all blocks, block
+after block in raster order.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-LANES: Final = 8  # of the message
-MAX_LANES: Final = 2048  # pixels of one time
+LANES: Final = 8  # lanes of the message
+MAX_LANES: Final = 2048  # pixels coded at one time
 CHANNELS: Final = {1: (0,), 3: (1, 0, 2)}  # channels of a block in coding order: G, R, B
 
 OWN: Final = np.array(
@@ -32,18 +33,18 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The n pixels of one time; int64.
+    """The n pixels of one time; all arrays are int64.
 
     Attributes
     ----------
     time : t
     block : [n], index of the block.
-    x, y, width : [n], position in the block, and the block's columns.
-    pixel : [n], flat pixel.
-    column : [n], column of the group: all blocks side by side.
-    slot : [n], where the state of the pixel's row is kept; rows that are not alive together share slots.
-    own, earlier : [16, n] and [9, n], flat pixels of the positions S and X; ``Order.pixels`` for one that
-        does not exist.
+    x, y, width : [n], position in the block, and the number of columns of the block.
+    pixel : [n], index of the pixel in flat arrays.
+    column : [n], column of the group, with all blocks side by side.
+    slot : [n], index of the state of the pixel's row. Rows that are not active at the same time share slots.
+    own, earlier : [16, n] and [9, n], flat indices of the neighbours S and X; ``Order.pixels`` for a
+        neighbour that does not exist.
     """
 
     time: int
@@ -67,12 +68,12 @@ class Order:
 
     Attributes
     ----------
-    pixels, columns, slots : how many the group has.
+    pixels, columns, slots : numbers of pixels, columns and slots of the group.
 
     Raises
     ------
     ValueError
-        There is no block, one is empty, or more than `MAX_LANES` rows may be alive at a time.
+        There is no block, a block is empty, or more than `MAX_LANES` rows can be active at a time.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]]):
@@ -80,11 +81,13 @@ class Order:
             raise ValueError(f"a group needs blocks of at least one pixel, got {list(shapes)!r:.80}")
         self.shapes = list(shapes)
         self._height, self._width = np.array(self.shapes, np.int64).T
-        # Rows of a block that may be alive together: one starts every three columns.
+        # Rows of a block that can be active at the same time: one starts every three columns.
         self._rows = np.minimum(self._height, (self._width + 2) // 3)
         self.slots = int(self._rows.sum())
         if self.slots > MAX_LANES:
-            raise ValueError(f"the group has up to {self.slots} lanes, expected at most {MAX_LANES}")
+            raise ValueError(
+                f"the group has up to {self.slots} lanes at a time, expected at most {MAX_LANES}"
+            )
         areas = self._height * self._width
         self.pixels, self.columns = int(areas.sum()), int(self._width.sum())
         self._first_pixel, self._first_column, self._first_slot = (
@@ -92,24 +95,25 @@ class Order:
         )
 
     def _rows_at(self, t: int) -> tuple[Indices, Indices]:
-        """First row and number of rows of every block at time t."""
-        first = np.maximum(0, (t - self._width + 3) // 3)  # the first with t - 3 y <= width - 1
+        """Return the first active row and the number of active rows of every block at time t."""
+        first = np.maximum(0, (t - self._width + 3) // 3)  # the first y with t - 3 y <= width - 1
         last = np.minimum(self._height - 1, t // 3)
         return first, np.maximum(0, last - first + 1)
 
     def _times(self) -> range:
+        """Return all times, including those without lanes."""
         return range(int((self._width + 3 * self._height).max()) - 3)
 
     def counts(self) -> Indices:
-        """Lanes of every time that has any, int64."""
+        """Return the number of lanes of every time that has any, int64."""
         begin = 3 * np.concatenate([np.arange(height) for height in self._height])
         end = begin + np.repeat(self._width, self._height)
         times = int(end.max()) + 1
-        alive = np.cumsum(np.bincount(begin, minlength=times) - np.bincount(end, minlength=times))
-        return alive[alive > 0]
+        active = np.cumsum(np.bincount(begin, minlength=times) - np.bincount(end, minlength=times))
+        return active[active > 0]
 
     def times(self) -> Iterator[Lanes]:
-        """The lanes of every time that has any, sorted by block, then by row."""
+        """Yield the lanes of every time that has any, sorted by block, then by row."""
         for t in self._times():
             first, count = self._rows_at(t)
             block = np.repeat(np.arange(len(count)), count)
@@ -132,22 +136,22 @@ class Order:
             )
 
     def _places(self, positions: Indices, y: Indices, x: Indices, width: Indices, start: Indices) -> Indices:
-        """Flat pixels [p, n] of positions (dx, dy)."""
+        """Return the flat indices [p, n] of the neighbours at positions (dx, dy)."""
         yy, xx = neighbours(positions, y, x, width)
         return np.where(yy < 0, self.pixels, start + yy * width + xx)
 
 
 def neighbours(positions: Indices, y: Indices, x: Indices, width: Indices) -> tuple[Indices, Indices]:
-    """Where positions (dx, dy) are read.
+    """Return where the neighbours at relative positions (dx, dy) are read.
 
     Parameters
     ----------
     positions : [p, 2]
-    y, x, width : [n], the pixels, and the columns of their blocks.
+    y, x, width : [n], the pixels, and the number of columns of their blocks.
 
     Returns
     -------
-    yy, xx : [p, n], inside of the block, but for yy = -1 where there is no neighbour: at pixel (0, 0).
+    yy, xx : [p, n], inside the block. Only pixel (0, 0) has neighbours that do not exist; there yy is -1.
     """
     yy, xx = y + positions[:, 1:], x + positions[:, :1]
     above = yy < 0

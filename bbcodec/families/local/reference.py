@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A group in decoding order, in NumPy, vectorised over the lanes of one time: the meaning of the format.
+"""Reference implementation of the family in NumPy, vectorised over the lanes of one time.
 
-`walk` is the model: it tells how the next samples are distributed and is told what they were. `plan` (for
-encoders) and `decode` are the two things that are done with it; every implementation of the family has these
+It defines the format together with docs/local.md. `walk` yields the distributions of the next samples, and
+receives the samples. `plan` (for encoders) and `decode` use it. Every implementation of the family has these
 two functions, and all give the same numbers.
 """
 
@@ -32,17 +32,17 @@ Side = Sequence[NDArray[Any]] | None
 Statistics = NDArray[np.int64]
 
 SYMBOLS = 256
-SIDE_LIMIT = 1 << 18  # sums of the first layer are within 2^17: all beyond this saturates the stream alike
+SIDE_LIMIT = 1 << 18  # sums of the first layer are within 2^17, so larger values saturate the stream equally
 
 
 class Step(NamedTuple):
-    """What `walk` yields: samples of one time and channel, about to be coded.
+    """The distributions of the samples of one time and channel, which `walk` yields.
 
     Attributes
     ----------
     lanes : the n pixels.
-    channel : in coding order.
-    mixture : distribution of the n samples.
+    channel : number of the channel in coding order.
+    mixture : distributions of the n samples.
     spread : [n], ``ks``.
     predictions : [2, n], ``P_0`` and ``P_1`` in 1/64 of a level.
     features : [n, 48]
@@ -57,7 +57,7 @@ class Step(NamedTuple):
 
 
 class _Channel:
-    """State of one channel; the last of the pixels stands for neighbours that do not exist."""
+    """State of one channel. The last entry of its arrays holds the values of neighbours that do not exist."""
 
     def __init__(self, order: Order, model: LocalModel, channel: int):
         self.samples = np.full(order.pixels + 1, 128, np.int64)
@@ -79,29 +79,31 @@ class _Channel:
 def walk(
     shapes: Shapes, channels: int, model: LocalModel, side: Side = None
 ) -> Generator[Step, NDArray[Any], None]:
-    """Yield the samples of each time and channel in decoding order; is sent their symbols, integers [n].
+    """Yield the distributions of each time and channel in decoding order.
+
+    The caller sends back the symbols, integers [n].
 
     Parameters
     ----------
-    shapes : (height, width) of every block.
+    shapes : (height, width) of every block, in pixels.
     channels : 1 or 3
     model : LocalModel
-    side : of every block int32 [H], or None.
+    side : side information int32 [H] of every block, or None.
 
     Raises
     ------
     ValueError
-        The number of channels, the shapes, or what ``side`` is.
+        The number of channels, the shapes or the side information are not valid.
     """
     if channels not in CHANNELS:
         raise ValueError(f"a block has 1 or 3 channels, got {channels}")
     order = Order(shapes)
     network = Network(model)
-    inside = _Side(order, model, side)
+    side_information = _Side(order, model, side)
     state = [_Channel(order, model, c) for c in range(channels)]
     for lanes in order.times():
         first = (lanes.x == 0) & (lanes.y == 0)
-        beside = inside(lanes)
+        lane_side = side_information(lanes)
         for c, own in enumerate(state):
             samples, errors = own.samples[lanes.own], own.errors[lanes.own[:6]]
             earlier = [other.samples[lanes.earlier] for other in state[:c]]
@@ -116,7 +118,7 @@ def walk(
             )
             p = (predictions[0] + predictions[1]) >> 1
             ks = error_scale(errors)
-            known = [
+            earlier_channels = [
                 Earlier(
                     error=other.errors[lanes.pixel],
                     sample=x[0],
@@ -125,11 +127,13 @@ def walk(
                 )
                 for other, x in zip(state[:c], earlier, strict=True)
             ]
-            seen = features(samples, errors, predictions, ks, own.activity.of(lanes), known, first)
-            inputs = network(c, seen, beside)
+            context = features(
+                samples, errors, predictions, ks, own.activity.of(lanes), earlier_channels, first
+            )
+            inputs = network(c, context, lane_side)
             mixed = mixture(own.layer.outputs(inputs), p, ks)
 
-            symbols = (yield Step(lanes, c, mixed, ks, predictions, seen)).astype(np.int64)
+            symbols = (yield Step(lanes, c, mixed, ks, predictions, context)).astype(np.int64)
 
             u = np.abs(errors[:4]).sum(0) >> 2
             w = np.maximum(1, 1572864 // (24576 + u * u))
@@ -145,18 +149,23 @@ def walk(
 def plan(
     blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Intervals of all samples of a group.
+    """Return the intervals of all samples of a group.
 
     Parameters
     ----------
-    blocks : uint8 [height, width, C] each, C of 1 or 3 and the same for all.
+    blocks : uint8 [height, width, C] each; C is 1 or 3 and the same for all.
     model : LocalModel
     side : see `walk`.
-    threads : of no use here.
+    threads : ignored here.
 
     Returns
     -------
-    start, freq : uint32 [samples], of 2^20, in decoding order.
+    start, freq : uint32 [samples], in 2^-20 and in decoding order.
+
+    Raises
+    ------
+    ValueError
+        The blocks do not form a group, or the side information is not valid.
     """
     planes = to_planes(blocks)
     starts: list[Integers] = []
@@ -190,19 +199,21 @@ def decode(
     head : uint64 [8]
     words : uint32, the tail of the message from its front.
     shapes, channels, model, side : see `walk`.
-    threads : of no use here.
+    threads : ignored here.
 
     Returns
     -------
     blocks : uint8 [height, width, C] each
     head : uint64 [8]
-    used : words taken from the front.
-    statistics : as `survey` gives them, or None if the model has no latents.
+    used : number of words taken from the front.
+    statistics : see `survey`; None if the model has no latents.
 
     Raises
     ------
     MessageUnderflow
-        The words run out.
+        The message has too few words.
+    ValueError
+        The head does not have 8 lanes, or an argument of `walk` is not valid.
     """
     if head.shape != (LANES,):
         raise ValueError(f"expected a head of {LANES} lanes, got shape {head.shape}")
@@ -226,7 +237,7 @@ def decode(
 
 
 def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
-    """Statistics of every block (docs/local.md, "Latents"): int64 [blocks, 441]."""
+    """Return the statistics of every block (docs/local.md, "Latents"): int64 [blocks, 441]."""
     planes = to_planes(blocks)
     sums = Sums(len(blocks))
     samples = walk([block.shape[:2] for block in blocks], len(planes), model)
@@ -241,13 +252,13 @@ def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Sta
 
 
 class Sums:
-    """Sums of moments of the errors times features, by block and channel."""
+    """Statistics while they are summed: moments of the errors times features, by block and channel."""
 
     def __init__(self, blocks: int):
         self._sums = np.zeros((blocks, 3, MOMENTS, 1 + FEATURES), np.int64)
 
     def add(self, step: Step, symbols: Integers) -> None:
-        """Take in the samples [n] of a time and channel."""
+        """Add the samples [n] of a time and channel."""
         error = 64 * symbols - (step.predictions.sum(0) >> 1)
         n = np.clip((error * r1_table()[step.spread] + (1 << 13)) >> 14, -72, 72)
         moments = np.stack([n, np.abs(n), 24 * (np.abs(n) <= 7)], axis=1)
@@ -255,14 +266,20 @@ class Sums:
         np.add.at(self._sums[:, step.channel], step.lanes.block, moments[:, :, None] * terms[:, None])
 
     def value(self) -> Statistics:
-        """int64 [blocks, 441]"""
+        """Return the sums, int64 [blocks, 441]."""
         return self._sums.reshape(len(self._sums), -1)
 
 
 def to_planes(blocks: Sequence[Pixels]) -> Integers:
-    """Samples [C, pixels] of a group, channels in coding order; ValueError for what is no group."""
+    """Return the samples [C, pixels] of a group, channels in coding order.
+
+    Raises
+    ------
+    ValueError
+        There are no blocks, or a block has another type or number of channels.
+    """
     if not blocks:
-        raise ValueError("a group needs at least one block")
+        raise ValueError("a group has no blocks, expected at least one")
     channels = blocks[0].shape[-1]
     for block in blocks:
         if (
@@ -272,14 +289,15 @@ def to_planes(blocks: Sequence[Pixels]) -> Integers:
             or channels not in CHANNELS
         ):
             raise ValueError(
-                f"blocks are uint8 [h, w, 1 or 3], all with as many channels; got {block.dtype} {block.shape}"
+                f"blocks must be uint8 [h, w, 1 or 3] with equal numbers of channels; "
+                f"got {block.dtype} {block.shape}"
             )
     flat = np.concatenate([block.reshape(-1, channels) for block in blocks])
     return np.ascontiguousarray(flat[:, CHANNELS[channels]].T, np.int64)
 
 
 def to_blocks(planes: Integers, shapes: Shapes) -> list[Pixels]:
-    """Undo `to_planes`."""
+    """Return the blocks of the given shapes; the inverse of `to_planes`."""
     flat = np.empty(planes.shape[::-1], np.uint8)
     flat[:, CHANNELS[len(planes)]] = planes.T
     ends = np.cumsum([h * w for h, w in shapes])[:-1]
@@ -287,18 +305,21 @@ def to_blocks(planes: Integers, shapes: Shapes) -> list[Pixels]:
 
 
 class _Side:
-    """Side information: what is said of a pixel's block, and of its place in it."""
+    """Side information of a pixel: that of its block, and that of its position in the block."""
 
     def __init__(self, order: Order, model: LocalModel, side: Side):
         self._positions = model.positions
         self._blocks: Integers | None = None
         if side is not None:
             if [part.shape for part in side] != [(model.hidden,)] * len(order.shapes):
-                raise ValueError(f"side information is one vector of {model.hidden} integers for each block")
+                raise ValueError(
+                    f"side information has shapes {[part.shape for part in side]!r:.80}, "
+                    f"expected one vector of {model.hidden} integers for each of {len(order.shapes)} blocks"
+                )
             self._blocks = np.clip(np.stack(side).astype(np.int64), -SIDE_LIMIT, SIDE_LIMIT)
 
     def __call__(self, lanes: Lanes) -> Integers | None:
-        """[n, H], or None"""
+        """Return the side information [n, H] of the lanes, or None."""
         parts: list[Integers] = [] if self._blocks is None else [self._blocks[lanes.block]]
         if self._positions is not None:
             from_borders = (lanes.y, lanes.x, lanes.width - 1 - lanes.x)
@@ -308,7 +329,7 @@ class _Side:
 
 
 def _cdf(mixed: Mixture, k: Integers) -> Integers:
-    """``cdf(k)`` of n mixtures, ``0 <= k <= 256``, as `LogisticMixture` has it."""
+    """Return ``cdf(k)`` of n mixtures for ``0 <= k <= 256``, equal to that of `LogisticMixture`."""
     centre, inverse = logistic_tables.clamp_parameters(mixed.mu, mixed.e)
     c = (mixed.weights * logistic_tables.cumulative(k[:, None], centre, inverse)).sum(1) >> 16
     return logistic_tables.scaled_cdf(c, k, SYMBOLS)

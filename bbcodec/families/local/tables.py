@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables of the family, rounded once from exact values (halves up), and `qlog`, which indexes them.
 
-Index ``k`` stands for a magnitude near ``V_k = 2^(k >> 2) (1 + ((k & 3) + 1/2) / 4)``. It runs over 0..79; as
-magnitudes begin at 64, entries below 24 are never read. All numbers here decide coded probabilities.
+Index ``k`` stands for a magnitude near ``V_k = 2^(k >> 2) (1 + ((k & 3) + 1/2) / 4)`` and is 0..79.
+Magnitudes begin at 64, so entries below 24 are never read. All numbers here determine coded probabilities.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 KS: Final = 80
-EXP_LIMIT: Final = 2816  # 11 in 1/256: beyond it a weight would round to less than one part in 2^16
+EXP_LIMIT: Final = 2816  # 11 in 1/256; beyond it a weight would round to less than one part in 2^16
 
 _HALF: Final = Fraction(1, 2)
 _CONTEXT: Final = Context(prec=50, rounding=ROUND_HALF_UP)
 
 
 def magnitude(k: int) -> Fraction:
-    """``V_k``, exactly."""
+    """Return ``V_k`` exactly."""
     return Fraction(2) ** (k >> 2) * (1 + ((k & 3) + _HALF) / 4)
 
 
 @lru_cache(maxsize=1)
 def r1_table() -> NDArray[np.int64]:
-    """``R1[k] = round(192 * 2^14 / V_k)``: brings errors to the unit of their activity; int64 [80]."""
+    """Return ``R1[k] = round(192 * 2^14 / V_k)``, which scales errors by their activity; int64 [80]."""
     return _frozen(_round(192 * 2**14 / magnitude(k)) for k in range(KS))
 
 
 @lru_cache(maxsize=1)
 def r2_table() -> NDArray[np.int64]:
-    """``R2[k] = round(240 * 2^14 / V_k)``: the same for differences of samples; int64 [80]."""
+    """Return ``R2[k] = round(240 * 2^14 / V_k)``, which scales differences of samples; int64 [80]."""
     return _frozen(_round(240 * 2**14 / magnitude(k)) for k in range(KS))
 
 
 @lru_cache(maxsize=1)
 def sigma_table() -> NDArray[np.int64]:
-    """``SIG[k] = round(V_k)``, int64 [80]."""
+    """Return ``SIG[k] = round(V_k)``, int64 [80]."""
     return _frozen(_round(magnitude(k)) for k in range(KS))
 
 
 @lru_cache(maxsize=1)
 def log_table() -> NDArray[np.int64]:
-    """``LE[k] = round(128 log2 V_k) - 128 * 6``, int64 [80]."""
+    """Return ``LE[k] = round(128 log2 V_k) - 128 * 6``, int64 [80]."""
     two = _CONTEXT.ln(Decimal(2))
 
     def entry(k: int) -> int:
@@ -62,7 +62,7 @@ def log_table() -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1)
 def exp_table() -> NDArray[np.int64]:
-    """``EXP[u] = round(2^16 exp(-u / 256))``, int64 [2817]; the last entry is 0."""
+    """Return ``EXP[u] = round(2^16 exp(-u / 256))``, int64 [2817]; the last entry is 0."""
     step = _CONTEXT.exp(Decimal(-1) / 256)
     values, value = [], Decimal(1 << 16)
     for _ in range(EXP_LIMIT):
@@ -72,8 +72,8 @@ def exp_table() -> NDArray[np.int64]:
 
 
 def qlog(v: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``4 b + ((v >> (b - 2)) & 3)``, b the position of the highest set bit of v; ``64 <= v < 2^31``."""
-    # Doubles hold v exactly, so that their exponent is b + 1.
+    """Return ``4 b + ((v >> (b - 2)) & 3)`` with b the position of the highest set bit; 64 <= v < 2^31."""
+    # Doubles hold v exactly, so their exponent is b + 1.
     b = np.frexp(v.astype(np.float64))[1].astype(np.int64) - 1
     result: NDArray[np.int64] = 4 * b + ((v >> (b - 2)) & 3)
     return result
@@ -84,7 +84,7 @@ def _round(value: Fraction) -> int:
 
 
 def _to_int(value: Decimal) -> int:
-    """Nearest integer. The callers' values are irrational or whole, so that no half is ever met."""
+    """Return the nearest integer. Values are irrational or whole, so halves never occur."""
     return int(value.to_integral_value(ROUND_HALF_UP))
 
 
