@@ -14,6 +14,8 @@ True
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +80,13 @@ __all__ = [
     "write",
     "write_image",
 ]
+
+# In a clone this folder hides the installed package. The folder models/ stands beside it there, and the
+# compiled module is found where the package is installed.
+if not os.path.isdir(os.path.join(__path__[0], "models")):
+    _installed = (os.path.join(os.path.abspath(place), __name__) for place in sys.path)
+    _folders = dict.fromkeys([os.path.dirname(__path__[0]), *_installed])
+    __path__ += [folder for folder in _folders if folder not in __path__ and os.path.isdir(folder)]
 
 # NumPy and Pillow take a fifth of a second to import. Names are looked up at first use (PEP 562), so that the
 # command line shows its help at once.
