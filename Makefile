@@ -18,10 +18,9 @@ CPU ?= aarch64
 WORKERS ?= auto
 
 bin := $(VENV)/bin
-pip := $(bin)/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS)
-craystack := git+https://github.com/j-towns/craystack
-# What the compiled module is made from: when one of these changes, it is built again.
-native := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
+pip := $(bin)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt $(PIP_FLAGS)
+# What the environment is made from: when one of these changes, the compiled module is built and packages are looked for again.
+native := pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 sources := bbcodec models tests benchmarks
 
 .PHONY: help demo test unit lint format coverage sanitize emulate fuzz load bench wheel clean
@@ -41,9 +40,10 @@ help:
 	@echo 'make wheel                 a wheel in dist/'
 	@echo 'make clean                 remove environment, builds and caches'
 
+# Groups of dependencies need pip 25.1, newer than the one that Python 3.11 brings.
 $(bin)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip --disable-pip-version-check install --quiet --upgrade pip
+	$(bin)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1'
 
 # Editable: the Python files are used where they are, the compiled module is built into the environment.
 $(VENV)/.demo: $(bin)/python $(native)
@@ -55,12 +55,16 @@ $(VENV)/.bench: $(bin)/python $(native)
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.test: $(bin)/python $(native)
-	$(pip) --editable '.[test,train,jit,bench,demo]'
+	$(pip) --group test --editable '.[train,jit,remote,dask,zarr,bench,demo]'
 	@touch $(VENV)/.demo $(VENV)/.bench $@
 
-# craystack is not on any index and a plain install of it lacks a package; where it cannot be had, its frozen vectors are tested.
-$(VENV)/.craystack: $(VENV)/.test
-	@GIT_TERMINAL_PROMPT=0 timeout 120 $(pip) --src $(VENV)/src --editable '$(craystack)#egg=craystack' 'autograd' 'scipy' >/dev/null 2>&1 \
+$(VENV)/.coverage: $(VENV)/.test
+	$(pip) --group coverage
+	@touch $@
+
+# Where craystack cannot be had, its frozen vectors are tested.
+$(VENV)/.craystack: $(VENV)/.test tests/requirements-craystack.txt
+	@GIT_TERMINAL_PROMPT=0 timeout 120 $(pip) --src $(VENV)/src --requirement tests/requirements-craystack.txt >/dev/null 2>&1 \
 		|| echo 'craystack cannot be fetched: the comparison with it is skipped, its frozen vectors are tested'
 	@touch $@
 
@@ -87,7 +91,7 @@ fuzz: $(VENV)/.test
 sanitize: $(VENV)/.test
 	PYTHON=$(bin)/python native/sanitize.sh
 
-coverage: $(VENV)/.test
+coverage: $(VENV)/.coverage
 	PYTHON=$(bin)/python WORKERS=$(WORKERS) native/coverage.sh
 
 emulate: $(VENV)/.test

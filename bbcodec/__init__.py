@@ -14,6 +14,8 @@ True
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +80,15 @@ __all__ = [
     "write",
     "write_image",
 ]
+
+# In a clone this folder hides the installed package. The folder models/ stands beside it there, and the
+# compiled module is found where the package is installed. An editable installation has seen to both.
+_here = os.path.dirname(__file__)
+_clone = os.path.dirname(_here)
+if _clone not in __path__ and not os.path.isdir(os.path.join(_here, "models")):
+    _installed = (os.path.join(os.path.abspath(place), __name__) for place in sys.path)
+    _folders = dict.fromkeys([_clone, *_installed])
+    __path__ += [folder for folder in _folders if folder not in __path__ and os.path.isdir(folder)]
 
 # NumPy and Pillow take a fifth of a second to import. Names are looked up at first use (PEP 562), so that the
 # command line shows its help at once.

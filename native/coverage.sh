@@ -6,7 +6,7 @@
 #   native/coverage.sh                        all tests but those of training
 #   native/coverage.sh tests/unit tests/cli   some
 #
-#   PYTHON=.venv/bin/python   an interpreter with the extra `test`; nothing in its environment is changed
+#   PYTHON=.venv/bin/python   an interpreter with the groups `test` and `coverage`; nothing in its environment is changed
 #   COVERAGE_DIR=...          where the build and the reports go (default: build/coverage)
 #   WORKERS=1                 processes that share the tests (default: one a core)
 set -euo pipefail

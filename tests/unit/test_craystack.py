@@ -175,12 +175,12 @@ def test_equals_frozen_craystack_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_equals_installed_craystack(name: str) -> None:
-    pytest.importorskip("craystack", reason="the extra `craystack` is not installed")
+    pytest.importorskip("craystack", reason="needs tests/requirements-craystack.txt")
     assert as_lists(SCENARIOS[name](theirs())) == as_lists(SCENARIOS[name](ours()))
 
 
 def test_codecs_of_both_packages_mix() -> None:
-    pytest.importorskip("craystack", reason="the extra `craystack` is not installed")
+    pytest.importorskip("craystack", reason="needs tests/requirements-craystack.txt")
     they, we = theirs(), ours()
     start = they.ans.unflatten(random_words(1, 200), (6,))
     logistic = distributions.Logistic(np.arange(0, 2560, 64), 24, 256, "numpy")
