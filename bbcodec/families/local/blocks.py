@@ -164,7 +164,7 @@ def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
 
 
 def _cut(height: int, width: int, side: int) -> list[Place]:
-    """Return the rows and columns of the blocks of a picture; `side` is the model's largest side of a block."""
+    """Return the rows and columns of the blocks of a picture, for a model with blocks of at most `side`."""
     return cut(height, width, min(side, BLOCK))
 
 
