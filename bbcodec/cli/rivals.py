@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codecs that `bbcodec compare` measures, each as a pair of functions on pictures.
 
-Here is how each is called so that it is lossless. Nothing is timed or printed here.
+Each is called so that it is lossless. Nothing is timed or printed here.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Codec:
     Parameters
     ----------
     name
-        As shown.
+        Name in the table.
     encode
-        Returns the bytes of a picture. Metadata is left out of every codec.
+        Returns the bytes of a picture. Every codec leaves metadata out.
     decode
-        Returns something with all the pixels.
+        Returns an object with all the pixels.
     exact
-        Whether what `decode` returned is the picture.
+        Returns whether the result of `decode` is the picture.
     ours
-        Whether it is bbcodec.
+        Whether the codec is bbcodec.
     """
 
     name: str
@@ -133,9 +133,9 @@ def codecs(models: list[str], threads: int, backend: str | None) -> list[Codec]:
     models
         Models of the learned method, one row each.
     threads
-        For ours and JPEG XL; PNG and WebP use one.
+        Threads of bbcodec and JPEG XL. PNG and WebP use one.
     backend
-        Of ours.
+        Backend of bbcodec.
     """
     rows = [_ours(model, threads, backend, method="learned", model=model) for model in models]
     rows.append(_ours("auto", threads, backend, method="auto"))
