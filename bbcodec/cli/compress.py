@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
-from bbcodec.cli.dask import work_on_dask
 from bbcodec.cli.images import read_picture
 from bbcodec.cli.interrupt import stop_on_interrupt
 from bbcodec.cli.model_choice import choose_model
@@ -67,6 +66,8 @@ def compress(
     reporter = Reporter(quiet, verbose, as_json)
     plan = make_plan(inputs, COMPRESSED, where, as_json=as_json)
     if dask is not None:
+        from bbcodec.cli.dask import work_on_dask
+
         work_on_dask(plan, "compress", dask, _dask_options(how), where, reporter)
     work = partial(_compress_one, how=how, where=where, reporter=reporter)
     plan.finish(reporter, reporter.each(plan.jobs, lambda job: job.source, work))

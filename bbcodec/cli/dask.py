@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ def work_on_dask(
     """Do all jobs on a cluster, print what came of them, and leave with the exit code."""
     _refuse_contradictions(plan, where)
     try:
+        importlib.import_module("distributed")
         from bbcodec.integrations.dask import compress_files, decompress_files
     except ImportError:
         refuse("--dask needs Dask: pip install 'bbcodec[dask]'")

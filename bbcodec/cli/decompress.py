@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
-from bbcodec.cli.dask import work_on_dask
 from bbcodec.cli.images import check_suffix, differences, format_of, warn_left_out, write_picture
 from bbcodec.cli.losses import report_losses
 from bbcodec.cli.names import restored
@@ -64,6 +63,8 @@ def decompress(
     reporter = Reporter(quiet, verbose, as_json)
     plan = make_plan(inputs, restored(f".{format or 'png'}"), where, as_json=as_json)
     if dask is not None:
+        from bbcodec.cli.dask import work_on_dask
+
         more = {"format": format, "model": model, "threads": threads or 1, "backend": backend}
         work_on_dask(plan, "decompress", dask, more | {"max_pixels": max_pixels}, where, reporter)
     work = partial(_decompress_one, how=how, wanted=wanted, where=where, reporter=reporter)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from bbcodec.cli.html_assets import SCRIPT, STYLE
 from bbcodec.cli.html_chart import Point, scatter
-from bbcodec.cli.html_tables import TINY, Record, base, codec_table, counted, image_table, text
+from bbcodec.cli.html_tables import TINY, Record, base, codec_table, image_table, text
+from bbcodec.cli.report import counted
 
 if TYPE_CHECKING:
     from bbcodec.picture.picture import Picture

@@ -9,7 +9,7 @@ from typing import Any
 
 from bbcodec.cli.report import shown
 
-__all__ = ["TINY", "Record", "base", "change", "codec_table", "counted", "image_table", "text"]
+__all__ = ["TINY", "Record", "base", "change", "codec_table", "image_table", "text"]
 
 Record = Mapping[str, Any]
 
@@ -20,11 +20,6 @@ TINY = 64
 def text(value: object) -> str:
     """Return text from outside as HTML, without markup and control characters."""
     return escape(shown(str(value)), quote=True)
-
-
-def counted(count: int, what: str) -> str:
-    """Return ``1 image`` or ``2 images``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def change(size: float, other: float | None) -> str:

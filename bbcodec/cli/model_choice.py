@@ -6,10 +6,8 @@ Nothing here loads a model. Shells ask for completions at every Tab, so NumPy is
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from importlib import resources
 from typing import Any, Final, cast
 
 from typer.core import TyperCommand
@@ -75,6 +73,8 @@ def check_model(name: str | None) -> str | None:
 
 def complete_model(incomplete: str) -> list[str]:
     """Return the released models and the `.bbm` files whose names begin so."""
+    import glob
+
     paths = [f"{path}/" if os.path.isdir(path) else path for path in glob.glob(f"{glob.escape(incomplete)}*")]
     files = sorted(path for path in paths if path.endswith(("/", _MODEL_SUFFIX)))
     return [name for name in _released_names() if name.startswith(incomplete)] + files
@@ -88,6 +88,8 @@ def complete_level(incomplete: str) -> list[tuple[str, str]]:
 
 def _released_names() -> list[str]:
     """Return the names of the models that come with the package."""
+    from importlib import resources
+
     try:
         folder = resources.files("bbcodec.models.released")
     except ModuleNotFoundError:
