@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m bbcodec` and the `bbcodec` script: signals and streams are made ready, then the commands run.
+"""`python -m bbcodec` and the `bbcodec` script: prepare signals and streams, then run the command.
 
-Nothing else lives here, and nothing slow is imported before the signals have their handlers.
+Nothing slow is imported before the signals have their handlers.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ __all__ = ["main"]
 
 
 class _Stopped(SystemExit):
-    """A signal asks us to leave."""
+    """A signal asked the program to end."""
 
 
-_GRACE: Final = 1.0  # seconds
+REPEAT_IGNORED_SECONDS: Final = 1.0  # a signal so soon after another one does not interrupt the clean-up
 
-_asked = -math.inf  # when we were asked to leave
+_asked = -math.inf  # time of the last signal
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave by an exception, so that temporary files are removed on the way out.
+    """Raise an exception, so that temporary files are removed on the way out.
 
-    The signals that come in the next moment (an impatient user, several threads) must not interrupt that.
+    Signals that follow at once (an impatient user, several threads) must not interrupt that.
     """
     global _asked
     before, _asked = _asked, time.monotonic()
-    if _asked - before > _GRACE:
+    if _asked - before > REPEAT_IGNORED_SECONDS:
         raise _Stopped(128 + number)
 
 
@@ -44,7 +44,7 @@ def main() -> None:
         # What the caller ignores stays ignored: SIGHUP under nohup, SIGINT of a shell's background jobs.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _stop)
-    # A file name need not be text; what cannot be printed is shown escaped.
+    # A file name may hold bytes that are no text. They are printed escaped.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -53,7 +53,7 @@ def main() -> None:
 
         app(prog_name="bbcodec")
     except _Stopped as stopped:
-        # All files are gone that had to go. Python would now wait for threads that may be in native code for
+        # Temporary files are removed by now. Python would wait for threads, which may be in native code for
         # seconds.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

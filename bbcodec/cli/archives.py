@@ -1,66 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `info` and `test` do with archives, and how commands that take either kind of file tell them apart."""
+"""Archives as commands open them, and what `info` and `test` do with one."""
 
 from __future__ import annotations
 
 import io
 import sys
 import time
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from bbcodec.cli.filetype import ARCHIVE, HEAD_BYTES, expect_archive, file_type
 from bbcodec.cli.report import STREAM, Reporter, shown, write_text
+from bbcodec.cli.streams import read_head
 from bbcodec.storage import Storage
 
-__all__ = ["as_archive", "info", "test"]
+if TYPE_CHECKING:
+    from bbcodec.archive import Archive
+    from bbcodec.cli.settings import Decoding
+
+__all__ = ["as_archive", "describe_archive", "open_archive", "test_archive"]
 
 
 def as_archive(name: str, storage: Storage) -> tuple[BinaryIO | str | None, bytes]:
-    """Return what an archive can be opened from, or None; of standard input also what was read.
+    """Return what an archive can be opened from, or None; for standard input also its bytes.
 
-    A file is looked at by its first bytes alone. Errors as of `Storage.open`.
+    Only the first bytes of a file are looked at. Errors as of `Storage.open`.
     """
-    from bbcodec.archive.sections import MAGIC
-
     if name == STREAM:
         data = sys.stdin.buffer.read()
-        return (io.BytesIO(data), data) if data[: len(MAGIC)] == MAGIC else (None, data)
-    with storage.open(name) as file:
-        return (name, b"") if file.read(len(MAGIC)) == MAGIC else (None, b"")
+        return (io.BytesIO(data), data) if file_type(data[:HEAD_BYTES]) == ARCHIVE else (None, data)
+    return (name, b"") if file_type(read_head(name, storage)) == ARCHIVE else (None, b"")
 
 
-def info(file: BinaryIO | str, name: str, storage: Storage, as_json: bool) -> dict[str, Any]:
-    """Describe an archive."""
+def open_archive(
+    name: str, storage: Storage, how: Decoding | None, *, preload: bool = True, salvage: bool = False
+) -> Archive:
+    """Open an archive for reading: a file, or all of standard input.
+
+    Raises
+    ------
+    FormatError
+        It is a single picture, an image, or damaged.
+    OSError
+        It cannot be read.
+    """
+    from bbcodec.archive import Archive
+
+    source: Any = io.BytesIO(sys.stdin.buffer.read()) if name == STREAM else name
+    expect_archive(source.getvalue()[:HEAD_BYTES] if name == STREAM else read_head(name, storage), name)
+    options = {"threads": 1} if how is None else how.options()
+    return Archive(source, storage_options=storage.options, preload=preload, salvage=salvage, **options)
+
+
+def describe_archive(file: BinaryIO | str, name: str, storage: Storage, reporter: Reporter) -> dict[str, Any]:
+    """Print what is in an archive, and return its record."""
     from bbcodec.archive import Archive
     from bbcodec.archive.check import describe
 
     with Archive(file, preload=False, storage_options=storage.options) as archive:
         facts = describe(archive.reader)
-    if not as_json:
-        pictures = f"{facts['pictures']}, {facts['in_batches']} of them in {facts['batches']} batches"
-        rows = [
-            ("pictures", pictures),
-            ("archive", f"{facts['file_size']} bytes, {facts['bits_per_dim']:.3f} bits/dim"),
-        ]
-        for model in facts["models"]:
-            kept = f"embedded, {model['embedded_bytes']} bytes" if model["embedded_bytes"] else "not embedded"
-            rows.append(("model", f"{model['id']} ({kept})"))
-        rows += [
-            (f"sections {kind}", f"{size} bytes") for kind, size in facts["bytes"].items() if kind != "head"
-        ]
-        if facts["unfinished_bytes"]:
-            rows.append(("unfinished append", f"{facts['unfinished_bytes']} bytes, not part of the archive"))
+    if not reporter.as_json:
+        rows = _rows(facts)
         width = max(len(label) for label, _ in rows)
         write_text("\n".join([shown(name), *(f"  {label:<{width}}  {value}" for label, value in rows)]))
     return {"input": name, "archive": True, **facts}
 
 
-def test(file: BinaryIO | str, name: str, reporter: Reporter, **options: Any) -> dict[str, Any]:
-    """Verify an archive whole: every section, every picture's checksum.
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return labels and values of the description of an archive."""
+    rows = [
+        ("pictures", f"{facts['pictures']}, {facts['in_batches']} of them in {facts['batches']} batches"),
+        ("archive", f"{facts['file_size']} bytes, {facts['bits_per_dim']:.3f} bits/dim"),
+    ]
+    for model in facts["models"]:
+        kept = f"embedded, {model['embedded_bytes']} bytes" if model["embedded_bytes"] else "not embedded"
+        rows.append(("model", f"{model['id']} ({kept})"))
+    rows += [(f"sections {kind}", f"{size} bytes") for kind, size in facts["bytes"].items() if kind != "head"]
+    if facts["unfinished_bytes"]:
+        rows.append(("unfinished append", f"{facts['unfinished_bytes']} bytes, not part of the archive"))
+    return rows
+
+
+def test_archive(
+    file: BinaryIO | str, name: str, storage: Storage, how: Decoding, reporter: Reporter
+) -> dict[str, Any]:
+    """Verify every section of an archive and every picture's checksum, and return its record.
 
     Raises
     ------
     FormatError
-        Some of it is damaged; which pictures are lost has been said.
+        Some of it is damaged. The lost pictures have been reported.
     """
     from bbcodec.archive import Archive
     from bbcodec.archive.check import verify
@@ -68,7 +96,10 @@ def test(file: BinaryIO | str, name: str, reporter: Reporter, **options: Any) ->
 
     started = time.perf_counter()
     lost: list[str] = []
-    with Archive(file, **options) as archive, reporter.progress(name) as progress:
+    with (
+        Archive(file, storage_options=storage.options, **how.options()) as archive,
+        reporter.progress(name) as progress,
+    ):
         reader = archive.reader
         for number, (stored, error) in enumerate(verify(reader), 1):
             if progress:
@@ -84,11 +115,15 @@ def test(file: BinaryIO | str, name: str, reporter: Reporter, **options: Any) ->
     if lost:
         reporter.failures -= 1  # it is counted again with the error that ends this
         raise FormatError(f"{len(lost)} of {count} pictures are lost")
-    reporter.note(f"{shown(name)}: ok, {count} pictures")
+    reporter.note(f"ok, {count} pictures", shown(name))
     if unfinished:
-        reporter.note(f"  behind them {unfinished} bytes of an append that was interrupted")
+        reporter.warn(f"  {unfinished} bytes after the end are from an append that was interrupted")
     reporter.detail(f"  {seconds:.2f} s")
     return {
-        "input": name, "ok": True, "archive": True, "pictures": count,
-        "unfinished_bytes": unfinished, "seconds": seconds,
-    }  # fmt: skip
+        "input": name,
+        "ok": True,
+        "archive": True,
+        "pictures": count,
+        "unfinished_bytes": unfinished,
+        "seconds": seconds,
+    }

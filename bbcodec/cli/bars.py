@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bars on a terminal while there is work: one of all files, one of the present file.
+"""Progress bars on a terminal: one of all files, one of the present file.
 
-Imported when bars are shown, as `rich` takes its time. Who may be watching is `report`'s business.
+`rich` takes long to import, so `report` imports this module when it shows bars.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["Bars", "rate"]
 
 Move = Callable[[int, int], None]
 
-_NAME: Final = 40  # characters of a file name, its end where it has more
+MAX_NAME_LENGTH: Final = 40  # characters; of a longer name the end is shown
 _UNITS: Final = {"bytes": "B/s", "pixels": "P/s", "files": "files/s"}
 
 
 def rate(speed: float, unit: str) -> str:
-    """Return a speed in words.
+    """Return a speed with its unit.
 
     >>> rate(2_345_678, "pixels"), rate(45_600, "bytes"), rate(3.21, "files")
     ('2.35 MP/s', '45.6 kB/s', '3.2 files/s')
@@ -46,7 +46,7 @@ class _Speed(ProgressColumn):
 
 
 class _Left(ProgressColumn):
-    """How long it is going to take."""
+    """Time that the work still takes."""
 
     max_refresh = 0.5
 
@@ -66,12 +66,12 @@ class Bars:
     Parameters
     ----------
     sizes
-        Bytes of all files. Where one is not known (0), files are counted instead. A single file, or none,
-        gets no bar of all.
+        Bytes of all files. Where one is not known (0), files are counted instead. There is a bar of all
+        files if there are two or more.
     console
-        Where to; stderr by default.
+        Console to draw on. Default: standard error.
     clock
-        Tells the time in seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Bars:
         self._bars.console.print(Text(line), soft_wrap=True)
 
     def next(self) -> None:
-        """One more file is done, well or not."""
+        """Count one more file as done, well or not."""
         if self._all is None:
             return
         self._before += self._weights[self._done]
@@ -120,8 +120,8 @@ class Bars:
 
     @contextlib.contextmanager
     def file(self, name: str, pixels: int | None = None) -> Iterator[Move]:
-        """Show a bar of one file; yield what moves it: a function of (parts done, parts in all)."""
-        short = name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
+        """Show a bar of one file. Yield the function that moves it, of (parts done, parts in all)."""
+        short = name if len(name) <= MAX_NAME_LENGTH else f"…{name[1 - MAX_NAME_LENGTH :]}"
         unit = "pixels" if pixels else ""
         bar = self._bars.add_task(escape(short), total=None, unit=unit)
 

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec compare`: sizes and times of bbcodec beside PNG, WebP and JPEG XL, every round trip verified.
-
-Here codecs are timed and the table is made; how each is called stands in `rivals`.
-"""
+"""`bbcodec compare`: sizes and times of bbcodec beside PNG, WebP and JPEG XL, as a table, JSON or a page."""
 
 from __future__ import annotations
 
@@ -10,34 +7,54 @@ import io
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import read_input
+from bbcodec.cli.images import read_picture
+from bbcodec.cli.measure import mean_results, measure, prepare
+from bbcodec.cli.model_choice import check_model
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json, write_text
+from bbcodec.cli.settings import read_storage
+from bbcodec.cli.streams import read_input
+from bbcodec.errors import BBCodecError
+from bbcodec.storage import Storage
 
 if TYPE_CHECKING:
     from bbcodec.cli.rivals import Codec
-    from bbcodec.picture.picture import Picture
 
 __all__ = ["compare"]
 
 _HEAD = f"  {'codec':<16}{'bytes':>12}{'bits/dim':>10}{'encode s':>10}{'decode s':>10}"
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What is measured, and how files are reached."""
+
+    models: list[str] | None
+    threads: int
+    backend: str | None
+    max_pixels: int | None
+    storage: Storage
+    html: str | None
+
+
+@dataclass
+class _Results:
+    """What has been measured so far: records of images, their thumbnails, and the codecs."""
+
+    images: list[dict[str, Any]] = field(default_factory=list)
+    thumbnails: list[str] = field(default_factory=list)
+    codecs: list[Codec] = field(default_factory=list)
+
+
 def compare(
-    inputs: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images to measure; '-' is stdin.")],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="NAME|ID|PATH",
-            help="Model to measure; may be repeated. [default: the released ones]",
-        ),
-    ] = None,
+    inputs: options.Images,
+    model: options.Models = None,
     threads: Annotated[
         int,
         typer.Option(
@@ -48,9 +65,7 @@ def compare(
     html: Annotated[
         str | None,
         typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Write a page of tables, charts and thumbnails, all in one file.",
+            "--html", metavar="FILE", help="Write one HTML page with tables, charts and thumbnails."
         ),
     ] = None,
     force: options.Force = False,
@@ -65,91 +80,79 @@ def compare(
     Every codec is lossless, leaves metadata out, and is checked pixel by pixel while it is measured. Bits per
     dim are bits per sample: 8 x bytes / (width x height x channels). Times are of one run, after a warm-up.
     """
-    reporter = Reporter(quiet, verbose)
-    storage = options.storage_of(storage_options)
+    reporter = Reporter(quiet, verbose, as_json)
     if html == STREAM:
         refuse("--html needs a file: standard output has the table")
+    models = None if model is None else [name for name in map(check_model, model) if name is not None]
+    how = _Settings(models, threads, backend, max_pixels, read_storage(storage_options), html)
     if html is not None and os.path.lexists(html) and not force:
-        from bbcodec.errors import BBCodecError
-
         reporter.fail(html, BBCodecError("exists already; use -f to overwrite it"))
         raise typer.Exit(1)
-    thumbnails: list[str] = []
-    measured: list[dict[str, Any]] = []
-    rows: list[Codec] = []
-
-    def one(name: str) -> dict[str, Any]:
-        from bbcodec.picture.files import read_image
-
-        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = read_image(io.BytesIO(read_input(name, storage)), **limit)
-        if not rows:
-            rows.extend(_prepare(model, threads, backend))
-        results = []
-        with reporter.progress(name) as progress:
-            for done, codec in enumerate(rows):
-                if progress:
-                    progress(done, len(rows))
-                results.append(_measure(codec, picture))
-        record = {
-            "input": name,
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "dims": picture.pixels.size,
-            "codecs": results,
-        }
-        if not as_json:
-            write_text(
-                "\n".join(
-                    [f"{shown(name)}  {picture.width} x {picture.height} {picture.mode}", *_table(results)]
-                )
-            )
-        if html is not None:
-            from bbcodec.cli.html_report import thumbnail
-
-            thumbnails.append(thumbnail(picture))
-        measured.append(record)
-        return record
-
-    records = reporter.each(inputs, str, one)
-    means = _means(measured)
-    if html is not None and measured:
-        from bbcodec.cli.html_report import shared
-
-        reporter.each(
-            [html],
-            str,
-            lambda name: _write_page(
-                name,
-                images=measured,
-                means=_means(shared(measured)),
-                thumbnails=thumbnails,
-                ours={codec.name for codec in rows if codec.ours},
-                failures=[record for record in records if "error" in record],
-                facts=_facts(threads, backend),
-            ),
-        )
+    results = _Results()
+    records = reporter.each(inputs, str, partial(_compare_one, how=how, results=results, reporter=reporter))
+    failures = [record for record in records if "error" in record]
+    means = mean_results(results.images)
+    if html is not None and results.images:
+        work = partial(_write_page, how=how, results=results, failures=failures)
+        reporter.each([html], str, work)
     if as_json:
         write_json({"images": records, "mean": means})
-    elif len(measured) > 1:
-        write_text("\n".join([f"mean of {len(measured)} images", *_table(means)]))
-    reporter.finish(records, as_json=False)
+    elif len(results.images) > 1:
+        write_text("\n".join([f"mean of {len(results.images)} images", *_table(means)]))
+    if reporter.failures:
+        raise typer.Exit(1)
 
 
-def _write_page(name: str, **content: Any) -> dict[str, Any]:
+def _compare_one(name: str, how: _Settings, results: _Results, reporter: Reporter) -> dict[str, Any]:
+    """Measure all codecs on an image, print the table, and return the record."""
+    picture = read_picture(io.BytesIO(read_input(name, how.storage)), how.max_pixels)
+    if not results.codecs:
+        results.codecs.extend(prepare(how.models, how.threads, how.backend))
+    rows = []
+    with reporter.progress(name) as progress:
+        for done, codec in enumerate(results.codecs):
+            if progress:
+                progress(done, len(results.codecs))
+            rows.append(measure(codec, picture))
+    record = {
+        "input": name,
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "dims": picture.pixels.size,
+        "codecs": rows,
+    }
+    if not reporter.as_json:
+        title = f"{shown(name)}  {picture.width} x {picture.height} {picture.mode}"
+        write_text("\n".join([title, *_table(rows)]))
+    if how.html is not None:
+        from bbcodec.cli.html_report import thumbnail
+
+        results.thumbnails.append(thumbnail(picture))
+    results.images.append(record)
+    return record
+
+
+def _write_page(name: str, how: _Settings, results: _Results, failures: list[Any]) -> dict[str, Any]:
     """Write the page of `--html`."""
-    from bbcodec.cli.html_report import render
+    from bbcodec.cli.html_report import render, shared
     from bbcodec.storage.atomic import atomic_write
 
-    text = render(**content).encode("utf-8", "backslashreplace")
+    page = render(
+        results.images,
+        mean_results(shared(results.images)),
+        thumbnails=results.thumbnails,
+        ours={codec.name for codec in results.codecs if codec.ours},
+        failures=failures,
+        facts=_facts(how.threads, how.backend),
+    )
     with atomic_write(name, overwrite=True) as file:
-        file.write(text)
+        file.write(page.encode("utf-8", "backslashreplace"))
     return {"output": name}
 
 
 def _facts(threads: int, backend: str | None) -> dict[str, str]:
-    """Return what the page says of versions and settings."""
+    """Return the versions and settings that the page names."""
     import platform
     import shlex
 
@@ -168,79 +171,8 @@ def _facts(threads: int, backend: str | None) -> dict[str, str]:
     }
 
 
-def _prepare(model: list[str] | None, threads: int, backend: str | None) -> list[Codec]:
-    """Return the codecs, each run once on a small picture, so that imports and model files are not timed."""
-    import contextlib
-
-    import numpy as np
-
-    from bbcodec import modelfile
-    from bbcodec.cli.rivals import codecs
-    from bbcodec.picture.picture import Picture
-
-    rows = codecs(model or sorted(modelfile.released(), reverse=True), threads, backend)
-    small = Picture.of(np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3))
-    for codec in rows:
-        with contextlib.suppress(Exception):  # it is going to fail again where it counts
-            codec.decode(codec.encode(small))
-    return rows
-
-
-def _measure(codec: Codec, picture: Picture) -> dict[str, Any]:
-    """Return the result of one codec on one picture: size and times, or why there are none.
-
-    A rival that cannot take the picture, or changes it, gets a row that says so. For our own codec that is an
-    error, except where it says what it does not take.
-    """
-    from bbcodec.errors import BBCodecError, ModelMissingError, OptionError, UnsupportedImageError
-
-    try:
-        start = time.perf_counter()
-        data = codec.encode(picture)
-        middle = time.perf_counter()
-        decoded = codec.decode(data)
-        end = time.perf_counter()
-        exact = codec.exact(picture, decoded)
-    except Exception as error:  # whatever a library raises on a picture that it cannot take
-        if codec.ours and not isinstance(error, ModelMissingError | OptionError | UnsupportedImageError):
-            raise
-        return {"codec": codec.name, "error": " ".join(str(error).split()) or type(error).__name__}
-    if not exact and codec.ours:
-        raise BBCodecError(f"{codec.name}: round trip differs")
-    if not exact:
-        return {"codec": codec.name, "error": "round trip differs"}
-    result = {
-        "codec": codec.name,
-        "bytes": len(data),
-        "bits_per_dim": 8 * len(data) / picture.pixels.size,
-        "encode_seconds": middle - start,
-        "decode_seconds": end - middle,
-    }
-    if codec.ours:
-        from bbcodec.bbfile.info import info
-
-        learned = info(data).learned
-        if learned is not None and "initial_bits_lost" in learned:
-            result["initial_bits_lost"] = learned["initial_bits_lost"]
-    return result
-
-
-def _means(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the mean result of each codec over the images that it could code, with their number."""
-    means: list[dict[str, Any]] = []
-    for index, first in enumerate(records[0]["codecs"] if records else ()):
-        good = [record["codecs"][index] for record in records if "bytes" in record["codecs"][index]]
-        mean: dict[str, Any] = {"codec": first["codec"], "images": len(good)}
-        if good:
-            for key in ("bytes", "bits_per_dim", "encode_seconds", "decode_seconds"):
-                mean[key] = sum(result[key] for result in good) / len(good)
-        else:
-            mean["error"] = "no image"
-        means.append(mean)
-    return means
-
-
 def _table(results: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of a table, one for each codec."""
     lines = [_HEAD]
     for r in results:
         if "bytes" in r:

@@ -3,27 +3,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
+import math
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from bbcodec.cli import options
-from bbcodec.cli.dask import work_on_dask
-from bbcodec.cli.files import (
-    IMAGE_SUFFIXES,
-    Job,
-    compressed_name,
-    open_output,
-    plan,
-    remove_source,
-    skipped,
-)
+from bbcodec.cli import codec, options
+from bbcodec.cli.images import read_picture
+from bbcodec.cli.interrupt import stop_on_interrupt
+from bbcodec.cli.model_choice import choose_model
+from bbcodec.cli.names import COMPRESSED
+from bbcodec.cli.plan import Job, make_plan, skip
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.settings import Destination, Encoding, read_storage
+from bbcodec.cli.streams import open_output, remove_source
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.info import Info
@@ -32,7 +25,7 @@ __all__ = ["compress"]
 
 
 def compress(
-    inputs: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images to compress; '-' is stdin.")],
+    inputs: options.Images,
     output: options.Output = None,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
@@ -40,40 +33,16 @@ def compress(
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     remove: options.Remove = False,
-    method: Annotated[
-        Literal["auto", "learned", "classic"],
-        typer.Option(
-            "--method", help="learned: the model; classic: no model; auto: whichever suits the image."
-        ),
-    ] = "auto",
+    level: options.Level = None,
+    fast: options.Fast = False,
+    method: options.Method = "auto",
     model: options.ModelName = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Four times as fast, 5 to 8 % larger: --model fast.")
-    ] = False,
-    embed_model: Annotated[
-        bool, typer.Option("--embed-model", help="Put the model into the file, which then decodes anywhere.")
-    ] = False,
-    fit: Annotated[
-        float | None,
-        typer.Option(
-            "--fit",
-            metavar="SECONDS",
-            help="Fit the model to each image for so long (on one core of 2.5 GHz; needs PyTorch), and store "
-            "what it changes where that makes the file smaller. Ctrl-C ends the fit, not the program.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the fit.")] = 0,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify/--no-verify", help="Decode again and compare every pixel before a file appears."
-        ),
-    ] = True,
-    metadata: Annotated[
-        Literal["all", "none"],
-        typer.Option("--metadata", help="Keep ICC, EXIF, XMP, resolution and text, or drop them."),
-    ] = "all",
-    strip: Annotated[bool, typer.Option("--strip", help="The same as --metadata none.")] = False,
+    embed_model: options.EmbedModel = False,
+    fit: options.Fit = None,
+    seed: options.FitSeed = 0,
+    verify: options.Verify = True,
+    metadata: options.Metadata = "all",
+    strip: options.Strip = False,
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
@@ -86,167 +55,125 @@ def compress(
     """Compress images without losing a pixel: photo.png becomes photo.bb.
 
     The suffix of an image is replaced by .bb; any other name gets .bb appended. Pixels, mode, bit depth and
-    metadata come back exactly; the bytes of the image file need not.
+    metadata come back exactly. The bytes of the image file may differ.
     """
-    if remove and not verify:
-        refuse("--rm and --no-verify exclude each other")
-    if fast:
-        if model is not None:
-            refuse("--fast and --model exclude each other")
-        from bbcodec.modelfile.registry import FAST_MODEL
-
-        model = FAST_MODEL
-    if method == "classic" and (model is not None or embed_model):
-        refuse("--method classic uses no model")
-    if fit is not None:
-        _check_fit(fit, method, model)
-    reporter = Reporter(quiet, verbose)
-    jobs = plan(
-        inputs,
-        compressed_name,
-        output=output,
-        output_dir=output_dir,
-        stdout=stdout,
-        remove=remove,
-        as_json=as_json,
-        storage=options.storage_of(storage_options),
-        below=IMAGE_SUFFIXES if recursive else None,
-    )
     keep = metadata == "all" and not strip
+    chosen = choose_model(method, model, level, fast=fast)
+    how = Encoding(method, chosen, embed_model, keep, verify, threads, backend, max_pixels, fit, seed)
+    storage = read_storage(storage_options)
+    where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
+    _refuse_contradictions(how, where)
+    reporter = Reporter(quiet, verbose, as_json)
+    plan = make_plan(inputs, COMPRESSED, where, as_json=as_json)
     if dask is not None:
-        work_on_dask(
-            jobs,
-            "compress",
-            dask,
-            {
-                "method": method,
-                "model": model,
-                "embed_model": embed_model,
-                "keep_metadata": keep,
-                "threads": threads or 1,
-                "backend": backend,
-                "verify": verify,
-                "fit": fit,
-                "seed": seed,
-                "max_pixels": max_pixels,
-                "existing": "overwrite" if force else "skip",
-            },
-            reporter,
-            remove=remove,
-            as_json=as_json,
-        )
+        from bbcodec.cli.dask import work_on_dask
 
-    def one(job: Job) -> dict[str, Any]:
-        from bbcodec import api
-        from bbcodec.bbfile.info import info as file_info
-        from bbcodec.picture.files import read_image
-
-        started = time.perf_counter()
-        there = False
-        if skip_existing and job.problem is None and job.target != STREAM:
-            from bbcodec.integrations.files import whole_bb
-
-            there = job.storage.exists(job.target)
-            if there and whole_bb(job.storage, job.target):
-                return skipped(job, reporter)
-        source, size = job.image()
-        limit = {} if max_pixels is None else {"max_pixels": max_pixels}
-        picture = read_image(source, **limit)
-        choice: dict[str, Any] = {} if model is None else {"model": model}
-        area = picture.width * picture.height
-        proof: list[float] = []
-        with open_output(job, force=force or there) as file, reporter.progress(job.source, area) as progress:
-            data = api.compress(
-                picture,
-                method=method,
-                embed_model=embed_model,
-                keep_metadata=keep,
-                threads=threads,
-                backend=backend,
-                verify=verify,
-                progress=progress,
-                fit=fit,
-                seed=seed,
-                stop=_stopping(reporter),
-                on_verified=proof.append,
-                **choice,
-            )
-            file.write(data)
-        if remove:
-            remove_source(job, data)
-        seconds = time.perf_counter() - started
-        bits = 8 * len(data) / picture.pixels.size
-        report = file_info(data)
-        how = report.method
-        record = {
-            "input": job.source,
-            "output": job.target,
-            "input_bytes": size,
-            "output_bytes": len(data),
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "method": how,
-            "bits_per_dim": bits,
-            "seconds": seconds,
-        }
-        if proof:
-            record["verify_seconds"] = proof[0]
-        if fit is not None:
-            record["fit_bytes"] = report.fit["bytes"] if report.fit else 0
-        what = f"{size} -> {len(data)} bytes, {bits:.3f} bits/dim, {how}"
-        if job.target == STREAM:
-            reporter.detail(f"{shown(job.source)}: {what}")
-        else:
-            reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
-        checked = f", verified in {proof[0]:.2f} s of it" if proof else ""
-        reporter.detail(f"  {picture.width} x {picture.height} {picture.mode}, {seconds:.2f} s{checked}")
-        if fit is not None:
-            reporter.detail(f"  {_fitted(report)}")
-        return record
-
-    reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
+        work_on_dask(plan, "compress", dask, _dask_options(how), where, reporter)
+    work = partial(_compress_one, how=how, where=where, reporter=reporter)
+    plan.finish(reporter, reporter.each(plan.jobs, lambda job: job.source, work))
 
 
-def _check_fit(seconds: float, method: str, model: str | None) -> None:
-    """Refuse what cannot be fitted; what is wrong with the model file itself is each image's error."""
-    from bbcodec.bbfile.encoder import Fitting
-    from bbcodec.errors import BBCodecError, OptionError
-    from bbcodec.modelfile.registry import DEFAULT_MODEL
-    from bbcodec.modelfile.registry import find as find_model
+def _refuse_contradictions(how: Encoding, where: Destination) -> None:
+    """Refuse options that contradict each other."""
+    if where.remove and not how.verify:
+        refuse("--rm and --no-verify exclude each other")
+    if how.method == "classic" and how.embed_model:
+        refuse("--method classic uses no model; leave out --embed-model")
+    if how.fit is None:
+        return
+    if not 0 < how.fit < math.inf:
+        refuse(f"--fit must be greater than 0 seconds (got {how.fit:g})")
+    if how.method == "classic":
+        refuse("--method classic has no model to fit; leave out --fit")
+    from bbcodec.errors import OptionError
 
-    if method == "classic":
-        refuse("--method classic has no model to fit")
     try:
-        Fitting(seconds).fitter(find_model(model or DEFAULT_MODEL))
+        codec.check_fit(how)
     except OptionError as error:
         refuse(f"--fit: {error}")
-    except (BBCodecError, OSError):
-        pass
 
 
-def _fitted(report: Info) -> str:
+def _dask_options(how: Encoding) -> dict[str, Any]:
+    """Return the options of `bbcodec.integrations.files.compress_file`."""
+    return {
+        "method": how.method,
+        "model": how.model,
+        "embed_model": how.embed_model,
+        "keep_metadata": how.keep_metadata,
+        "threads": how.threads or 1,
+        "backend": how.backend,
+        "verify": how.verify,
+        "fit": how.fit,
+        "seed": how.seed,
+        "max_pixels": how.max_pixels,
+    }
+
+
+def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporter) -> dict[str, Any]:
+    """Compress an image, print what came of it, and return its record."""
+    started = time.perf_counter()
+    broken = False
+    if where.skip_existing and job.problem is None and job.target != STREAM:
+        from bbcodec.integrations.files import whole_bb
+
+        broken = job.storage.exists(job.target)
+        if broken and whole_bb(job.storage, job.target):
+            return skip(job, reporter)
+    source, size = job.image()
+    picture = read_picture(source, how.max_pixels)
+    proof: list[float] = []
+    with (
+        open_output(job, force=where.force or broken) as file,
+        reporter.progress(job.source, picture.width * picture.height) as progress,
+    ):
+        stop = stop_on_interrupt(reporter, "the fit ends; compressing with what it found")
+        data = codec.encode(picture, how, progress=progress, stop=stop, on_verified=proof.append)
+        file.write(data)
+    if where.remove:
+        remove_source(job, data)
+    found = codec.describe(data)
+    record = {
+        "input": job.source,
+        "output": job.target,
+        "input_bytes": size,
+        "output_bytes": len(data),
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "method": found.method,
+        "bits_per_dim": 8 * len(data) / picture.pixels.size,
+        "seconds": time.perf_counter() - started,
+    }
+    if proof:
+        record["verify_seconds"] = proof[0]
+    if how.fit is not None:
+        record["fit_bytes"] = found.fit["bytes"] if found.fit else 0
+    _report(record, reporter)
+    if how.fit is not None:
+        reporter.detail(f"  {_fit_result(found)}")
+    return record
+
+
+def _report(record: dict[str, Any], reporter: Reporter) -> None:
+    """Print what came of an image."""
+    what = (
+        f"{record['input_bytes']} -> {record['output_bytes']} bytes, "
+        f"{record['bits_per_dim']:.3f} bits/dim, {record['method']}"
+    )
+    if record["output"] == STREAM:
+        reporter.detail(what, shown(record["input"]))
+    else:
+        reporter.note(what, f"{shown(record['input'])} -> {shown(record['output'])}")
+    proof = record.get("verify_seconds")
+    checked = "" if proof is None else f", verified in {proof:.2f} s of it"
+    size = f"{record['width']} x {record['height']} {record['mode']}"
+    reporter.detail(f"  {size}, {record['seconds']:.2f} s{checked}")
+
+
+def _fit_result(found: Info) -> str:
     """Return what came of a fit."""
-    if report.fit is not None:
-        return f"fitted: {report.fit['bytes']} bytes of changes"
-    return "not fitted: " + ("nothing that pays was found" if report.learned else "no model codes this image")
-
-
-@contextlib.contextmanager
-def _stopping(reporter: Reporter) -> Iterator[Callable[[], bool]]:
-    """While the block runs, the first interrupt asks a fit to stop; the next one is what it ever was."""
-    asked = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-        reporter.note("fitting stops; going on with what was found")
-
-    if before != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
+    if found.fit is not None:
+        return f"fitted: {found.fit['bytes']} bytes of changes"
+    if found.learned:
+        return "not fitted: no change makes the file smaller"
+    return "not fitted: the classic method codes this image"

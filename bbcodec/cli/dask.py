@@ -1,114 +1,131 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--dask`: the files of a command, done by a Dask cluster, and a summary. See `integrations.dask`."""
+"""`--dask`: a Dask cluster does the files of a command, and a summary is printed. See `integrations.dask`."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from bbcodec.cli.files import Job
+from bbcodec.cli.plan import Plan
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json
+from bbcodec.cli.settings import Destination
 from bbcodec.storage import local_path
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from bbcodec.integrations.dask import Summary
     from bbcodec.integrations.files import FileResult
 
 __all__ = ["work_on_dask"]
 
 LOCAL = "local"
-"""The address that stands for a cluster on this machine, made for the run: a process for each core."""
+"""Address of a cluster on this machine that is made for the run, with a process for each core."""
 
 
 def work_on_dask(
-    jobs: Sequence[Job],
+    plan: Plan,
     command: Literal["compress", "decompress"],
     address: str,
     options: dict[str, Any],
+    where: Destination,
     reporter: Reporter,
-    *,
-    remove: bool,
-    as_json: bool,
 ) -> NoReturn:
-    """Do all jobs on a cluster, say what came of them, and leave with the exit code."""
-    if remove:
-        refuse("--rm and --dask exclude each other")
-    if any(STREAM in (job.source, job.target) for job in jobs):
-        refuse("--dask needs files, not standard input or output")
+    """Do all jobs on a cluster, print what came of them, and leave with the exit code."""
+    _refuse_contradictions(plan, where)
     try:
-        from distributed import Client, LocalCluster
-
+        importlib.import_module("distributed")
         from bbcodec.integrations.dask import compress_files, decompress_files
     except ImportError:
         refuse("--dask needs Dask: pip install 'bbcodec[dask]'")
-    storage = jobs[0].storage if jobs else None
-    options = options | {"storage_options": dict(storage.options) if storage else None}
+    records = [reporter.fail(job.source, job.problem) for job in plan.jobs if job.problem is not None]
+    pairs = [(_absolute(job.source), _absolute(job.target)) for job in plan.jobs if job.problem is None]
     model = options.get("model")
     if model is not None and os.path.isfile(model):
-        options["model"] = os.path.abspath(model)  # workers stand elsewhere
-    pairs = []
-    records: list[dict[str, Any]] = []
-    for job in jobs:
-        if job.problem is not None:
-            records.append(reporter.fail(job.source, job.problem))
-        else:
-            pairs.append((_absolute(job.source), _absolute(job.target)))
-
-    with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(reporter.progress(f"{len(pairs)} files"))
+        options = options | {"model": os.path.abspath(model)}  # workers have another current folder
+    options = options | {
+        "existing": "overwrite" if where.force else "skip",
+        "storage_options": dict(where.storage.options),
+    }
+    run = compress_files if command == "compress" else decompress_files
+    with (
+        _cluster(address, len(pairs), reporter) as client,
+        reporter.progress(f"{len(pairs)} files") as progress,
+    ):
 
         def watch(result: FileResult, through: int, total: int) -> None:
             if progress:
                 progress(through, total)
-            name = shown(result.source)
-            if result.error is not None:
-                reporter.failures += 1
-                reporter.error(f"{name}: {result.error.partition(': ')[2]}")
-            elif result.status == "skipped":
-                reporter.detail(f"{name}: {shown(result.target)} is there already")
-            else:
-                sizes = f"{result.input_bytes} -> {result.output_bytes} bytes"
-                reporter.detail(f"{name} -> {shown(result.target)}: {sizes}")
+            _report(result, reporter)
 
-        try:
-            if address == LOCAL:
-                place: Any = stack.enter_context(
-                    LocalCluster(
-                        threads_per_worker=1,
-                        n_workers=min(_cores(), max(len(pairs), 1)),
-                        dashboard_address=":0",
-                        silence_logs=logging.ERROR,
-                    )
-                )
-            else:
-                place = address
-            client = stack.enter_context(Client(place, set_as_default=False))
-        except (OSError, ValueError) as error:
-            reporter.failures += 1
-            reporter.error(f"no Dask cluster at {shown(address)}: {error}")
-            raise typer.Exit(1) from None
-        run = compress_files if command == "compress" else decompress_files
         try:
             summary = run(pairs, client, watch=watch, **options)
         except Exception as error:  # the cluster is gone, or Dask cannot go on
             reporter.fail(address, error)
             raise typer.Exit(1) from None
 
-    for line in _lines(summary, problems=len(records)):
+    for line in _lines(summary, plan, problems=len(records)):
         reporter.note(line)
-    if as_json:
+    if reporter.as_json:
         records += map(_record, summary.results)
         write_json({"files": records, "summary": summary.as_dict()})
     raise typer.Exit(1 if reporter.failures else 0)
 
 
+def _refuse_contradictions(plan: Plan, where: Destination) -> None:
+    """Refuse what a cluster cannot do."""
+    if where.remove:
+        refuse("--rm and --dask exclude each other")
+    if any(STREAM in (job.source, job.target) for job in plan.jobs):
+        refuse("--dask needs files, not standard input or output")
+
+
+@contextlib.contextmanager
+def _cluster(address: str, tasks: int, reporter: Reporter) -> Iterator[Client]:
+    """Yield a client of the cluster at an address. If there is none, the program ends with exit code 1."""
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        try:
+            place: Any = address
+            if address == LOCAL:
+                place = stack.enter_context(
+                    LocalCluster(
+                        threads_per_worker=1,
+                        n_workers=min(_cores(), max(tasks, 1)),
+                        dashboard_address=":0",
+                        silence_logs=logging.ERROR,
+                    )
+                )
+            client = stack.enter_context(Client(place, set_as_default=False))
+        except (OSError, ValueError) as error:
+            reporter.failures += 1
+            reporter.error(f"no Dask cluster at {shown(address)}: {error}")
+            raise typer.Exit(1) from None
+        yield client
+
+
+def _report(result: FileResult, reporter: Reporter) -> None:
+    """Print what came of a file."""
+    name = shown(result.source)
+    if result.error is not None:
+        reporter.failures += 1
+        reporter.error(result.error.partition(": ")[2], name)
+    elif result.status == "skipped":
+        reporter.detail(f"{shown(result.target)} is there already", name)
+    else:
+        sizes = f"{result.input_bytes} -> {result.output_bytes} bytes"
+        reporter.detail(sizes, f"{name} -> {shown(result.target)}")
+
+
 def _record(result: FileResult) -> dict[str, Any]:
-    """Return what `--json` says of a file, in the words of the other commands."""
+    """Return the record of a file for `--json`, with the keys of the other commands."""
     record = result.as_dict()
     names = {"input": record.pop("source"), "output": record.pop("target")}
     if result.error is None:
@@ -128,10 +145,12 @@ def _cores() -> int:
     return cpus()
 
 
-def _lines(summary: Summary, problems: int) -> list[str]:
+def _lines(summary: Summary, plan: Plan, problems: int) -> list[str]:
     """Return the summary: files and bytes, then each worker."""
     sums = summary.as_dict()
     counts = f"{sums['done']} done, {sums['skipped']} skipped, {sums['failed'] + problems} failed"
+    if plan.ignored:
+        counts += f", {plan.ignored} skipped (not {plan.inputs})"
     lines = [f"{counts}; {sums['input_bytes']} -> {sums['output_bytes']} bytes, {sums['seconds']:.2f} s"]
     for worker, of in sums["workers"].items():
         lines.append(f"  {worker}: {of['files']} files, {of['input_bytes']} bytes, {of['seconds']:.2f} s")

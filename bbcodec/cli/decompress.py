@@ -3,31 +3,32 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from bbcodec.cli import options
-from bbcodec.cli.dask import work_on_dask
-from bbcodec.cli.files import SUFFIX, Job, open_output, pixels_in, plan, restored_name, skipped
+from bbcodec.cli import codec, options
+from bbcodec.cli.images import check_suffix, differences, format_of, warn_left_out, write_picture
 from bbcodec.cli.losses import report_losses
-from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown
+from bbcodec.cli.names import restored
+from bbcodec.cli.plan import Job, make_plan, skip
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.settings import Decoding, Destination, read_region, read_storage
+from bbcodec.cli.streams import open_output
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.salvage import Loss
+    from bbcodec.cli.report import Progress
     from bbcodec.picture.picture import Picture
 
 __all__ = ["decompress"]
 
 
 def decompress(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="FILE.bb", help="Files to decompress; '-' is stdin.")
-    ],
+    inputs: options.Files,
     output: options.Output = None,
     output_dir: options.OutputDir = None,
     recursive: options.Recursive = False,
@@ -35,10 +36,7 @@ def decompress(
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     remove: options.Remove = False,
-    format: Annotated[
-        Literal["png", "webp", "tif", "bmp", "ppm"] | None,
-        typer.Option("--format", help="Image format to write. [default: by the suffix of -o, else png]"),
-    ] = None,
+    format: options.ImageFormat = None,
     region: options.Region = None,
     salvage: options.Salvage = False,
     model: options.ModelName = None,
@@ -55,151 +53,113 @@ def decompress(
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
     The checksum of the pixels is verified before the image appears (not with --region). PNG holds every
-    image; another format is refused where it could not hold the image exactly.
+    image. Another format is refused where it could not hold the image exactly.
     """
-    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
-    part = read_region(region)
-    if max_memory is not None and dask is not None:
-        refuse("--max-memory and --dask exclude each other: workers have limits of their own")
-    if part is not None and remove:
-        refuse("--rm and --region exclude each other")
-    if salvage and (remove or part is not None or skip_existing or dask is not None):
-        refuse("--salvage excludes --rm, --region, --skip-existing and --dask")
-    if part is not None and (skip_existing or dask is not None):
-        refuse("--region excludes --skip-existing and --dask, which know images by their size")
-    suffix = os.path.splitext(output)[1] if output is not None and output != STREAM else ""
-    if suffix and format is None:
-        from bbcodec.picture.files import suffixes
-
-        if suffix.lower() not in suffixes():
-            refuse(f"cannot write {shown(suffix)} files, expected {', '.join(suffixes())}; or give --format")
-    jobs = plan(
-        inputs,
-        lambda name: restored_name(name, f".{format or 'png'}"),
-        output=output,
-        output_dir=output_dir,
-        stdout=stdout,
-        remove=remove,
-        as_json=as_json,
-        storage=options.storage_of(storage_options),
-        below=(SUFFIX,) if recursive else None,
-    )
+    how = Decoding.of(model, threads, backend, max_pixels, max_memory)
+    wanted = _Wanted(format, read_region(region), salvage)
+    storage = read_storage(storage_options)
+    where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
+    _refuse_contradictions(wanted, where, on_dask=dask is not None, limited=max_memory is not None)
+    reporter = Reporter(quiet, verbose, as_json)
+    plan = make_plan(inputs, restored(f".{format or 'png'}"), where, as_json=as_json)
     if dask is not None:
-        work_on_dask(
-            jobs,
-            "decompress",
-            dask,
-            {
-                "format": format,
-                "model": model,
-                "threads": threads or 1,
-                "backend": backend,
-                "max_pixels": max_pixels,
-                "existing": "overwrite" if force else "skip",
-            },
-            reporter,
-            remove=remove,
-            as_json=as_json,
-        )
+        from bbcodec.cli.dask import work_on_dask
 
-    def one(job: Job) -> dict[str, Any]:
-        from bbcodec import api
-        from bbcodec.picture.files import left_out, write_image
-
-        started = time.perf_counter()
-        source = job.read()
-        size = len(source)
-        there = False
-        if skip_existing and job.target != STREAM:
-            from bbcodec.integrations.files import whole_image
-
-            there = job.storage.exists(job.target)
-            if there and whole_image(job.storage, job.target, source):
-                return skipped(job, reporter)
-        suffix = os.path.splitext(job.target)[1] if job.target != STREAM else ""
-        kind = format or suffix[1:] or "png"
-        pixels = pixels_in(source)
-        with (
-            open_output(job, force=force or there) as file,
-            reporter.progress(job.source, pixels) as progress,
-        ):
-            how: dict[str, Any] = {
-                "threads": threads,
-                "backend": backend,
-                "limits": limits,
-                "model": model,
-                "progress": progress,
-            }
-            lost: tuple[Loss, ...] = ()
-            if salvage:
-                from bbcodec.bbfile.salvage import salvage as saved_of
-
-                saved = saved_of(source, **how)
-                picture, lost = saved.picture, saved.lost
-            else:
-                picture = api.decompress_picture(source, region=part, **how)
-            del source  # it may be large, and so may the image
-            if job.target == STREAM:  # all or nothing, as for files
-                whole = io.BytesIO()
-                written = write_image(whole, picture, format=kind)
-                file.write(whole.getbuffer())
-            else:
-                written = write_image(file, picture, format=kind)
-        if remove:
-            if gone := _lost(picture, job.storage.source(job.target)[0], max_pixels):
-                raise BBCodecError(
-                    f"{shown(job.target)} is written, but reads back with other {', '.join(gone)}; "
-                    f"the input is kept"
-                )
-            job.storage.remove(job.source)
-        elif gone := left_out(picture, kind):
-            reporter.note(f"{shown(job.source)}: {kind} has no place for {_named(gone)}: left out")
-        seconds = time.perf_counter() - started
-        what = f"{picture.width} x {picture.height} {picture.mode}"
-        if job.target == STREAM:
-            reporter.detail(f"{shown(job.source)}: {what}")
-        else:
-            reporter.note(f"{shown(job.source)} -> {shown(job.target)}: {what}")
-        reporter.detail(f"  {kind} of {written} bytes, {seconds:.2f} s")
-        losses = {"lost": report_losses(reporter, job.source, lost)} if salvage else {}
-        return {
-            **losses,
-            "input": job.source,
-            "output": job.target,
-            "input_bytes": size,
-            "output_bytes": written,
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "format": kind,
-            "seconds": seconds,
-        }
-
-    reporter.finish(reporter.each(jobs, lambda job: job.source, one), as_json)
+        more = {"format": format, "model": model, "threads": threads or 1, "backend": backend}
+        work_on_dask(plan, "decompress", dask, more | {"max_pixels": max_pixels}, where, reporter)
+    work = partial(_decompress_one, how=how, wanted=wanted, where=where, reporter=reporter)
+    plan.finish(reporter, reporter.each(plan.jobs, lambda job: job.source, work))
 
 
-def _lost(picture: Picture, path: str | BinaryIO, max_pixels: int | None) -> list[str]:
-    """Return what an image file does not give back of a picture: nothing, if the picture may be removed."""
-    from dataclasses import fields
+@dataclass(frozen=True)
+class _Wanted:
+    """What is written of each file: format, region, and whether damaged files are salvaged."""
 
-    from bbcodec.picture.files import read_image
+    format: str | None
+    region: tuple[int, int, int, int] | None
+    salvage: bool
 
-    found = read_image(path, **({} if max_pixels is None else {"max_pixels": max_pixels}))
-    same = {
-        "pixels": found.same_pixels(picture),
-        "mode": found.mode == picture.mode and not picture.axis,
-        "palette": found.palette == picture.palette,
+
+def _refuse_contradictions(wanted: _Wanted, where: Destination, *, on_dask: bool, limited: bool) -> None:
+    """Refuse options that contradict each other, and outputs of unknown formats."""
+    if limited and on_dask:
+        refuse("--max-memory and --dask exclude each other: workers have limits of their own")
+    if wanted.region is not None and where.remove:
+        refuse("--rm and --region exclude each other")
+    if wanted.salvage and (where.remove or wanted.region is not None or where.skip_existing or on_dask):
+        refuse("--salvage excludes --rm, --region, --skip-existing and --dask")
+    if wanted.region is not None and (where.skip_existing or on_dask):
+        refuse("--region excludes --skip-existing and --dask, which compare sizes of whole images")
+    output = where.output
+    if output is not None and output != STREAM and wanted.format is None and os.path.splitext(output)[1]:
+        check_suffix(output, advice="; or give --format")
+
+
+def _decompress_one(
+    job: Job, how: Decoding, wanted: _Wanted, where: Destination, reporter: Reporter
+) -> dict[str, Any]:
+    """Decompress a file, print what came of it, and return its record."""
+    started = time.perf_counter()
+    data = job.picture_file()
+    broken = False
+    if where.skip_existing and job.target != STREAM:
+        from bbcodec.integrations.files import whole_image
+
+        broken = job.storage.exists(job.target)
+        if broken and whole_image(job.storage, job.target, data, how.limits.max_pixels):
+            return skip(job, reporter)
+    size, kind = len(data), format_of(job.target, wanted.format)
+    with (
+        open_output(job, force=where.force or broken) as file,
+        reporter.progress(job.source, codec.pixels_in(data)) as progress,
+    ):
+        picture, lost = _decoded(data, how, wanted, progress)
+        del data  # it may be large, and so may the image
+        written = write_picture(file, picture, job, kind)
+    if where.remove:
+        _remove(job, picture, how)
+    else:
+        warn_left_out(reporter, job.source, picture, kind)
+    record = {
+        "input": job.source,
+        "output": job.target,
+        "input_bytes": size,
+        "output_bytes": written,
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "format": kind,
+        "seconds": time.perf_counter() - started,
     }
-    ours, theirs = picture.metadata, found.metadata
-    for field in fields(ours):
-        a, b = getattr(ours, field.name), getattr(theirs, field.name)
-        if field.name == "exif":  # the prefix belongs to the file format
-            a, b = ((value or b"").removeprefix(b"Exif\0\0") for value in (a, b))
-        same[field.name] = a == b
-    return [_named([name]) for name, equal in same.items() if not equal]
+    _report(record, reporter)
+    losses = {"lost": report_losses(reporter, job.source, lost)} if wanted.salvage else {}
+    return {**losses, **record}
 
 
-def _named(fields: list[str]) -> str:
-    """Return fields of metadata as they are called in messages."""
-    names = {"icc": "ICC", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution", "colour_key": "colour key"}
-    return ", ".join(names.get(field, field) for field in fields)
+def _decoded(
+    data: bytes, how: Decoding, wanted: _Wanted, progress: Progress | None
+) -> tuple[Picture, tuple[Loss, ...]]:
+    """Return the picture of a file, and what is lost of it."""
+    if not wanted.salvage:
+        return codec.decode(data, how, progress=progress, region=wanted.region), ()
+    saved = codec.salvage(data, how, progress=progress)
+    return saved.picture, saved.lost
+
+
+def _remove(job: Job, picture: Picture, how: Decoding) -> None:
+    """Delete the input of a job if the image gives back all of the picture; else raise `BBCodecError`."""
+    if other := differences(picture, job.storage.source(job.target)[0], how.limits.max_pixels):
+        raise BBCodecError(
+            f"{shown(job.target)} is written, but reads back with other {other}; the input is kept"
+        )
+    job.storage.remove(job.source)
+
+
+def _report(record: dict[str, Any], reporter: Reporter) -> None:
+    """Print what came of a file."""
+    what = f"{record['width']} x {record['height']} {record['mode']}"
+    if record["output"] == STREAM:
+        reporter.detail(what, shown(record["input"]))
+    else:
+        reporter.note(what, f"{shown(record['input'])} -> {shown(record['output'])}")
+    reporter.detail(f"  {record['format']} of {record['output_bytes']} bytes, {record['seconds']:.2f} s")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scatter of sizes against times as inline SVG, every point with its name beside it.
+"""A scatter chart of sizes against times as inline SVG, with a name beside every point.
 
 Colours come from the page's style sheet by class. Nothing is measured here.
 """
@@ -21,7 +21,7 @@ _Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Point:
-    """A codec: how long it takes (more than 0), its size, and whether it is ours."""
+    """A codec: its time (more than 0), its size, and whether it is bbcodec."""
 
     name: str
     time: float
@@ -35,13 +35,13 @@ def scatter(points: list[Point], identity: str, title: str, time: str, size: str
     Parameters
     ----------
     points
-        At least one.
+        Codecs to show; at least one.
     identity
-        For the ids of title and description, which must be unique on the page.
+        Prefix of the ids of title and description, unique on the page.
     title
-        For those who cannot see it; the points follow in words.
+        Title for screen readers. The points follow in words.
     time, size
-        What the axes show, with the unit. Time has a logarithmic axis.
+        Labels of the axes, with units. The axis of time is logarithmic.
     """
     times = _decades([point.time for point in points])
     sizes = _nice([point.size for point in points])
@@ -111,7 +111,7 @@ def _nice(values: list[float]) -> list[float]:
 
 
 def _labels(points: list[Point], places: list[tuple[float, float]]) -> list[tuple[float, float, str]]:
-    """Where names stand (x, middle of y, anchor): beside their points, where they cover least of others."""
+    """Return the places of names (x, middle of y, anchor): beside the points, where they cover least."""
     taken: list[_Box] = [(x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS) for x, y in places]
     found = []
     for point, (px, py) in zip(points, places, strict=True):
@@ -133,11 +133,11 @@ def _labels(points: list[Point], places: list[tuple[float, float]]) -> list[tupl
 
 
 def _common(a: _Box, b: _Box) -> float:
-    """Area that two boxes share."""
+    """Return the area that two boxes share."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def _outside(box: _Box) -> float:
-    """Area of a box outside of the chart, which counts more than any overlap."""
+    """Return the area of a box outside the chart, weighted more than any overlap."""
     inside = _common(box, (_LEFT, _TOP - 6, _WIDTH, _HEIGHT - _BOTTOM + 2))
     return 100 * ((box[2] - box[0]) * (box[3] - box[1]) - inside)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of `bbcodec compare --html`: one file that asks the network for nothing.
+"""The page of `bbcodec compare --html`: one file that loads nothing from the network.
 
-Here what was measured becomes HTML. All text that comes from outside (file names, messages, the command) goes
-through `html_tables.text`; a content security policy allows our own script alone, by its hash.
+All text from outside (file names, messages, the command) goes through `html_tables.text`. A content security
+policy allows only our own script, by its hash.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from bbcodec.cli.html_assets import SCRIPT, STYLE
 from bbcodec.cli.html_chart import Point, scatter
-from bbcodec.cli.html_tables import TINY, Record, base, codec_table, counted, image_table, text
+from bbcodec.cli.html_tables import TINY, Record, base, codec_table, image_table, text
+from bbcodec.cli.report import counted
 
 if TYPE_CHECKING:
     from bbcodec.picture.picture import Picture
@@ -51,9 +52,9 @@ def thumbnail(picture: Picture) -> str:
 
 
 def shared(images: Sequence[Record]) -> list[Record]:
-    """Return the images that all codecs could code, so that means over them can be compared.
+    """Return the images that all codecs could encode, so that means over them can be compared.
 
-    A codec that takes none of the images is not asked. All images are returned where no such image is left.
+    A codec that takes none of the images is ignored. If no such image is left, all images are returned.
     """
     count = len(images[0]["codecs"])
     able = [i for i in range(count) if any("bytes" in image["codecs"][i] for image in images)]
@@ -75,11 +76,11 @@ def render(
     Parameters
     ----------
     images
-        What was measured, as `bbcodec compare --json` gives it; at least one.
+        Records of the images, as `bbcodec compare --json` writes them; at least one.
     means
-        Of every codec over the `shared` images.
+        Mean results of every codec over the `shared` images.
     thumbnails
-        Of every image, as `thumbnail` makes them.
+        The `thumbnail` of every image.
     ours
         Names of the codecs that are bbcodec.
     failures
@@ -138,7 +139,7 @@ def _fact(label: str, value: str) -> str:
 
 
 def _lead(means: Sequence[Record], ours: set[str], over: str) -> str:
-    """Say what came out."""
+    """Return a sentence with the result."""
     good = sorted((mean for mean in means if "bytes" in mean), key=lambda mean: float(mean["bytes"]))
     if not good:
         return "No codec takes any of them."
@@ -154,7 +155,7 @@ def _lead(means: Sequence[Record], ours: set[str], over: str) -> str:
 
 
 def _pace(images: Sequence[Record], codec: int, key: str) -> float | None:
-    """Seconds per megapixel of a codec over the images that it could code."""
+    """Return the seconds per megapixel of a codec over the images that it could encode."""
     good = [image for image in images if "bytes" in image["codecs"][codec]]
     pixels = sum(image["width"] * image["height"] for image in good)
     seconds = sum(image["codecs"][codec][key] for image in good)

@@ -9,33 +9,28 @@ from typing import Any
 
 from bbcodec.cli.report import shown
 
-__all__ = ["TINY", "Record", "base", "change", "codec_table", "counted", "image_table", "text"]
+__all__ = ["TINY", "Record", "base", "change", "codec_table", "image_table", "text"]
 
 Record = Mapping[str, Any]
 
 TINY = 64
-"""Pixels: a picture that is shown no smaller than it is keeps its pixels."""
+"""Pixels of the longest side of a picture that is shown without scaling it down."""
 
 
 def text(value: object) -> str:
-    """Return outside text as HTML: no markup, no control characters."""
+    """Return text from outside as HTML, without markup and control characters."""
     return escape(shown(str(value)), quote=True)
 
 
-def counted(count: int, what: str) -> str:
-    """Return ``1 image`` or ``2 images``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def change(size: float, other: float | None) -> str:
-    """Return a size beside another one, such as ``-12.3 %``, or nothing where there is no other."""
+    """Return how a size differs from another one, such as ``-12.3 %``; an empty text without another one."""
     if not other:
         return ""
     return "0 %" if size == other else f"{100 * (size / other - 1):+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def base(results: Sequence[Record]) -> float | None:
-    """Return the bytes of PNG among results, which others are compared with."""
+    """Return the bytes of PNG among results. Other sizes are compared with it."""
     return next((r["bytes"] for r in results if r["codec"].startswith("PNG") and "bytes" in r), None)
 
 
@@ -100,7 +95,7 @@ def _cell(value: float, content: str, kind: str = "") -> str:
 
 
 def _bar(part: float, kind: str) -> str:
-    """A bar of so many percent; the number stands in the cell before."""
+    """Return a bar of a percentage. The cell before has the number."""
     rect = f'<rect class="track" width="100" height="8"/><rect class="{kind}" width="{part:.1f}" height="8"/>'
     return f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">{rect}</svg>'
 

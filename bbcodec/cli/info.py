@@ -1,19 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec info`: what is in a file, without decoding its pixels and without needing its model.
+"""`bbcodec info`: what is in a file, without decoding its pixels and without its model.
 
-`--map` alone decodes: it paints what every pixel cost (`bbcodec.bbfile.cost_map`).
+Only `--map` decodes: it writes the cost map, which shows the bits of every pixel.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bbcodec.cli import archives, heat_map, options
-from bbcodec.cli.files import Job, open_output, read_input
+from bbcodec.cli import codec, cost_map, options
+from bbcodec.cli.archives import as_archive, describe_archive
+from bbcodec.cli.filetype import expect_picture
+from bbcodec.cli.plan import Job
 from bbcodec.cli.report import Reporter, shown, write_text
+from bbcodec.cli.settings import Decoding, read_storage
+from bbcodec.cli.streams import open_output, read_input
 from bbcodec.errors import OptionError
+from bbcodec.storage import Storage
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.info import Info
@@ -21,14 +28,23 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 
+@dataclass(frozen=True)
+class _Map:
+    """The cost map that is asked for: where it goes, and the bits of its lightest colour."""
+
+    target: str
+    most: float | None
+    force: bool
+
+
 def info(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to describe; '-' is stdin.")],
+    inputs: options.Files,
     map_to: Annotated[
         str | None,
         typer.Option(
             "--map",
             metavar="IMAGE",
-            help="Paint the bits that each pixel cost, from black (none) to pale yellow; one file only.",
+            help="Write the cost map: the bits of each pixel, black (none) to pale yellow; one input only.",
         ),
     ] = None,
     map_max: Annotated[
@@ -36,7 +52,7 @@ def info(
         typer.Option(
             "--map-max",
             metavar="BITS",
-            help="Bits per pixel of the lightest colour. [default: what 99.5 % of the pixels stay below]",
+            help="Bits per pixel of the lightest colour. [default: 99.5 % of the pixels cost less]",
         ),
     ] = None,
     model: options.ModelName = None,
@@ -50,38 +66,47 @@ def info(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show what is in .bb files and archives: sections, model, latents, and the initial bits not got back.
+    """Show what is in .bb files and archives: sections, model, and bits per dimension.
 
-    With --map, the file is decoded, and a heat map of its bits is written; it must be of the learned method.
+    For latent-variable models it shows the initial bits that are lost, too. With --map the file is decoded,
+    and a heat map of its bits is written; the file must be of the learned method.
     """
-    heat_map.check(inputs, map_to, map_max)
-    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
-    storage = options.storage_of(storage_options)
+    cost_map.check(inputs, map_to, map_max)
+    how = Decoding.of(model, threads, backend, max_pixels, max_memory)
+    reporter = Reporter(quiet, verbose, as_json)
+    wanted = None if map_to is None else _Map(map_to, map_max, force)
+    work = partial(
+        _describe, storage=read_storage(storage_options), how=how, wanted=wanted, reporter=reporter
+    )
+    reporter.finish(reporter.each(inputs, str, work))
 
-    def one(name: str) -> dict[str, Any]:
-        from bbcodec.bbfile.info import info as file_info
 
-        archive, data = archives.as_archive(name, storage)
-        if archive is not None:
-            if map_to is not None:
-                raise OptionError("an archive has no map; get one of its pictures")
-            return archives.info(archive, name, storage, as_json)
-        data = data or read_input(name, storage)
-        report = file_info(data, limits=limits)
-        model_name = _model_name(report.model_id)
-        if not as_json:
-            write_text("\n".join([shown(name), *_lines(report, model_name)]))
-        record = {"input": name, **report.as_dict(), "model_name": model_name}
-        if map_to is not None:
-            job, area = Job(name, map_to, storage=storage), report.width * report.height
-            with open_output(job, force=force) as file, reporter.progress(name, area) as progress:
-                how = {"threads": threads, "backend": backend, "limits": limits, "model": model}
-                found = heat_map.paint(file, map_to, data, map_max, progress=progress, **how)
-            record["map"] = found
-            reporter.note(f"{shown(name)} -> {shown(map_to)}: {heat_map.scale(found)}")
-        return record
-
-    reporter.finish(reporter.each(inputs, str, one), as_json)
+def _describe(
+    name: str, storage: Storage, how: Decoding, wanted: _Map | None, reporter: Reporter
+) -> dict[str, Any]:
+    """Print what is in a file, write its cost map if wanted, and return its record."""
+    archive, data = as_archive(name, storage)
+    if archive is not None:
+        if wanted is not None:
+            raise OptionError("an archive has no cost map; write one of its pictures with bbcodec get")
+        return describe_archive(archive, name, storage, reporter)
+    data = data or read_input(name, storage)
+    expect_picture(data, name)
+    found = codec.describe(data, how)
+    model_name = _model_name(found.model_id)
+    if not reporter.as_json:
+        write_text("\n".join([shown(name), *_lines(found, model_name)]))
+    record = {"input": name, **found.as_dict(), "model_name": model_name}
+    if wanted is not None:
+        job = Job(name, wanted.target, storage=storage)
+        with (
+            open_output(job, force=wanted.force) as file,
+            reporter.progress(name, found.width * found.height) as progress,
+        ):
+            scale = cost_map.write(file, job.target, data, wanted.most, progress=progress, **how.options())
+        record["map"] = scale
+        reporter.note(cost_map.in_words(scale), f"{shown(name)} -> {shown(job.target)}")
+    return record
 
 
 def _model_name(model_id: str | None) -> str | None:
@@ -98,40 +123,44 @@ def _model_name(model_id: str | None) -> str | None:
     return None
 
 
-def _lines(report: Info, model: str | None) -> list[str]:
+def _lines(found: Info, model: str | None) -> list[str]:
     """Return the description of one file, a line for each thing."""
+    bits = f"{found.bits_per_sample} bits a sample"
     rows = [
-        (
-            "picture",
-            f"{report.width} x {report.height} {report.mode}, {report.bits_per_sample} bits a sample",
-        ),
+        ("picture", f"{found.width} x {found.height} {found.mode}, {bits}"),
         (
             "file",
-            f"{report.file_size} bytes, {report.bits_per_dim:.3f} bits/dim, format {report.format_version}",
+            f"{found.file_size} bytes, {found.bits_per_dim:.3f} bits/dim, format {found.format_version}",
         ),
-        ("method", f"{report.method} ({'; '.join(report.coders)})"),
+        ("method", f"{found.method} ({'; '.join(found.coders)})"),
     ]
-    if report.model_id is not None:
-        where = "embedded" if report.model_embedded else "installed" if model else "not installed here"
-        rows.append(("model", " ".join(filter(None, (model, report.model_id, f"({where})")))))
-    for key, value in (report.learned or {}).items():
+    if found.model_id is not None:
+        where = "embedded" if found.model_embedded else "installed" if model else "not installed here"
+        rows.append(("model", " ".join(filter(None, (model, found.model_id, f"({where})")))))
+    rows += _learned_rows(found.learned or {})
+    if found.fit is not None:
+        rows.append(("fitted", _pairs(found.fit)))
+    for key, value in found.metadata.items():
+        text = f"{value} bytes" if key in ("icc", "exif", "xmp") else _plain(value)
+        rows.append((key.replace("_", " "), text))
+    rows.append(("checksum", found.digest))
+    for section in found.sections:
+        kind = "" if section["critical"] else ", may be skipped"
+        rows.append((f"section {section['type']}", f"{section['size']} bytes at {section['offset']}{kind}"))
+    width = max(len(label) for label, _ in rows)
+    return [f"  {label:<{width}}  {value}" for label, value in rows]
+
+
+def _learned_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return labels and values of what the learned method says of a file."""
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
         label = key.replace("_", " ")
         if isinstance(value, list | tuple) and value and all(isinstance(item, dict) for item in value):
             rows += [(f"{label} {number}", _pairs(item)) for number, item in enumerate(value)]
         else:
             rows.append((label, _pairs(value) if isinstance(value, dict) else _plain(value)))
-    if report.fit is not None:
-        rows.append(("fitted", _pairs(report.fit)))
-    for key, value in report.metadata.items():
-        rows.append(
-            (key.replace("_", " "), f"{value} bytes" if key in ("icc", "exif", "xmp") else _plain(value))
-        )
-    rows.append(("checksum", report.digest))
-    for section in report.sections:
-        kind = "" if section["critical"] else ", may be skipped"
-        rows.append((f"section {section['type']}", f"{section['size']} bytes at {section['offset']}{kind}"))
-    width = max(len(label) for label, _ in rows)
-    return [f"  {label:<{width}}  {value}" for label, value in rows]
+    return rows
 
 
 def _plain(value: Any) -> str:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the commands with `--salvage` say what a damaged file has lost."""
+"""How commands with `--salvage` report what a damaged file has lost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bbcodec.cli.report import Reporter, shown
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 __all__ = ["report_losses"]
 
-_SHOWN = 20
-"""Regions of one loss that are put into a message; `--json` has all."""
+MAX_REGIONS: Final = 20
+"""Regions of one loss that a message lists. `--json` has all of them."""
 
 
 def report_losses(reporter: Reporter, name: str, lost: Iterable[Loss]) -> list[dict[str, Any]]:
-    """Say what was lost of a file, count the file as failed if anything was, and return it for `--json`."""
+    """Print what a file has lost, count it as failed if that is anything, and return its losses for JSON."""
     records: list[dict[str, Any]] = []
     for loss in lost:
-        regions = [f"{x},{y},{w},{h}" for x, y, w, h in loss.regions[:_SHOWN]]
-        more = f" and {len(loss.regions) - _SHOWN} more" if len(loss.regions) > _SHOWN else ""
+        regions = [f"{x},{y},{w},{h}" for x, y, w, h in loss.regions[:MAX_REGIONS]]
+        more = f" and {len(loss.regions) - MAX_REGIONS} more" if len(loss.regions) > MAX_REGIONS else ""
         where = f" at {' '.join(regions)}{more} ({loss.pixels} pixels)" if regions else ""
         how = "doubtful" if loss.doubtful else "lost"
         subject = "damaged" if loss.what == "file" else f"{how}: {loss.what}{where}"
-        reporter.error(f"{shown(name)}: {subject}: {shown(loss.reason)}")
+        reporter.error(f"{subject}: {shown(loss.reason)}", shown(name))
         records.append(
             {
                 "what": loss.what,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec models`: which models there are, what is in one, and whether it is sound."""
+"""`bbcodec models`: list, describe and verify models."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from bbcodec.cli import options
+from bbcodec.cli.examples import epilog
+from bbcodec.cli.hints import CommandGroup
+from bbcodec.cli.model_choice import complete_model
 from bbcodec.cli.report import Reporter, shown, write_json, write_text
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="models",
+    cls=CommandGroup,
+    epilog=epilog("models"),
     rich_markup_mode=None,
     help="List models, describe one, verify one.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -22,14 +27,14 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _root(context: typer.Context, as_json: options.AsJson = False) -> None:
-    """List the models that are installed; `info` describes one, `verify` checks it."""
+    """List the installed models. `info` describes one, `verify` checks it."""
     if context.invoked_subcommand is None:
         _list(as_json)
 
 
-@app.command("list", short_help="Name, family, bytes, id, purpose.")
+@app.command("list", short_help="List the installed models.", epilog=epilog("models list"))
 def _list(as_json: options.AsJson = False) -> None:
-    """List the models that are installed."""
+    """List the installed models: name, family, bytes, id and purpose."""
     from bbcodec.families import card
 
     found = card.listing()
@@ -47,18 +52,23 @@ def _list(as_json: options.AsJson = False) -> None:
         write_text("  ".join([*cells, row[4]]).rstrip())
 
 
-Names = Annotated[list[str], typer.Argument(metavar="NAME|ID|PATH", help="Released models or .bbm files.")]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME|ID|PATH", autocompletion=complete_model, help="Released models or .bbm files."
+    ),
+]
 
 
-@app.command("info", short_help="Configuration, parameters, 1-bit weights, notes.")
+@app.command("info", short_help="Describe models.", epilog=epilog("models info"))
 def _info(
     names: Names,
     as_json: options.AsJson = False,
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Describe models: configuration, parameters, share of 1-bit weights, and notes of their making."""
-    reporter = Reporter(quiet, verbose)
+    """Describe models: configuration, parameters, share of 1-bit weights, and notes of their training."""
+    reporter = Reporter(quiet, verbose, as_json)
 
     def one(name: str) -> dict[str, Any]:
         from bbcodec.families import card
@@ -68,15 +78,17 @@ def _info(
             write_text("\n".join([shown(name), *_lines(found)]))
         return {"input": name, **found}
 
-    reporter.finish(reporter.each(names, str, one), as_json)
+    reporter.finish(reporter.each(names, str, one))
 
 
-@app.command("verify", short_help="Check id and bounds, and code a picture with every backend.")
+@app.command("verify", short_help="Check models with every backend.", epilog=epilog("models verify"))
 def _verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME|ID|PATH", help="Released models or .bbm files; all released by default."
+            metavar="NAME|ID|PATH",
+            autocompletion=complete_model,
+            help="Released models or .bbm files. [default: all released ones]",
         ),
     ] = None,
     backend: options.Backend = None,
@@ -84,28 +96,28 @@ def _verify(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Check models: id, bounds of every sum, and a small picture coded and decoded by every backend.
+    """Check models: id, bounds of every sum, and a small picture encoded and decoded by every backend.
 
-    Without --backend all that are installed are tried; numba compiles for half a minute at its first use.
+    Without --backend all installed ones are tried. numba compiles for half a minute at its first use.
     """
-    reporter = Reporter(quiet, verbose)
+    reporter = Reporter(quiet, verbose, as_json)
 
     def one(name: str) -> dict[str, Any]:
         from bbcodec.families import card
 
         found = card.verify(name, [backend] if backend else [])
-        reporter.note(f"{shown(name)}: ok, id {found['id'][:16]}, {', '.join(found['backends'])}")
+        reporter.note(f"ok, id {found['id'][:16]}, {', '.join(found['backends'])}", shown(name))
         return {"input": name, "ok": True, **found}
 
     if not names:
         from bbcodec import modelfile
 
         names = list(modelfile.released())
-    reporter.finish(reporter.each(names, str, one), as_json)
+    reporter.finish(reporter.each(names, str, one))
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    """The description, a line for each thing; a hostile file's control characters escaped."""
+    """Return the description, a line for each thing. Control characters of a hostile file are escaped."""
     parent = f", as changes of {found['parent']}" if found["parent"] else ""
     rows = [
         ("name", found["name"] or "not a released model"),

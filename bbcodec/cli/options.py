@@ -1,42 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that several commands share, each described once. Nothing here acts on them."""
+"""The parameters of commands, each described once. `settings` groups their values."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from bbcodec.cli.report import refuse
-from bbcodec.storage import Storage
+from bbcodec.cli.model_choice import complete_level, complete_model
 
-if TYPE_CHECKING:
-    from bbcodec.container import Limits
+# --- inputs -----------------------------------------------------------------------------------------------
 
-__all__ = [
-    "AsJson",
-    "Backend",
-    "Dask",
-    "Force",
-    "MaxMemory",
-    "MaxPixels",
-    "ModelName",
-    "Output",
-    "OutputDir",
-    "Quiet",
-    "Recursive",
-    "Region",
-    "Remove",
-    "Salvage",
-    "SkipExisting",
-    "Stdout",
-    "StorageOptions",
-    "Threads",
-    "Verbose",
-    "limits_of",
-    "storage_of",
+Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Images; '-' is standard input.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files; '-' is standard input.")]
+Archive = Annotated[str, typer.Argument(metavar="FILE.bb", help="The archive; '-' is standard input.")]
+ArchiveNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", help="Names, or patterns such as 'cats/*'. [default: all]"),
 ]
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="DIR|IMAGE", help="Images, or folders with images in them and below."),
+]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive", "-r", help="Search folders and those below; --output-dir gets the same folders."
+    ),
+]
+
+# --- outputs ----------------------------------------------------------------------------------------------
 
 Output = Annotated[
     str | None,
@@ -55,38 +48,115 @@ Remove = Annotated[
     typer.Option(
         "--rm/--keep",
         " /-k",
-        help="Delete each input once its output has been read back and checked, or keep it.",
+        help="Delete each input after its output was read back and checked, or keep it.",
     ),
 ]
-Threads = Annotated[
-    int, typer.Option("--threads", "-T", min=0, metavar="N", help="Threads; 0 means all cores.")
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave outputs that exist and are whole as they are.")
 ]
+ImageFormat = Annotated[
+    Literal["png", "webp", "tif", "bmp", "ppm"] | None,
+    typer.Option("--format", help="Image format to write. [default: by the suffix of the output, else png]"),
+]
+
+# --- encoding ---------------------------------------------------------------------------------------------
+
+Method = Annotated[
+    Literal["auto", "learned", "classic"],
+    typer.Option(
+        "--method", help="learned: the model; classic: no model; auto: the better one for each image."
+    ),
+]
+Level = Annotated[
+    int | None,
+    typer.Option(
+        "--level",
+        min=1,
+        max=9,
+        metavar="1..9",
+        autocompletion=complete_level,
+        help="From fastest (1) to smallest (9); -1 to -9 for short. 1 to 3: model fast; 4 to 9: the default "
+        "model. [default: 6]",
+    ),
+]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="The same as -1: four times as fast, files 3 to 8 % larger.")
+]
+EmbedModel = Annotated[
+    bool, typer.Option("--embed-model", help="Put the model into the file, which then decodes anywhere.")
+]
+EmbedInArchive = Annotated[
+    bool | None,
+    typer.Option(
+        "--embed-model/--no-embed-model",
+        help="Put the model into the archive. [default: only if it is not a released one]",
+    ),
+]
+Fit = Annotated[
+    float | None,
+    typer.Option(
+        "--fit",
+        metavar="SECONDS",
+        help="Fit the model to each image for this time (of one core of 2.5 GHz), and store the changes "
+        "where that makes the file smaller. Ctrl-C ends the fit, not the program. Needs PyTorch.",
+    ),
+]
+FitSeed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the fit.")]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify/--no-verify", help="Decode again and compare every pixel before a file appears."),
+]
+Metadata = Annotated[
+    Literal["all", "none"],
+    typer.Option("--metadata", help="Keep ICC, EXIF, XMP, resolution and text, or drop them."),
+]
+Strip = Annotated[
+    bool, typer.Option("--strip", help="Drop ICC, EXIF, XMP, resolution and text (--metadata none).")
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        min=0,
+        metavar="N",
+        help="Small pictures that share one message. More make the archive smaller, and one picture slower "
+        "to read; 0: all. [default: as many as have 16,384 pixels together]",
+    ),
+]
+SkipPacked = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out images whose names are in the archive already.")
+]
+
+# --- decoding ---------------------------------------------------------------------------------------------
+
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME|ID|PATH", help="Model of the learned method: a released one or a .bbm file."
+        "--model",
+        metavar="NAME|ID|PATH",
+        autocompletion=complete_model,
+        help="Model of the learned method: a released one or a .bbm file.",
     ),
 ]
-Backend = Annotated[
-    Literal["numpy", "numba", "native"] | None,
+Models = Annotated[
+    list[str] | None,
     typer.Option(
-        "--backend", help="How to compute; the bytes are the same. [default: the fastest one installed]"
+        "--model",
+        metavar="NAME|ID|PATH",
+        autocompletion=complete_model,
+        help="Model to measure; may be repeated. [default: the released ones]",
     ),
 ]
 Region = Annotated[
     str | None,
-    typer.Option(
-        "--region",
-        metavar="X,Y,W,H",
-        help="This part of the picture alone, in pixels; no more is decoded than it needs.",
-    ),
+    typer.Option("--region", metavar="X,Y,W,H", help="Decode this part of the picture only, in pixels."),
 ]
 Salvage = Annotated[
     bool,
     typer.Option(
         "--salvage",
-        help="Of damaged files write what can be decoded, gray where pixels are lost, and say what is; "
-        "the exit code is 1 then.",
+        help="Decode what is intact in a damaged file. Lost pixels are gray, every loss is reported, and the "
+        "exit code is 1.",
     ),
 ]
 MaxPixels = Annotated[
@@ -97,36 +167,28 @@ MaxMemory = Annotated[
     typer.Option(
         "--max-memory",
         metavar="SIZE",
-        help="Refuse what is estimated to take more memory to decode than SIZE, such as 500M or 2G.",
+        help="Refuse files that need more memory to decode than SIZE, such as 500M or 2G (an estimate).",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON document to stdout.")]
-Quiet = Annotated[
-    int,
-    typer.Option("--quiet", "-q", count=True, show_default=False, help="Errors only; twice: not even those."),
+
+# --- where and how ----------------------------------------------------------------------------------------
+
+Threads = Annotated[
+    int, typer.Option("--threads", "-T", min=0, metavar="N", help="Threads; 0 means all cores.")
 ]
-Verbose = Annotated[
-    int,
+Backend = Annotated[
+    Literal["numpy", "numba", "native"] | None,
     typer.Option(
-        "--verbose", "-v", count=True, show_default=False, help="More detail; twice: tracebacks of errors."
+        "--backend",
+        help="Implementation to use; the bytes are the same. [default: the fastest installed one]",
     ),
-]
-Recursive = Annotated[
-    bool,
-    typer.Option(
-        "--recursive", "-r", help="Look for files in folders and below; --output-dir gets like folders."
-    ),
-]
-SkipExisting = Annotated[
-    bool,
-    typer.Option("--skip-existing", help="Leave outputs that are there already and whole as they are."),
 ]
 StorageOptions = Annotated[
     str | None,
     typer.Option(
         "--storage-options",
         metavar="JSON",
-        help="What fsspec needs to know for URLs (s3://, memory:// ...), as a JSON object.",
+        help="Options of fsspec for URLs (s3://, memory:// ...), as a JSON object.",
     ),
 ]
 Dask = Annotated[
@@ -134,36 +196,20 @@ Dask = Annotated[
     typer.Option(
         "--dask",
         metavar="ADDRESS",
-        help="Work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one of this machine. "
-        "One task for each file, of -T threads (default 1); implies --skip-existing unless -f is given.",
+        help="Work on a Dask cluster: tcp://host:port of its scheduler, or 'local' for one on this machine. "
+        "Each file is a task of -T threads (default 1). Implies --skip-existing unless -f is given.",
     ),
 ]
-
-
-def limits_of(max_pixels: int | None, max_memory: str | None) -> Limits:
-    """Return the limits of a reader, from `--max-pixels` and `--max-memory`; no size is a usage error."""
-    from bbcodec.container import MAX_PIXELS, Limits
-    from bbcodec.errors import OptionError
-
-    size = None
-    if max_memory is not None:
-        from bbcodec.bbfile.memory import read_size
-
-        try:
-            size = read_size(max_memory)
-        except OptionError as error:
-            refuse(f"--max-memory: {error}")
-    return Limits(max_pixels=max_pixels or MAX_PIXELS, max_memory=size)
-
-
-def storage_of(text: str | None) -> Storage:
-    """Return how files are reached, from `--storage-options`; what is no JSON object is a usage error."""
-    options: Any = {}
-    if text is not None:
-        try:
-            options = json.loads(text)
-        except ValueError as error:
-            refuse(f"--storage-options is no JSON: {error}")
-        if not isinstance(options, dict):
-            refuse("--storage-options must be a JSON object, such as '{\"anon\": true}'")
-    return Storage(options)
+AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON document to stdout.")]
+Quiet = Annotated[
+    int,
+    typer.Option(
+        "--quiet", "-q", count=True, show_default=False, help="Print errors only; twice: not even those."
+    ),
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, show_default=False, help="Print more; twice: tracebacks of errors."
+    ),
+]

@@ -4,65 +4,71 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.filetype import expect_image
+from bbcodec.cli.folders import Found, Image, find_images
+from bbcodec.cli.images import read_picture
+from bbcodec.cli.model_choice import choose_model
+from bbcodec.cli.report import STREAM, Reporter, counted, refuse, shown
+from bbcodec.cli.settings import Encoding, read_storage
+from bbcodec.cli.streams import read_head, refuse_terminal
+from bbcodec.errors import BBCodecError
+from bbcodec.storage import Storage, local_path
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
-    from bbcodec.cli.trees import Found
-    from bbcodec.storage import Storage
 
 __all__ = ["append", "pack"]
 
-_Inputs = Annotated[
-    list[str],
-    typer.Argument(metavar="DIR|IMAGE", help="Folders, searched to the bottom for images, or images."),
-]
-_Batch = Annotated[
-    int | None,
-    typer.Option(
-        "--batch",
-        min=0,
-        metavar="N",
-        help="Small pictures that share a message: more make the archive smaller, and one of them slower to "
-        "read; 0: all. [default: as many as have 16,384 pixels together]",
-    ),
-]
-_Method = Annotated[
-    Literal["auto", "learned", "classic"],
-    typer.Option("--method", help="learned: the model; classic: no model; auto: whichever suits each image."),
-]
-_Fast = Annotated[bool, typer.Option("--fast", help="Four times as fast, 3 to 8 % larger: --model fast.")]
-_Embed = Annotated[
-    bool | None,
-    typer.Option(
-        "--embed-model/--no-embed-model",
-        help="Put the model into the archive. [default: only if it is not a released one]",
-    ),
-]
-_Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Decode again and compare every pixel.")]
-_Strip = Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF, XMP, resolution and text.")]
+
+@dataclass(frozen=True)
+class _Target:
+    """The archive that is written.
+
+    Parameters
+    ----------
+    name
+        Its name, or `-`.
+    mode
+        `x` for a new one, `w` to overwrite one, `a` to append.
+    batch
+        Pictures of a batch; None leaves that to the archive.
+    skip_existing
+        Whether names that the archive has already are left out.
+    storage
+        How files are reached.
+    """
+
+    name: str
+    mode: Literal["x", "w", "a"]
+    batch: int | None
+    skip_existing: bool
+    storage: Storage
 
 
 def pack(
-    inputs: _Inputs,
+    inputs: options.Sources,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="The archive; '-' for stdout.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="The archive; '-' is standard output.")
     ],
     force: options.Force = False,
-    batch: _Batch = None,
-    method: _Method = "auto",
+    batch: options.Batch = None,
+    level: options.Level = None,
+    fast: options.Fast = False,
+    method: options.Method = "auto",
     model: options.ModelName = None,
-    fast: _Fast = False,
-    embed_model: _Embed = None,
-    verify: _Verify = True,
-    strip: _Strip = False,
+    embed_model: options.EmbedInArchive = None,
+    verify: options.Verify = True,
+    strip: options.Strip = False,
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
@@ -71,34 +77,31 @@ def pack(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Pack images into one archive: bbcodec pack photos -o photos.bb.
+    """Pack images into one archive.
 
-    Names in the archive are paths below each folder. The archive grows in FILE.part; after an interruption
-    the same command goes on where it was.
+    Names in the archive are paths below each folder. The archive grows in FILE.part. After an interruption
+    the same command continues where it stopped.
     """
     if output == STREAM and as_json:
         refuse("--json needs an output file: standard output cannot hold both")
-    _run(
-        inputs, output, "w" if force else "x", Reporter(quiet, verbose), options.storage_of(storage_options),
-        max_pixels, as_json,
-        batch=batch, method=method, model=_model(model, fast, method), embed_model=embed_model, verify=verify,
-        keep_metadata=not strip, threads=threads, backend=backend,
-    )  # fmt: skip
+    chosen = choose_model(method, model, level, fast=fast)
+    how = Encoding(method, chosen, embed_model, not strip, verify, threads, backend, max_pixels)
+    target = _Target(output, "w" if force else "x", batch, False, read_storage(storage_options))
+    _pack(inputs, target, how, Reporter(quiet, verbose, as_json))
 
 
 def append(
     archive: Annotated[str, typer.Argument(metavar="FILE", help="The archive.")],
-    inputs: _Inputs,
-    skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave out images whose names are in the archive already.")
-    ] = False,
-    batch: _Batch = None,
-    method: _Method = "auto",
+    inputs: options.Sources,
+    skip_existing: options.SkipPacked = False,
+    batch: options.Batch = None,
+    level: options.Level = None,
+    fast: options.Fast = False,
+    method: options.Method = "auto",
     model: options.ModelName = None,
-    fast: _Fast = False,
-    embed_model: _Embed = None,
-    verify: _Verify = True,
-    strip: _Strip = False,
+    embed_model: options.EmbedInArchive = None,
+    verify: options.Verify = True,
+    strip: options.Strip = False,
     threads: options.Threads = 0,
     backend: options.Backend = None,
     max_pixels: options.MaxPixels = None,
@@ -107,131 +110,129 @@ def append(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Append images to an archive: bbcodec append photos.bb more.
+    """Append images to an archive.
 
-    What is in the archive stays readable, and after an interruption is what it was; the same command goes on
-    where it stopped. Images whose names are there already are errors, unless --skip-existing leaves them out.
+    What is in the archive stays readable. After an interruption it is as it was, and the same command
+    continues where it stopped. An image whose name is there already is an error without --skip-existing.
     """
-    reporter = Reporter(quiet, verbose)
-    if not options.storage_of(storage_options).exists(archive):
-        reporter.fail(archive, FileNotFoundError(2, os.strerror(2), archive))
-        reporter.finish([], as_json=False)
-    _run(
-        inputs, archive, "a", reporter, options.storage_of(storage_options),
-        max_pixels, as_json, skip_existing,
-        batch=batch, method=method, model=_model(model, fast, method), embed_model=embed_model, verify=verify,
-        keep_metadata=not strip, threads=threads, backend=backend,
-    )  # fmt: skip
+    chosen = choose_model(method, model, level, fast=fast)
+    how = Encoding(method, chosen, embed_model, not strip, verify, threads, backend, max_pixels)
+    target = _Target(archive, "a", batch, skip_existing, read_storage(storage_options))
+    reporter = Reporter(quiet, verbose, as_json)
+    if not target.storage.exists(archive):
+        record = reporter.fail(archive, FileNotFoundError(2, os.strerror(2), archive))
+        reporter.finish([record])
+    _pack(inputs, target, how, reporter)
 
 
-def _model(model: str | None, fast: bool, method: str) -> str | None:
-    """Return the model that was asked for, and refuse what cannot be meant."""
-    if fast and model is not None:
-        refuse("--fast and --model exclude each other")
-    if method == "classic" and (model is not None or fast):
-        refuse("--method classic uses no model")
-    if fast:
-        from bbcodec.modelfile.registry import FAST_MODEL
-
-        return FAST_MODEL
-    return model
+def _pack(inputs: Sequence[str], target: _Target, how: Encoding, reporter: Reporter) -> None:
+    """Find the images, put them into the archive, and leave with the exit code."""
+    found = find_images(inputs, target.storage, reporter)
+    if not found.images:
+        reporter.finish(found.failures)
+    work = partial(_write_archive, target, found, how=how, reporter=reporter)
+    records = reporter.each([target.name], str, lambda name: work())
+    reporter.finish([*records, *found.failures])
 
 
-def _run(
-    inputs: Sequence[str],
-    output: str,
-    mode: Literal["x", "w", "a"],
-    reporter: Reporter,
-    storage: Storage,
-    max_pixels: int | None,
-    as_json: bool,
-    skip_existing: bool = False,
-    **options: Any,
-) -> None:
-    from bbcodec.cli.trees import images
-    from bbcodec.storage import local_path
+def _write_archive(target: _Target, found: Found, how: Encoding, reporter: Reporter) -> dict[str, Any]:
+    """Put images into an archive, print what came of it, and return its record."""
+    started = time.perf_counter()
+    tally, there = _Tally(), 0
+    with _opened(target, how, tally) as archive:
+        before = len(archive)
+        with reporter.progress(target.name) as progress:
+            for number, image in enumerate(found.images):
+                if progress:
+                    progress(number, len(found.images))
+                if target.skip_existing and image.name in archive:
+                    there += 1
+                else:
+                    _add(archive, image, target.storage, how.max_pixels, reporter)
+        added = len(archive) - before
+    path = None if target.name == STREAM else local_path(target.name)
+    record = {
+        "output": target.name,
+        "images": added,
+        "failed": reporter.failures,
+        "skipped": found.ignored + there,
+        "resumed": archive.adopted,
+        "model_bytes": archive.embedded,
+        "output_bytes": os.path.getsize(path) if path is not None else 0,
+        "bits_per_dim": 8 * tally.bytes / max(1, tally.samples),
+        "seconds": time.perf_counter() - started,
+    }
+    _report(record, found.ignored, reporter)
+    return record
 
-    def one(target: str) -> dict[str, Any]:
-        started = time.perf_counter()
-        found = images(inputs, storage)
-        tally = _Tally()
-        with _opened(target, mode, storage, done=tally.done, **options) as archive:
-            before = len(archive)
-            with reporter.progress(target) as progress:
-                for number, image in enumerate(found):
-                    if progress:
-                        progress(number, len(found))
-                    if not (skip_existing and image.name in archive):
-                        _add(archive, image, storage, max_pixels, reporter)
-            added = len(archive) - before
-        adopted, embedded = archive.adopted, archive.embedded
-        seconds = time.perf_counter() - started
-        bits = 8 * tally.bytes / max(1, tally.samples)
-        path = None if target == STREAM else local_path(target)
-        size = os.path.getsize(path) if path is not None else 0
-        reporter.note(
-            f"{shown(target) if target != STREAM else 'standard output'}: {added} images, "
-            f"{bits:.3f} bits/dim" + (f", {size} bytes" if size else "")
-        )
-        if embedded:
-            reporter.note(f"  {embedded} of the bytes are the model")
-        if adopted:
-            reporter.note(f"  {adopted} of them were there from an interrupted run")
-        reporter.detail(f"  {seconds:.2f} s")
-        return {
-            "output": target,
-            "images": added,
-            "failed": reporter.failures,
-            "resumed": adopted,
-            "model_bytes": embedded,
-            "output_bytes": size,
-            "bits_per_dim": bits,
-            "seconds": seconds,
-        }
 
-    reporter.finish(reporter.each([output], str, one), as_json)
+def _report(record: dict[str, Any], ignored: int, reporter: Reporter) -> None:
+    """Print what came of an archive."""
+    name, there = record["output"], record["skipped"] - ignored
+    parts = [
+        counted(record["images"], "image"),
+        f"{ignored} skipped (not images)" if ignored else "",
+        f"{there} skipped (already there)" if there else "",
+        f"{record['failed']} failed" if record["failed"] else "",
+        f"{record['bits_per_dim']:.3f} bits/dim",
+        f"{record['output_bytes']} bytes" if record["output_bytes"] else "",
+    ]
+    reporter.note(", ".join(filter(None, parts)), "standard output" if name == STREAM else shown(name))
+    if record["model_bytes"]:
+        reporter.note(f"  {record['model_bytes']} of the bytes are the model")
+    if record["resumed"]:
+        reporter.note(f"  {record['resumed']} of them were there from an interrupted run")
+    reporter.detail(f"  {record['seconds']:.2f} s")
 
 
 class _Tally:
-    """Counts what is put down."""
+    """Counts bytes and samples of the sections that are written."""
 
     def __init__(self) -> None:
         self.bytes = self.samples = 0
 
     def done(self, entries: Sequence[Any], size: int) -> None:
+        """Count a section."""
         self.bytes += size
         self.samples += sum(entry.samples for entry in entries)
 
 
-def _opened(target: str, mode: Literal["x", "w", "a"], storage: Storage, **options: Any) -> Archive:
-    """Open an archive for writing, with the errors of the command line."""
-    import sys
-
+def _opened(target: _Target, how: Encoding, tally: _Tally) -> Archive:
+    """Open an archive for writing. Raises `BBCodecError` if it exists and may not be overwritten."""
     from bbcodec.archive import Archive
-    from bbcodec.errors import BBCodecError
 
-    if target == STREAM:
-        if sys.stdout.isatty():
-            raise BBCodecError("binary data is not written to a terminal; use -o FILE or a pipe")
+    options: dict[str, Any] = {
+        "done": tally.done,
+        "batch": target.batch,
+        "method": how.method,
+        "model": how.model,
+        "embed_model": how.embed_model,
+        "verify": how.verify,
+        "keep_metadata": how.keep_metadata,
+        "threads": how.threads,
+        "backend": how.backend,
+    }
+    if target.name == STREAM:
+        if target.mode != "w":
+            refuse_terminal()
         return Archive(sys.stdout.buffer, "w", **options)
     try:
-        return Archive(target, mode, storage_options=storage.options, **options)
+        return Archive(target.name, target.mode, storage_options=target.storage.options, **options)
     except FileExistsError:
         raise BBCodecError(
-            f"{shown(target)} exists already; use -f to overwrite it, or append to it"
+            f"{shown(target.name)} exists already; use -f to overwrite it, or append to it"
         ) from None
 
 
 def _add(
-    archive: Archive, image: Found, storage: Storage, max_pixels: int | None, reporter: Reporter
+    archive: Archive, image: Image, storage: Storage, max_pixels: int | None, reporter: Reporter
 ) -> None:
-    """Add an image; what is wrong with it is said, and the others go on."""
-    from bbcodec.errors import BBCodecError
-    from bbcodec.picture.files import read_image
-
-    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    """Add an image. If that fails it is reported, and the others go on."""
     try:
-        picture = read_image(storage.source(image.path)[0], **limit)
+        source, _ = storage.source(image.path)
+        if isinstance(source, str):
+            expect_image(read_head(source, storage), image.path)
+        picture = read_picture(source, max_pixels)
         if image.name in archive:
             raise BBCodecError(f"{shown(image.name)} is in the archive already")
     except Exception as error:
@@ -242,4 +243,4 @@ def _add(
     except BBCodecError as error:
         reporter.fail(image.path, error)
     else:
-        reporter.detail(f"{shown(image.path)} -> {shown(image.name)}")
+        reporter.detail(f"packed as {shown(image.name)}", shown(image.path))

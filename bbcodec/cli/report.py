@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the command line says: messages and progress on stderr, tables and JSON on stdout, exit codes.
+"""What a command says: messages and progress on stderr, tables and JSON on stdout, exit codes.
 
 Nothing here reads or writes an image file.
 """
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
+from bbcodec.cli.style import bold, red, yellow
 from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
     from bbcodec.cli.bars import Bars
 
-__all__ = ["STREAM", "Progress", "Reporter", "read_region", "refuse", "shown", "write_json", "write_text"]
+__all__ = ["STREAM", "Progress", "Reporter", "counted", "refuse", "shown", "write_json", "write_text"]
 
 STREAM = "-"
 """The name that stands for standard input or standard output."""
@@ -32,18 +33,18 @@ Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 
 _bars: Bars | None = None
-"""The bars that are on the terminal now; lines are printed above them."""
+"""The progress bars that are on the terminal now. Lines are printed above them."""
 
 
 def shown(name: str) -> str:
-    """Return a file name as it is put into messages: control characters escaped, `-` spelled out."""
+    """Return a file name for messages: control characters escaped, `-` spelled out."""
     if name == STREAM:
         return "standard input"
     return name if name.isprintable() else name.encode("unicode_escape", "surrogateescape").decode("ascii")
 
 
 def write_text(text: str) -> None:
-    """Write a line to stdout now, so that a closed pipe is noticed here."""
+    """Write a line to stdout and flush it, so that a closed pipe is noticed here."""
     if _bars is not None and sys.stdout.isatty():
         _bars.say(text)
     else:
@@ -56,24 +57,22 @@ def write_json(value: object) -> None:
 
 
 def refuse(message: str) -> NoReturn:
-    """Say what is wrong with the command line, and leave with exit code 2."""
-    print(f"bbcodec: {message}", file=sys.stderr)
+    """Print what is wrong with the command line and leave with exit code 2."""
+    print(red("bbcodec: ", sys.stderr) + red(message, sys.stderr), file=sys.stderr)
     raise typer.Exit(2)
 
 
-def read_region(text: str | None) -> tuple[int, int, int, int] | None:
-    """Return the numbers of `--region X,Y,W,H`; exit code 2 where there are not four."""
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-        refuse(f"--region is {text!r}, expected X,Y,W,H in pixels")
-    x, y, width, height = map(int, parts)
-    return x, y, width, height
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 file`, `2 files`.
+
+    >>> counted(1, "file"), counted(1200, "image")
+    ('1 file', '1,200 images')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _explain(name: str, error: Exception) -> str:
-    """Return the one line that says what went wrong with the file `name`."""
+    """Return in one line what went wrong with the file `name`."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename in (None, name) else f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
@@ -84,7 +83,7 @@ def _explain(name: str, error: Exception) -> str:
 
 @dataclass
 class Reporter:
-    """The voice of one command.
+    """The messages of one command, and the count of its failures.
 
     Parameters
     ----------
@@ -92,29 +91,37 @@ class Reporter:
         Number of `-q`: 1 leaves errors only, 2 leaves nothing but the exit code.
     verbose
         Number of `-v`: 1 adds detail, 2 adds tracebacks.
+    as_json
+        Whether records go to stdout as JSON (`--json`).
     """
 
     quiet: int = 0
     verbose: int = 0
+    as_json: bool = False
     failures: int = field(default=0, init=False)
 
-    def note(self, message: str) -> None:
-        """Say a line on stderr unless quiet."""
+    def note(self, message: str, about: str = "") -> None:
+        """Print a line on stderr unless quiet. `about` is the name in front of the message."""
         if not self.quiet:
-            print(message, file=sys.stderr)
+            print(_about(about) + message, file=sys.stderr)
 
-    def detail(self, message: str) -> None:
-        """Say a line on stderr when verbose."""
+    def warn(self, message: str, about: str = "") -> None:
+        """Print a warning on stderr unless quiet."""
+        if not self.quiet:
+            print(_about(about) + yellow(message, sys.stderr), file=sys.stderr)
+
+    def detail(self, message: str, about: str = "") -> None:
+        """Print a line on stderr when verbose."""
         if self.verbose and not self.quiet:
-            print(message, file=sys.stderr)
+            print(_about(about) + message, file=sys.stderr)
 
-    def error(self, message: str) -> None:
-        """Say what went wrong on stderr, unless not even that is wanted."""
+    def error(self, message: str, about: str = "") -> None:
+        """Print an error on stderr, unless `-qq` silences errors too."""
         if self.quiet < 2:
-            print(f"bbcodec: {message}", file=sys.stderr)
+            print(red("bbcodec: ", sys.stderr) + _about(about) + red(message, sys.stderr), file=sys.stderr)
 
     def fail(self, name: str, error: Exception) -> dict[str, Any]:
-        """Say why a file failed, count it, and return the record of it for `--json`."""
+        """Print why a file failed, count it, and return its record for `--json`."""
         self.failures += 1
         message = _explain(name, error)
         expected = isinstance(error, BBCodecError | OSError | MemoryError)
@@ -126,15 +133,15 @@ class Reporter:
             traceback.print_exception(error, file=sys.stderr)
         where = shown(name)
         # A library may have put the name in front already.
-        self.error(message if message.startswith(f"{where}: ") else f"{where}: {message}")
+        self.error(message.removeprefix(f"{where}: "), where)
         return {"input": name, "error": {"kind": type(error).__name__, "message": message}}
 
     def each(
         self, items: Iterable[Item], name_of: Callable[[Item], str], work: Callable[[Item], Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """Do `work` for every item; one that fails is reported, and the others go on.
+        """Do `work` for every item. One that fails is reported, and the others go on.
 
-        Over several items a bar of all is shown, by their bytes where all names are those of files.
+        Several items get a progress bar, which counts their bytes where all names are those of files.
         """
         records: list[Mapping[str, Any]] = []
         names = list(map(name_of, items)) if isinstance(items, Sequence) else []
@@ -143,30 +150,30 @@ class Reporter:
                 try:
                     records.append(work(item))
                 except (BrokenPipeError, typer.Exit):
-                    raise  # nobody reads our output any more; or the command line was wrong
+                    raise  # nobody reads our output any more, or the command line was wrong
                 except Exception as error:  # no traceback reaches a user of the command line
                     records.append(self.fail(name_of(item), error))
                 if bars is not None:
                     bars.next()
         return records
 
-    def finish(self, records: list[Mapping[str, Any]], as_json: bool) -> None:
-        """Write the records if asked to, and leave with exit code 1 if any file failed."""
-        if as_json:
+    def finish(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write the records if `--json` asks for them, and leave with exit code 1 if any file failed."""
+        if self.as_json:
             write_json(records)
         if self.failures:
             raise typer.Exit(1)
 
     @contextlib.contextmanager
     def progress(self, name: str, pixels: int | None = None) -> Iterator[Progress | None]:
-        """Show a bar on stderr while the block runs, if a person may be watching; yield what moves it.
+        """Show a progress bar while the block runs, if stderr is a terminal. Yield what moves it, or None.
 
         Parameters
         ----------
         name
-            Of the file that is worked on.
+            Name of the present file.
         pixels
-            How many it has, for the throughput.
+            Pixels of the file, for the throughput.
         """
         with contextlib.ExitStack() as stack:
             bars = _bars
@@ -179,7 +186,7 @@ class Reporter:
 
     @contextlib.contextmanager
     def _overall(self, names: Sequence[str]) -> Iterator[Bars | None]:
-        """Show the bar of all files, where there are several."""
+        """Show the progress bar of all files, where there are several."""
         if len(names) < 2 or _bars is not None or not self._watched():
             yield None
             return
@@ -190,9 +197,14 @@ class Reporter:
         return not self.quiet and sys.stderr.isatty()
 
 
+def _about(name: str) -> str:
+    """Return the beginning of a message: the name of the thing, bold on a terminal."""
+    return bold(f"{name}: ", sys.stderr) if name else ""
+
+
 @contextlib.contextmanager
 def _shown(sizes: Sequence[int]) -> Iterator[Bars]:
-    """Show bars while the block runs; the one place that sets `_bars`."""
+    """Show progress bars while the block runs. Only this function sets `_bars`."""
     global _bars
     from bbcodec.cli.bars import Bars
 
@@ -205,7 +217,7 @@ def _shown(sizes: Sequence[int]) -> Iterator[Bars]:
 
 
 def _size(name: str) -> int:
-    """Bytes of a file, or 0 if that is not known."""
+    """Return the size of a file in bytes, or 0 if it is not known."""
     try:
         return os.stat(name).st_size
     except (OSError, ValueError):

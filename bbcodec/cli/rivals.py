@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The codecs that `bbcodec compare` measures, each as a pair of functions on pictures.
 
-Here is how each is called so that it is lossless. Nothing is timed or printed here.
+Each is called so that it is lossless. Nothing is timed or printed here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from bbcodec import api
+from bbcodec.cli import codec
+from bbcodec.cli.settings import Decoding, Encoding
 from bbcodec.picture.files import read_image, write_image
 from bbcodec.picture.picture import Picture
 
@@ -32,15 +33,15 @@ class Codec:
     Parameters
     ----------
     name
-        As shown.
+        Name in the table.
     encode
-        Returns the bytes of a picture. Metadata is left out of every codec.
+        Returns the bytes of a picture. Every codec leaves metadata out.
     decode
-        Returns something with all the pixels.
+        Returns an object with all the pixels.
     exact
-        Whether what `decode` returned is the picture.
+        Returns whether the result of `decode` is the picture.
     ours
-        Whether it is bbcodec.
+        Whether the codec is bbcodec.
     """
 
     name: str
@@ -50,15 +51,16 @@ class Codec:
     ours: bool = False
 
 
-def _ours(name: str, threads: int, backend: str | None, **choice: Any) -> Codec:
+def _ours(name: str, method: str, model: str | None, threads: int, backend: str | None) -> Codec:
+    # The comparison measures and checks the round trip itself.
+    encoding = Encoding(method, model, keep_metadata=False, verify=False, threads=threads, backend=backend)
+    decoding = Decoding.of(None, threads, backend, None, None)
+
     def encode(picture: Picture) -> bytes:
-        # The round trip is measured and checked by the comparison itself.
-        return api.compress(
-            picture, keep_metadata=False, threads=threads, backend=backend, verify=False, **choice
-        )
+        return codec.encode(picture, encoding)
 
     def decode(data: bytes) -> Picture:
-        return api.decompress_picture(data, threads=threads, backend=backend)
+        return codec.decode(data, decoding)
 
     return Codec(f"bbcodec {name}", encode, decode, Picture.same, ours=True)
 
@@ -133,12 +135,12 @@ def codecs(models: list[str], threads: int, backend: str | None) -> list[Codec]:
     models
         Models of the learned method, one row each.
     threads
-        For ours and JPEG XL; PNG and WebP use one.
+        Threads of bbcodec and JPEG XL. PNG and WebP use one.
     backend
-        Of ours.
+        Backend of bbcodec.
     """
-    rows = [_ours(model, threads, backend, method="learned", model=model) for model in models]
-    rows.append(_ours("auto", threads, backend, method="auto"))
+    rows = [_ours(model, "learned", model, threads, backend) for model in models]
+    rows.append(_ours("auto", "auto", None, threads, backend))
     rows.append(Codec("PNG optimised", _png_encode, lambda data: read_image(io.BytesIO(data)), _same_pixels))
     rows.append(_webp("WebP"))
     rows.append(_webp("WebP slowest", method=6, quality=100))

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec test`: decode whole files and say whether they are sound. Nothing is written."""
+"""`bbcodec test`: decode whole files and check them. Nothing is written."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-import typer
-
-from bbcodec.cli import archives, options
-from bbcodec.cli.files import pixels_in, read_input
+from bbcodec.cli import codec, options
+from bbcodec.cli.archives import as_archive, test_archive
+from bbcodec.cli.filetype import expect_picture
 from bbcodec.cli.report import Reporter, shown
+from bbcodec.cli.settings import Decoding, read_storage
+from bbcodec.cli.streams import read_input
+from bbcodec.storage import Storage
 
 __all__ = ["verify"]
 
 
 def verify(
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE.bb", help="Files to test; '-' is stdin.")],
+    inputs: options.Files,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -27,42 +30,32 @@ def verify(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Verify .bb files and archives whole: every section, and the checksums of the decoded pixels."""
-    reporter, limits = Reporter(quiet, verbose), options.limits_of(max_pixels, max_memory)
-    storage = options.storage_of(storage_options)
+    """Verify .bb files and archives: every section, and the checksums of the decoded pixels."""
+    how = Decoding.of(model, threads, backend, max_pixels, max_memory)
+    reporter = Reporter(quiet, verbose, as_json)
+    work = partial(_verify_one, storage=read_storage(storage_options), how=how, reporter=reporter)
+    reporter.finish(reporter.each(inputs, str, work))
 
-    def one(name: str) -> dict[str, Any]:
-        from bbcodec import api
 
-        started = time.perf_counter()
-        archive, data = archives.as_archive(name, storage)
-        if archive is not None:
-            return archives.test(
-                archive,
-                name,
-                reporter,
-                model=model,
-                threads=threads,
-                backend=backend,
-                limits=limits,
-                storage_options=storage.options,
-            )
-        data = data or read_input(name, storage)
-        with reporter.progress(name, pixels_in(data)) as progress:
-            picture = api.decompress_picture(
-                data, threads=threads, backend=backend, limits=limits, model=model, progress=progress
-            )
-        seconds = time.perf_counter() - started
-        reporter.note(f"{shown(name)}: ok, {picture.width} x {picture.height} {picture.mode}")
-        reporter.detail(f"  {len(data)} bytes, {seconds:.2f} s")
-        return {
-            "input": name,
-            "ok": True,
-            "bytes": len(data),
-            "width": picture.width,
-            "height": picture.height,
-            "mode": picture.mode,
-            "seconds": seconds,
-        }
-
-    reporter.finish(reporter.each(inputs, str, one), as_json)
+def _verify_one(name: str, storage: Storage, how: Decoding, reporter: Reporter) -> dict[str, Any]:
+    """Decode a file, print that it is sound, and return its record."""
+    started = time.perf_counter()
+    archive, data = as_archive(name, storage)
+    if archive is not None:
+        return test_archive(archive, name, storage, how, reporter)
+    data = data or read_input(name, storage)
+    expect_picture(data, name)
+    with reporter.progress(name, codec.pixels_in(data)) as progress:
+        picture = codec.decode(data, how, progress=progress)
+    seconds = time.perf_counter() - started
+    reporter.note(f"ok, {picture.width} x {picture.height} {picture.mode}", shown(name))
+    reporter.detail(f"  {len(data)} bytes, {seconds:.2f} s")
+    return {
+        "input": name,
+        "ok": True,
+        "bytes": len(data),
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "seconds": seconds,
+    }

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec train`: a model of one's own, made from a released one for the pictures at hand."""
+"""`bbcodec train`: a custom model, made from a released one for the user's own pictures."""
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from bbcodec.cli import options
+from bbcodec.cli.interrupt import stop_on_interrupt
+from bbcodec.cli.model_choice import check_model, complete_model
 from bbcodec.cli.report import Reporter, refuse, shown
 
 if TYPE_CHECKING:
@@ -22,25 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_MINUTES = 5.0
+DEFAULT_MINUTES: Final = 5.0
 
 
 def train(
     source: Annotated[
         str,
-        typer.Argument(metavar="DIR", help="Folder of pictures (all below it), .npz with x, or .bb archive."),
+        typer.Argument(
+            metavar="DIR", help="Folder of pictures (and those below), .npz with x, or .bb archive."
+        ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE.bbm", help="Model file to write.")],
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", metavar="N", help="Time to learn. [default: 5, or no end with --steps]"),
+        typer.Option("--minutes", metavar="N", help="Time to train. [default: 5, or no limit with --steps]"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, metavar="N", help="Steps to learn, of 1,536 pixels each.")
+        int | None, typer.Option("--steps", min=1, metavar="N", help="Training steps of 1,536 pixels each.")
     ] = None,
     start: Annotated[
         str,
-        typer.Option("--from", metavar="NAME|PATH", help="Model to begin with: photo, fast, one of yours."),
+        typer.Option(
+            "--from",
+            metavar="NAME|PATH",
+            autocompletion=complete_model,
+            help="Model to begin with: photo, fast, or one of yours.",
+        ),
     ] = "photo",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin with random weights in the form of --from.")
@@ -56,52 +64,71 @@ def train(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Train a model of your own on pictures, and tell whether it pays: mine.bbm, for --model mine.bbm.
+    """Train a model for your own pictures and measure what it saves, including its own size.
 
-    It begins with a released model and changes what saves more bytes of these pictures than the change takes
-    inside of an archive. An eighth of the pictures is held out for validation; learning ends when that no
-    longer improves. Ctrl-C ends it too, and what was best so far is written. Needs PyTorch.
+    Training begins with a released model. It changes what saves more bytes of these pictures than the change
+    takes inside an archive. An eighth of the pictures is held out for validation; training ends when they
+    no longer improve. Ctrl-C ends it too. The best model so far is written. Needs PyTorch.
     """
-    if minutes is not None and not 0 < minutes < float("inf"):
-        refuse(f"--minutes is {minutes}, expected more than 0")
+    if minutes is not None and not 0 < minutes < math.inf:
+        refuse(f"--minutes must be greater than 0 (got {minutes:g})")
     if fresh and what != "all":
         refuse("--fresh and --what exclude each other")
+    check_model(start)
     _need_torch()
-    reporter = Reporter(quiet, verbose)
+    if minutes is None and steps is None:
+        minutes = DEFAULT_MINUTES
+    how = _Training(output, start, minutes, steps, fresh, what, seed, threads, force)
+    reporter = Reporter(quiet, verbose, as_json)
+    reporter.finish(reporter.each([source], str, partial(_train_on, how=how, reporter=reporter)))
 
-    def one(name: str) -> dict[str, Any]:
-        from bbcodec import jobs, modelfile
-        from bbcodec.families import gain
-        from bbcodec.models.local import own
-        from bbcodec.storage.atomic import atomic_write
 
-        begun = time.perf_counter()
-        if os.path.lexists(output) and not force:
-            raise FileExistsError(17, "exists already; --force overwrites it", output)
-        parent = modelfile.load_named(start)
-        own.check(parent)
-        pictures = _pictures(name)
-        pixels = sum(p.shape[0] * p.shape[1] for p in pictures)
-        reporter.note(f"{shown(name)}: {len(pictures)} pictures, {pixels / 1e6:.2f} megapixels")
-        budget = {} if steps is None else {"steps": float(steps)}
-        if minutes is not None or steps is None:
-            budget["minutes"] = _MINUTES if minutes is None else minutes
-        cores = threads or jobs.cpus()
-        plan = own.Plan(**budget, seed=seed, what=what, fresh=fresh, threads=cores)
-        with _stopping(reporter) as stopped:
-            data = own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)
-        with atomic_write(output, overwrite=force) as file:
-            file.write(data)
-        model = modelfile.load(data)
-        reporter.note(f"{shown(output)}: {len(data):,} bytes, id {model.id[:16]}")
-        found = gain.gain(pictures, data, threads=cores)
-        for line in found.lines():
-            reporter.note(line)
-        seconds = time.perf_counter() - begun
-        record = {"input": name, "output": output, "id": model.id, "valid": model.notes.get("valid")}
-        return {**record, **found.as_dict(), "seconds": seconds}
+@dataclass(frozen=True)
+class _Training:
+    """The options of a training."""
 
-    reporter.finish(reporter.each([source], str, one), as_json)
+    output: str
+    start: str
+    minutes: float | None
+    steps: int | None
+    fresh: bool
+    what: str
+    seed: int
+    threads: int
+    force: bool
+
+
+def _train_on(name: str, how: _Training, reporter: Reporter) -> dict[str, Any]:
+    """Train a model on pictures, write it, print what it saves, and return the record."""
+    from bbcodec import jobs, modelfile
+    from bbcodec.families import gain
+    from bbcodec.models.local import own
+    from bbcodec.storage.atomic import atomic_write
+
+    begun = time.perf_counter()
+    if os.path.lexists(how.output) and not how.force:
+        raise FileExistsError(17, "exists already; use --force to overwrite it", how.output)
+    parent = modelfile.load_named(how.start)
+    own.check(parent)
+    pictures = _pictures(name)
+    pixels = sum(p.shape[0] * p.shape[1] for p in pictures)
+    reporter.note(f"{len(pictures)} pictures, {pixels / 1e6:.2f} megapixels", shown(name))
+    limits = {"steps": how.steps if how.steps is None else float(how.steps), "minutes": how.minutes}
+    budget: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+    cores = how.threads or jobs.cpus()
+    plan = own.Plan(**budget, seed=how.seed, what=how.what, fresh=how.fresh, threads=cores)
+    with stop_on_interrupt(reporter, "training ends; the best model so far is kept") as stopped:
+        data = own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)
+    with atomic_write(how.output, overwrite=how.force) as file:
+        file.write(data)
+    model = modelfile.load(data)
+    reporter.note(f"{len(data):,} bytes, id {model.id[:16]}", shown(how.output))
+    found = gain.gain(pictures, data, threads=cores)
+    for line in found.lines():
+        reporter.note(line)
+    seconds = time.perf_counter() - begun
+    record = {"input": name, "output": how.output, "id": model.id, "valid": model.notes.get("valid")}
+    return {**record, **found.as_dict(), "seconds": seconds}
 
 
 def _need_torch() -> None:
@@ -112,11 +139,13 @@ def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         refuse("training needs PyTorch: pip install 'bbcodec[train]'")
     if "native" not in backends.available():
-        refuse("training needs the C++ module, which is not built here")
+        refuse(
+            "training needs the C++ module, which is not built here; install bbcodec with a C++17 compiler"
+        )
 
 
 def _pictures(name: str) -> list[Pixels]:
-    """Pictures as RGB8: of a folder and all below it, of an array, or of an archive."""
+    """Return pictures as RGB of 8 bits: of a folder and those below it, an array file, or an archive."""
     import numpy as np
 
     from bbcodec.errors import FormatError
@@ -145,23 +174,3 @@ def _pictures(name: str) -> list[Pixels]:
     if not found:
         raise FormatError(f"{name}: no pictures of 8 bits")
     return found
-
-
-@contextlib.contextmanager
-def _stopping(reporter: Reporter) -> Iterator[Callable[[], bool]]:
-    """While the block runs, the first interrupt asks training to end; the next is what it ever was."""
-    asked = False
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-        reporter.note("training ends; what was best so far is kept")
-
-    if before != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,48 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bbcodec unpack`, `list` and `get`: pictures out of an archive."""
+"""`bbcodec unpack` and `bbcodec get`: images out of an archive."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.files import Job, open_output
+from bbcodec.cli.archives import open_archive
+from bbcodec.cli.folders import inside, stay_inside
+from bbcodec.cli.hints import did_you_mean
+from bbcodec.cli.images import format_of, image_name, warn_left_out, write_picture
+from bbcodec.cli.listing import matching
 from bbcodec.cli.losses import report_losses
-from bbcodec.cli.report import STREAM, Reporter, read_region, refuse, shown, write_json, write_text
-from bbcodec.storage import folder_of
+from bbcodec.cli.plan import Job
+from bbcodec.cli.report import STREAM, Reporter, counted, refuse, shown
+from bbcodec.cli.settings import Decoding, read_region, read_storage
+from bbcodec.cli.streams import open_output
+from bbcodec.errors import BBCodecError
+from bbcodec.storage import Storage, folder_of
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
     from bbcodec.bbfile.salvage import Loss
-    from bbcodec.container import Limits
-    from bbcodec.storage import Storage
+    from bbcodec.picture.picture import Picture
 
-__all__ = ["get", "list_names", "unpack"]
+__all__ = ["get", "unpack"]
 
-_Archive = Annotated[str, typer.Argument(metavar="FILE.bb", help="The archive.")]
-_Format = Annotated[
-    Literal["png", "webp", "tif", "bmp", "ppm"] | None,
-    typer.Option("--format", help="Image format to write. [default: by the suffix of the name, else png]"),
-]
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is written of each picture, and how files are reached."""
+
+    storage: Storage
+    format: str | None
+    force: bool
+    salvage: bool = False
+    region: tuple[int, int, int, int] | None = None
 
 
 def unpack(
-    archive: _Archive,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME", help="Names, or patterns such as 'cats/*'; all if none."),
-    ] = None,
+    archive: options.Archive,
+    names: options.ArchiveNames = None,
     output_dir: Annotated[
-        str, typer.Option("--output-dir", "-o", metavar="DIR", help="Where the images go. [default: here]")
+        str, typer.Option("--output-dir", "-o", metavar="DIR", help="Write into DIR. [default: here]")
     ] = ".",
     force: options.Force = False,
-    format: _Format = None,
+    format: options.ImageFormat = None,
     salvage: options.Salvage = False,
     model: options.ModelName = None,
     threads: options.Threads = 0,
@@ -54,51 +62,63 @@ def unpack(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Write the images of an archive: bbcodec unpack photos.bb -o photos.
+    """Write the images of an archive: photos.bb becomes photos/a.png, photos/b.png and so on.
 
-    An image is named as in the archive; .png is appended where the name has no suffix of a format that can
-    hold it (a photo.jpg that was packed becomes photo.jpg.png).
+    An image is named as in the archive. Where that name has no suffix of a format that can hold it, .png is
+    appended: photo.jpg becomes photo.jpg.png.
     """
-    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
-    limits = options.limits_of(max_pixels, max_memory)
-    records: list[Mapping[str, Any]] = []
-
-    def all_of(source: str) -> dict[str, Any]:
-        from bbcodec.bbfile.salvage import Loss
-        from bbcodec.cli.trees import inside, stay_inside
-
-        with _opened(source, storage, model, threads, backend, limits, recover=salvage) as pictures:
-            notes = [Loss("file", note) for note in pictures.reader.notes]
-            if notes:
-                report_losses(reporter, source, notes)
-
-            def one(name: str) -> dict[str, Any]:
-                target = inside(output_dir, _image_name(name, format))
-                stay_inside(output_dir, target)
-                return _write(pictures, name, target, storage, format, force, reporter, salvage=salvage)
-
-            chosen = _matching(list(pictures), names)
-            with reporter.progress(source) as progress:
-                for number, name in enumerate(chosen):
-                    if progress:
-                        progress(number, len(chosen))
-                    records.extend(reporter.each([name], str, one))
-        return {}
-
-    failed = [record for record in reporter.each([archive], str, all_of) if "error" in record]
+    how = Decoding.of(model, threads, backend, max_pixels, max_memory)
+    reporter = Reporter(quiet, verbose, as_json)
+    wanted = _Wanted(read_storage(storage_options), format, force, salvage)
+    records: list[Any] = []
+    work = partial(_unpack_all, names, output_dir, how=how, wanted=wanted, records=records, reporter=reporter)
+    failed = [record for record in reporter.each([archive], str, work) if "error" in record]
     if not reporter.failures:
-        reporter.note(f"{shown(archive)}: {len(records)} images written to {shown(output_dir)}")
-    reporter.finish([*records, *failed], as_json)
+        reporter.note(f"{counted(len(records), 'image')} written to {shown(output_dir)}", shown(archive))
+    reporter.finish([*records, *failed])
+
+
+def _unpack_all(
+    names: Sequence[str] | None,
+    output_dir: str,
+    source: str,
+    how: Decoding,
+    wanted: _Wanted,
+    records: list[Any],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Write the chosen images of an archive, and collect their records."""
+    with open_archive(source, wanted.storage, how, salvage=wanted.salvage) as pictures:
+        if pictures.reader.notes:
+            from bbcodec.bbfile.salvage import Loss
+
+            report_losses(reporter, source, [Loss("file", note) for note in pictures.reader.notes])
+
+        def one(name: str) -> dict[str, Any]:
+            target = inside(output_dir, image_name(name, wanted.format))
+            stay_inside(output_dir, target)
+            record = _write(pictures, name, target, wanted, reporter)
+            size = f"{record['width']} x {record['height']} {record['mode']}"
+            reporter.detail(size, f"{shown(name)} -> {shown(target)}")
+            return record
+
+        chosen = matching(list(pictures), names)
+        with reporter.progress(source) as progress:
+            for number, name in enumerate(chosen):
+                if progress:
+                    progress(number, len(chosen))
+                records.extend(reporter.each([name], str, one))
+    return {}
 
 
 def get(
-    archive: _Archive,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The picture's name in the archive.")],
+    archive: options.Archive,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the picture in the archive.")],
     output: options.Output = None,
     stdout: options.Stdout = False,
     region: options.Region = None,
     force: options.Force = False,
-    format: _Format = None,
+    format: options.ImageFormat = None,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -108,158 +128,48 @@ def get(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Write one image of an archive: bbcodec get photos.bb a/b.png.
+    """Write one image of an archive.
 
-    Only its batch is decoded. The image is written here, under the last part of its name, unless -o or -c say
-    otherwise.
+    Only its batch is decoded. Without -o and -c the image is written here, under the last part of its name.
     """
     if stdout and output is not None:
         refuse("-o and -c exclude each other")
-    limits = options.limits_of(max_pixels, max_memory)
-    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
-    part = read_region(region)
-
-    def one(wanted: str) -> dict[str, Any]:
-        from bbcodec.errors import BBCodecError
-
-        with _opened(archive, storage, model, threads, backend, limits) as pictures:
-            if wanted not in pictures:
-                raise BBCodecError(f"{shown(archive)} has no picture of this name")
-            target = STREAM if stdout else output or _image_name(wanted, format).rsplit("/", 1)[-1]
-            return _write(pictures, wanted, target, storage, format, force, reporter, part)
-
-    reporter.finish(reporter.each([name], str, one), as_json=False)
+    how = Decoding.of(model, threads, backend, max_pixels, max_memory)
+    reporter = Reporter(quiet, verbose)
+    wanted = _Wanted(read_storage(storage_options), format, force, region=read_region(region))
+    work = partial(_get_one, name, STREAM if stdout else output, how=how, wanted=wanted, reporter=reporter)
+    reporter.finish(reporter.each([archive], str, work))
 
 
-def list_names(
-    archive: _Archive,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME", help="Names, or patterns such as 'cats/*'; all if none."),
-    ] = None,
-    long: Annotated[bool, typer.Option("--long", "-l", help="Size and mode of each, and a sum.")] = False,
-    storage_options: options.StorageOptions = None,
-    as_json: options.AsJson = False,
-    quiet: options.Quiet = 0,
-    verbose: options.Verbose = 0,
-) -> None:
-    """List the pictures of an archive, in the order in which they were packed; nothing is decoded."""
-    reporter, storage = Reporter(quiet, verbose), options.storage_of(storage_options)
-    records: list[dict[str, Any]] = []
-
-    def one(source: str) -> dict[str, Any]:
-        with _opened(source, storage, None, 1, None, None, preload=False) as pictures:
-            size = pictures.reader.source.size
-            for name in _matching(list(pictures), names):
-                entry = pictures.entry(name)
-                records.append(
-                    {"name": name, "width": entry.width, "height": entry.height, "mode": entry.mode}
-                )
-        if not as_json:
-            lines = [
-                f"{r['width']:>6} x {r['height']:<6} {r['mode']:<7} {shown(r['name'])}"
-                if long
-                else shown(r["name"])
-                for r in records
-            ]
-            if long:
-                pixels = sum(r["width"] * r["height"] for r in records)
-                lines.append(f"{len(records)} pictures, {pixels} pixels, {size} bytes")
-            if lines:
-                write_text("\n".join(lines))
-        return {}
-
-    reporter.each([archive], str, one)
-    if as_json and not reporter.failures:
-        write_json(records)
-    reporter.finish([], as_json=False)
-
-
-def _opened(
-    source: str,
-    storage: Storage,
-    model: str | None,
-    threads: int,
-    backend: str | None,
-    limits: Limits | None,
-    preload: bool = True,
-    recover: bool = False,
-) -> Archive:
-    """Open an archive for reading: a file, or standard input whole."""
-    from bbcodec.archive import Archive
-
-    file: Any = io.BytesIO(sys.stdin.buffer.read()) if source == STREAM else source
-    return Archive(
-        file,
-        model=model,
-        threads=threads,
-        backend=backend,
-        limits=limits,
-        storage_options=storage.options,
-        preload=preload,
-        recover=recover,
-    )
-
-
-def _matching(names: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
-    """Return the names that equal or match one of those wanted; one that matches nothing is an error."""
-    if not wanted:
-        return list(names)
-    import fnmatch
-
-    from bbcodec.errors import BBCodecError
-
-    known, out = set(names), dict[str, None]()
-    for pattern in wanted:
-        found = [pattern] if pattern in known else [n for n in names if fnmatch.fnmatchcase(n, pattern)]
-        if not found:
-            raise BBCodecError(f"no picture is named {shown(pattern)}")
-        out.update(dict.fromkeys(found))
-    return list(out)
-
-
-def _image_name(name: str, format: str | None) -> str:
-    """Return the name of the image file of a picture."""
-    from bbcodec.picture.files import suffixes
-
-    stem, suffix = os.path.splitext(name)
-    if format is not None:
-        return f"{stem if suffix.lower() in suffixes() else name}.{format}"
-    return name if suffix.lower() in suffixes() else f"{name}.png"
-
-
-def _write(
-    pictures: Archive,
-    name: str,
-    target: str,
-    storage: Storage,
-    format: str | None,
-    force: bool,
-    reporter: Reporter,
-    region: tuple[int, int, int, int] | None = None,
-    salvage: bool = False,
+def _get_one(
+    name: str, output: str | None, source: str, how: Decoding, wanted: _Wanted, reporter: Reporter
 ) -> dict[str, Any]:
-    """Write a picture of an archive to a file or to stdout."""
-    from bbcodec.picture.files import left_out, write_image
-
-    lost: tuple[Loss, ...] = ()
-    if salvage:
-        saved = pictures.reader.salvage(name)
-        picture, lost = saved.picture, saved.lost
+    """Write one image of an archive and print what was written."""
+    with open_archive(source, wanted.storage, how) as pictures:
+        if name not in pictures:
+            near = did_you_mean(name, pictures)
+            raise BBCodecError(f"no picture of this name: {shown(name)}" + (f"; {near}" if near else ""))
+        target = output or image_name(name, wanted.format).rsplit("/", 1)[-1]
+        record = _write(pictures, name, target, wanted, reporter)
+    what = f"{record['width']} x {record['height']} {record['mode']}, {record['output_bytes']} bytes"
+    if target == STREAM:
+        reporter.detail(what, shown(name))
     else:
-        picture = pictures.picture(name) if region is None else pictures.reader.region(name, region)
-    suffix = os.path.splitext(target)[1] if target != STREAM else ""
-    kind = format or suffix[1:].lower() or "png"
+        reporter.note(what, f"{shown(name)} -> {shown(target)}")
+    return record
+
+
+def _write(pictures: Archive, name: str, target: str, wanted: _Wanted, reporter: Reporter) -> dict[str, Any]:
+    """Write a picture of an archive to a file or to stdout, and return its record."""
+    picture, lost = _picture(pictures, name, wanted)
+    kind = format_of(target, wanted.format)
     if target != STREAM and folder_of(target):
-        storage.make_folder(folder_of(target))
-    with open_output(Job(STREAM, target, storage=storage), force=force) as file:
-        whole = io.BytesIO()
-        written = write_image(whole, picture, format=kind)
-        file.write(whole.getbuffer())
-    if gone := left_out(picture, kind):
-        reporter.note(f"{shown(name)}: {kind} has no place for {', '.join(gone)}: left out")
-    reporter.detail(f"{shown(name)} -> {shown(target)}: {picture.width} x {picture.height} {picture.mode}")
-    losses = {"lost": report_losses(reporter, name, lost)} if salvage else {}
+        wanted.storage.make_folder(folder_of(target))
+    job = Job(STREAM, target, storage=wanted.storage)
+    with open_output(job, force=wanted.force) as file:
+        written = write_picture(file, picture, job, kind)
+    warn_left_out(reporter, name, picture, kind)
+    losses = {"lost": report_losses(reporter, name, lost)} if wanted.salvage else {}
     return {
         **losses,
         "name": name,
@@ -269,3 +179,13 @@ def _write(
         "height": picture.height,
         "mode": picture.mode,
     }
+
+
+def _picture(pictures: Archive, name: str, wanted: _Wanted) -> tuple[Picture, tuple[Loss, ...]]:
+    """Return a picture or the wanted region of it, and what is lost of it."""
+    if wanted.salvage:
+        saved = pictures.reader.salvage(name)
+        return saved.picture, saved.lost
+    if wanted.region is not None:
+        return pictures.reader.region(name, wanted.region), ()
+    return pictures.picture(name), ()

@@ -189,7 +189,7 @@ def test_signals_leave_nothing_half_done(
     """The signal comes after the first section was put down, or the first image written."""
     script = f"""
 import os, signal
-from bbcodec import atomic
+from bbcodec.storage import atomic
 from bbcodec.__main__ import main
 from bbcodec.archive.output import Unfinished
 

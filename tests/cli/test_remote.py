@@ -141,11 +141,14 @@ def test_folders(folder: Path) -> None:
     empty = invoke("compress", "empty", "-r", "--output-dir", "out")
     assert (empty.exit_code, empty.stderr) == (
         1,
-        "bbcodec: empty: no such files in this folder or below it\n",
+        "bbcodec: empty: no images found in this folder or below it\n",
     )
     for name in ("x.png", "x.ppm"):
         Image.open("photo.png").save(folder / "empty" / name)
-    assert invoke("compress", "empty", "-r", "--output-dir", "out").exit_code == 2  # both would be x.bb
+    both = invoke("compress", "empty", "-r", "--output-dir", "out")
+    assert both.exit_code == 1
+    for one, other in (("x.png", "x.ppm"), ("x.ppm", "x.png")):
+        assert f"empty/{one}: out/x.bb would also be the output of empty/{other}" in both.stderr
     assert invoke("compress", "empty", "-r", "-o", "out.bb").exit_code == 2
 
 

@@ -27,7 +27,7 @@ MEASURED = """
 import sys, types
 import numpy as np
 from bbcodec.__main__ import main
-from bbcodec.workers import ChainStats, EncodedPixels
+from bbcodec.families.stats import ChainStats, EncodedPixels
 
 def encode(image, model, **options):
     return EncodedPixels([image[0].tobytes()], ChainStats(1, 1, 0.0, 0.0, 0.0))
@@ -102,7 +102,7 @@ def test_nobody_waits_for_native_code(
     script = f"""
 import os, signal, threading, time
 from bbcodec.__main__ import main
-from bbcodec.local import blocks
+from bbcodec.families.local import blocks
 
 def busy(*rest, **options):
     os.write(1, b"busy\\n")  # whole, whoever else writes: each thread comes here
@@ -142,7 +142,8 @@ def test_impatience_does_not_leave_files_behind(folder: Path, environment: dict[
     script = """
 import os, signal, time
 from bbcodec.__main__ import main
-from bbcodec import atomic, api
+from bbcodec import api
+from bbcodec.storage import atomic
 
 def interrupt(*rest, **options):
     os.kill(os.getpid(), signal.SIGINT)

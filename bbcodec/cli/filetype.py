@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file is by its first bytes, and which command takes it instead.
+
+Only a type that is known for certain is refused here. Whatever else is wrong with a file is for its reader to
+say.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bbcodec.cli.names import command
+from bbcodec.errors import FormatError
+
+__all__ = ["HEAD_BYTES", "expect_archive", "expect_image", "expect_picture", "file_type"]
+
+HEAD_BYTES: Final = 16
+"""Bytes at the beginning of a file that tell its type."""
+
+PICTURE: Final = "a .bb file of one picture"
+ARCHIVE: Final = "an archive"
+
+_IMAGES: Final = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"qoif", "a QOI image"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
+    (b"\xff\x0a", "a JPEG XL image"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
+    *((b"P%d\n" % digit, "a PNM image") for digit in range(1, 7)),
+)
+_BMP_RESERVED: Final = slice(6, 10)  # four bytes that are 0, as "BM" alone may begin a text
+
+
+def file_type(head: bytes) -> str | None:
+    """Return what a file is by its first `HEAD_BYTES` bytes, or None if that is not certain."""
+    from bbcodec import container
+    from bbcodec.archive import sections
+
+    if head.startswith(container.MAGIC):
+        return PICTURE
+    if head.startswith(sections.MAGIC):
+        return ARCHIVE
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "a WebP image"
+    if head.startswith(b"BM") and head[_BMP_RESERVED] == bytes(4):
+        return "a BMP image"
+    return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
+
+
+def expect_picture(head: bytes, name: str) -> None:
+    """Raise `FormatError` if a file is an archive or an image, and no `.bb` file of one picture."""
+    found = file_type(head)
+    if found == ARCHIVE:
+        raise FormatError(
+            f"this is an archive; use {command('unpack', name)}, "
+            f"or {command('get', name)} NAME for one of its pictures"
+        )
+    if found not in (None, PICTURE):
+        raise FormatError(f"not a .bb file: this is {found}; to compress it: {command('compress', name)}")
+
+
+def expect_archive(head: bytes, name: str) -> None:
+    """Raise `FormatError` if a file is a single picture or an image, and no archive."""
+    found = file_type(head)
+    if found == PICTURE:
+        raise FormatError(f"this is a single picture: use {command('decompress', name)}")
+    if found not in (None, ARCHIVE):
+        raise FormatError(f"not an archive: this is {found}")
+
+
+def expect_image(head: bytes, name: str) -> None:
+    """Raise `FormatError` if a file is compressed already."""
+    found = file_type(head)
+    if found == PICTURE:
+        raise FormatError(f"compressed already; to get the image back: {command('decompress', name)}")
+    if found == ARCHIVE:
+        raise FormatError(
+            f"compressed already, an archive; to get its images back: {command('unpack', name)}"
+        )
