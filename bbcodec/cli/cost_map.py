@@ -56,8 +56,7 @@ def write(file: BinaryIO, target: str, data: bytes, most: float | None, **how: A
     """
     import numpy as np
 
-    from bbcodec import container
-    from bbcodec import api
+    from bbcodec import api, container
     from bbcodec.bbfile.cost_map import colours
     from bbcodec.bbfile.samples_sections import unpack_chains
     from bbcodec.families.family import family_of
