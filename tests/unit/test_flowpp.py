@@ -225,9 +225,9 @@ def test_functions_with_other_channels_or_ranges_are_refused() -> None:
     *others, last = right.ops
     assert isinstance(last, Requantise)
     for wrong, message in (
-        (functions["coupling_0_1"], "does not take 11 channels"),
-        (replace(right, inputs=(replace(port, hi=2046),)), "does not take"),
-        (replace(right, inputs=(replace(port, lo=-2047),)), "does not take"),
+        (functions["coupling_0_1"], "does not accept 11 channels"),
+        (replace(right, inputs=(replace(port, hi=2046),)), "does not accept"),
+        (replace(right, inputs=(replace(port, lo=-2047),)), "does not accept"),
         (Function((replace(port, name="h"),), (), ("h",)), "expected"),
         (replace(right, ops=(*others, replace(last, out="next")), outputs=("next",)), "expected"),
         (replace(right, outputs=("params", "h")), "expected"),

@@ -131,7 +131,7 @@ def test_models_that_would_take_too_much_memory_or_work_are_refused() -> None:
     work(*widened(128), stream)
     with pytest.raises(ModelError, match="largest value"):
         work(*widened(129), stream)
-    with pytest.raises(ModelError, match="elements a position"):
+    with pytest.raises(ModelError, match="elements per position"):
         work(*widened(128, sums=200), stream)
     # Many narrow values that all wait for the end.
     many: list[Op] = [Add("h", "h", f"s{i}", -9, 9) for i in range(600)]
