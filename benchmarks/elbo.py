@@ -32,6 +32,7 @@ from bbcodec.coding import ans
 from bbcodec.coding.bits_back import initial_bits
 from bbcodec.families import latent as nets
 from bbcodec.families.latent import Markov, causal, tiles
+from bbcodec.jobs import Execution
 
 
 class FloatLogistic:
@@ -79,8 +80,8 @@ def measure(path: Path, model: modelfile.Model, seed: int) -> dict[str, Any]:
     """Return all columns for one picture."""
     image = np.asarray(Image.open(path).convert("RGB"))
     height, width, _ = image.shape
-    coded = tiles.encode(image, model)
-    if not np.array_equal(tiles.decode(coded.chains, height, width, 3, model), image):
+    coded = tiles.encode(image, model, Execution())
+    if not np.array_equal(tiles.decode(coded.chains, height, width, 3, model, Execution()), image):
         raise AssertionError(f"{path}: the decoded picture differs")
     net, kernels = nets.load(model), FloatLogistic(seed)
     exact_backend = net.backend

@@ -31,14 +31,15 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.engine.bounds import check_graph
-from bbcodec.engine.graph import Graph, functions_from_json, functions_to_json
 from bbcodec.errors import ModelError
+
+if TYPE_CHECKING:
+    from bbcodec.engine.graph import Graph
 
 __all__ = ["Model", "assemble", "dump", "layout", "load", "parse_header", "split"]
 
@@ -112,6 +113,10 @@ def dump(
         The graph fails its check, a tensor has no integer dtype, two tensors have one name, or the model
         exceeds the limits of the format.
     """
+    # The engine takes long to import, and files of the classic method do without it.
+    from bbcodec.engine.bounds import check_graph
+    from bbcodec.engine.graph import Graph, functions_to_json
+
     merged = dict(graph.tensors)
     for name, tensor in (tensors or {}).items():
         if name in merged and merged[name] is not tensor and not np.array_equal(merged[name], tensor):
@@ -153,6 +158,9 @@ def load(data: bytes | bytearray | memoryview) -> Model:
     ModelError
         The bytes are not a valid model.
     """
+    from bbcodec.engine.bounds import check_graph
+    from bbcodec.engine.graph import Graph, functions_from_json
+
     view = memoryview(data).cast("B")
     _, content, blob = split(view)
     tensors = _read_tensors(content["tensors"], blob)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Step", "bands", "cut", "steps"]
+__all__ = ["Step", "bands", "blocks_along", "cut", "steps"]
 
 _BAND_PIXELS = 2**20
 _MIN_DEEP_BAND_ROWS = 256
@@ -69,6 +69,11 @@ def bands(height: int, width: int, *, deep: bool = False) -> Iterator[slice]:
         yield slice(start, min(start + step, height))
 
 
+def blocks_along(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the number of rows and of columns of blocks that `cut` makes, without listing them."""
+    return -(-height // side), -(-width // side)
+
+
 def cut(height: int, width: int, side: int) -> list[tuple[slice, slice]]:
     """Return rows and columns of blocks of nearly equal size in raster order, with sides of at most `side`.
 
@@ -77,7 +82,7 @@ def cut(height: int, width: int, side: int) -> list[tuple[slice, slice]]:
     >>> cut(1500, 700, 1024)
     [(slice(0, 750, None), slice(0, 700, None)), (slice(750, 1500, None), slice(0, 700, None))]
     """
-    rows, columns = -(-height // side), -(-width // side)
+    rows, columns = blocks_along(height, width, side)
     return [
         (
             slice(i * height // rows, (i + 1) * height // rows),

@@ -17,6 +17,7 @@ from bbcodec import container, modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.errors import FormatError, ModelMissingError
 from bbcodec.families import learned
+from bbcodec.modelfile import registry
 from bbcodec.picture.picture import MODES, Picture
 
 
@@ -157,7 +158,7 @@ def test_auto_knows_of_repeats_that_crops_miss(model: Path, monkeypatch: pytest.
 
 
 def test_a_missing_model_is_an_error_where_one_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(modelfile, "released", dict)
+    monkeypatch.setattr(registry, "released", dict)
     flat = np.zeros((64, 64, 3), np.uint8)
     for method, samples in (("auto", photograph()), ("learned", photograph()), ("learned", flat)):
         with pytest.raises(ModelMissingError, match="photo"):
@@ -173,7 +174,7 @@ def test_hostile_chains(model: Path) -> None:
     chains = good.sections[1]
     assert chains.kind == "CHNS"
     for payload, text in (
-        (b"\1\xff\xff\xff\xff\x7f", "chains cannot stand"),
+        (b"\1\xff\xff\xff\xff\x7f", "chains do not fit"),
         (b"\1\2\5\5abc", "chain 0 needs 5"),
         (b"\1\1\1abc", "2 bytes too many"),
         (b"\2\1\1a", "plane mask"),

@@ -91,9 +91,15 @@ def test_a_turned_picture() -> None:
 def test_files_of_old(name: str) -> None:
     data = (GOLDEN / f"{name}.bb").read_bytes()
     found = bbcodec.info(data)
-    bits = bbcodec.bit_map(data)
+    bits = bbcodec.cost_map(data)
     assert bits.shape == (found.height, found.width)
     assert 0 <= left_over(bits, chains_in(data)) <= CHAIN_OVERHEAD
+
+
+def test_the_former_name_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"bbcodec\.cost_map"):
+        assert bbcodec.bit_map is bbcodec.cost_map
+    assert "bit_map" not in dir(bbcodec)
 
 
 def test_no_map_without_a_model() -> None:

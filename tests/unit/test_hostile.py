@@ -277,7 +277,7 @@ def test_unknown_ancillary_section_is_skipped() -> None:
 def test_palette_only_where_it_belongs() -> None:
     palette = container.read(FILES["P"])
     gray = container.read(FILES["L"])
-    with pytest.raises(FormatError, match="palette section missing"):
+    with pytest.raises(FormatError, match="section PLTE is missing in a picture of mode P"):
         bbcodec.decompress(container.write(palette.header, palette.sections[1:]))
     with pytest.raises(FormatError, match="outside of a picture of mode P"):
         bbcodec.decompress(container.write(gray.header, [palette.sections[0], *gray.sections]))

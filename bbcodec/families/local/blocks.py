@@ -28,7 +28,7 @@ from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile import Model
 from bbcodec.picture.loss import GRAY, Lost
-from bbcodec.picture.raster import cut
+from bbcodec.picture.raster import blocks_along, cut
 from bbcodec.picture.region import Place, Window
 
 BLOCK: Final = 1024  # largest side of a block in pixels
@@ -175,7 +175,7 @@ def _per_block(execution: Execution, blocks: int) -> Execution:
 
 def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None:
     """Raise FormatError unless the number of blocks fits the size, and each payload has a possible length."""
-    expected = len(_cut(height, width, side))
+    expected = math.prod(blocks_along(height, width, min(side, BLOCK)))
     if len(chains) != expected:
         raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
     for chain in chains:
