@@ -63,7 +63,7 @@ def batch_digest(digests: Sequence[bytes]) -> bytes:
 
 
 def salvage_option(salvage: bool, recover: bool) -> bool:
-    """Return the option `salvage`, which version 0.1 called `recover`. Warn if the old name is used."""
+    """Return whether to salvage. Warn if the option is given by its deprecated name `recover`."""
     if recover:
         warnings.warn(
             "the option recover is now salvage; the old name goes with version 0.3",
@@ -157,7 +157,7 @@ class Reader:
         from bbcodec.archive.salvage import salvage_index
 
         found = salvage_index(self.source, self._limits)
-        self.notes = (f"index made again: {error}", *found.notes)
+        self.notes = (f"index rebuilt: {error}", *found.notes)
         self.indices, self.models, self.end = [], found.models, self.source.size
         self.stored = list(found.stored)
         self.places = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rebuild the index of an archive whose tail, index or head is damaged, from its intact sections.
 
-Sections are walked in order. Where the walk meets damaged bytes, the next intact section is searched for.
+Sections are walked in order. After damaged bytes, the next intact section is searched for.
 Damaged model sections are counted too, so that models keep their numbers. Nothing here decodes a picture.
 """
 

@@ -35,7 +35,7 @@ from bbcodec.picture.region import Place
 
 __all__ = ["Loss", "Salvaged", "salvage"]
 
-_MIN_EQUAL_ID_BYTES: Final = 24  # of 32: a damaged model id with so many bytes of a released one names that
+_MIN_EQUAL_ID_BYTES: Final = 24  # of 32 that a damaged model id must share with that of a released model
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class _IntactSections:
 
 
 def _lead(view: memoryview, at: int) -> tuple[str, int, int] | None:
-    """Return the type, the offset of the payload and its length that stand at an offset, or None."""
+    """Return the type, payload offset and payload length of a section at an offset; None if not readable."""
     reader = Reader(view[at : at + _MAX_LEAD_BYTES], "section", at)
     try:
         raw = bytes(reader.take(4, "type"))

@@ -107,7 +107,7 @@ TABLE: Final = {
             _pack_model,
             model_id_of,
             _always,
-            "the model that the caller gives is taken, else the released one with nearly the same id",
+            "the caller's model is used, else the released model with nearly the same id",
         ),
         SectionType(
             container.FITTED,
