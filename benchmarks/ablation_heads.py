@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bbcodec.models.local.export import load_checkpoint
-from bbcodec.models.local.head import Head, HeadConfig
-from bbcodec.models.local.train import Samples, cached, fit, pictures, samples
 from torch import Tensor
 
 from bbcodec.families.local.model import MAX_RIDGE
+from bbcodec.models.local.export import load_checkpoint
+from bbcodec.models.local.head import Head, HeadConfig
+from bbcodec.models.local.train import Samples, Schedule, cached, pictures, samples, train_head
 
 _EARLIER = 27  # the first feature that tells of another channel
 VALID_PIXELS = 2048  # of each picture
@@ -140,14 +140,8 @@ def train_all(
         else:
             print(f"training: {variant.title}", file=sys.stderr, flush=True)
             with redirect_stdout(sys.stderr):  # stdout is for the table
-                state = fit(
-                    head,
-                    *seen(variant.config.ridge),
-                    lr=course.lr,
-                    batch=course.batch,
-                    seed=course.seed,
-                    **budget,
-                )
+                schedule = Schedule(lr=course.lr, batch=course.batch, seed=course.seed, **budget)
+                state = train_head(head, *seen(variant.config.ridge), schedule)
             if file is not None:
                 _store(file, head, state)
         head.eval()

@@ -13,16 +13,15 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models.local import train  # noqa: E402
-from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
-from bbcodec.models.local.export import main as export_main  # noqa: E402
-from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
-
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.families import learned  # noqa: E402
 from bbcodec.families.local import reference  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
 from bbcodec.families.local.tables import qlog  # noqa: E402
+from bbcodec.models.local import train  # noqa: E402
+from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
+from bbcodec.models.local.export import main as export_main  # noqa: E402
+from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
 
 SMALL = HeadConfig(hidden=64, layers=2)
 
@@ -140,7 +139,7 @@ def test_two_bases_learn() -> None:
     part = train.samples([photo(24, 26)], SMALL, 400, 0, 1)
     before = np.mean(train.evaluate(head, part, spreads()))
     signs = head.v.detach() >= 0
-    state = train.fit(head, part, part, steps=60, batch=64)
+    state = train.train_head(head, part, part, train.Schedule(steps=60, batch=64))
     assert state["steps"] == state["curve"][-1][1] == 60
     assert state["curve"][-1][2] < before - 0.05
     changed = (head.v.detach() >= 0) != signs
