@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
-from bbcodec.families.local.model import MAX_RIDGE
 from bbcodec.models.local.export import load_checkpoint
 from bbcodec.models.local.head import Head, HeadConfig
 from bbcodec.models.local.train import Samples, Schedule, cached, pictures, samples, train_head
+from torch import Tensor
+
+from bbcodec.families.local.model import MAX_RIDGE
 
 _EARLIER = 27  # the first feature that tells of another channel
 VALID_PIXELS = 2048  # of each picture

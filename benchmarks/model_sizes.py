@@ -12,12 +12,12 @@ their model files; the others have the width, the depth and about the number of 
 from __future__ import annotations
 
 import torch
-from paper_rows import SIZES
-
-from bbcodec import modelfile
 from bbcodec.models.config import FAMILIES, Recipe, config_from_dict
 from bbcodec.models.latent.checkpoint import build
 from bbcodec.models.latent.export import export, residual_sizes
+from paper_rows import SIZES
+
+from bbcodec import modelfile
 
 
 def row(name: str, config: Recipe, file_bytes: int | None) -> str:

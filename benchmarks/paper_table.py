@@ -36,6 +36,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from bbcodec.models import data as sources
+from bbcodec.models.latent.checkpoint import build, load_checkpoint
+from bbcodec.models.latent.export import export, residual_sizes
 from paper_plot import curves
 from paper_report import page
 from paper_rows import ORDER, PAPER, ROWS, SIZES, Stopped, Training, train
@@ -46,9 +49,6 @@ from bbcodec.coding.bits_back import initial_bits
 from bbcodec.families import batch
 from bbcodec.families.latent import chains
 from bbcodec.families.stats import Pixels
-from bbcodec.models import data as sources
-from bbcodec.models.latent.checkpoint import build, load_checkpoint
-from bbcodec.models.latent.export import export, residual_sizes
 
 # Scales of the training photographs, their short side in pixels, and the share of each among the crops. Their
 # content at 32 pixels is like CIFAR-10's; larger ones add smooth areas and variety.

@@ -54,11 +54,11 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
 def tiny_model(seed: int, **changes: Any) -> Any:
     """A model file of an untrained network of width 16."""
     import torch
-
-    from bbcodec import modelfile
     from bbcodec.models.config import Config, FlowConfig
     from bbcodec.models.latent.checkpoint import build
     from bbcodec.models.latent.export import export
+
+    from bbcodec import modelfile
 
     torch.manual_seed(seed)
     if changes.get("family") == "flowpp":

@@ -14,14 +14,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
+from bbcodec.models.local import fit, fit_head  # noqa: E402
+from bbcodec.models.local.budget import Budget  # noqa: E402
+from bbcodec.models.local.head import FEATURE_UNIT, bits, spreads  # noqa: E402
+
 import bbcodec  # noqa: E402
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
 from bbcodec.families.local.fitted import Fitted  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
-from bbcodec.models.local import fit, fit_head  # noqa: E402
-from bbcodec.models.local.budget import Budget  # noqa: E402
-from bbcodec.models.local.head import FEATURE_UNIT, bits, spreads  # noqa: E402
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:

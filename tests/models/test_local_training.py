@@ -13,15 +13,16 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
+from bbcodec.models.local import train  # noqa: E402
+from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
+from bbcodec.models.local.export import main as export_main  # noqa: E402
+from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
+
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.families import learned  # noqa: E402
 from bbcodec.families.local import reference  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
 from bbcodec.families.local.tables import qlog  # noqa: E402
-from bbcodec.models.local import train  # noqa: E402
-from bbcodec.models.local.export import export, load_checkpoint  # noqa: E402
-from bbcodec.models.local.export import main as export_main  # noqa: E402
-from bbcodec.models.local.head import Head, HeadConfig, bits, spreads  # noqa: E402
 
 SMALL = HeadConfig(hidden=64, layers=2)
 

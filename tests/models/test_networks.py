@@ -10,15 +10,16 @@ from bbcodec.jobs import Execution
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from bbcodec import modelfile  # noqa: E402
-from bbcodec.engine import Graph, Program, bits  # noqa: E402
-from bbcodec.families import latent  # noqa: E402
 from bbcodec.models import gradients  # noqa: E402
 from bbcodec.models.config import Config, config_from_dict  # noqa: E402
 from bbcodec.models.latent import layers, outputs  # noqa: E402
 from bbcodec.models.latent.checkpoint import build  # noqa: E402
 from bbcodec.models.latent.export import export, residual_sizes  # noqa: E402
 from bbcodec.models.latent.graph_builder import GraphBuilder  # noqa: E402
+
+from bbcodec import modelfile  # noqa: E402
+from bbcodec.engine import Graph, Program, bits  # noqa: E402
+from bbcodec.families import latent  # noqa: E402
 
 SMALL = {"width": 16, "latents": 12, "units": 1}
 

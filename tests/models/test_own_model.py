@@ -11,14 +11,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
+from bbcodec.models.local import own, own_head  # noqa: E402
+from bbcodec.models.local.own import Draft, Plan, Trial  # noqa: E402
+from bbcodec.models.local.own_head import OwnHead, Schedule, join, look  # noqa: E402
+
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
 from bbcodec.families import batch, gain  # noqa: E402
 from bbcodec.families.local.model import LocalModel  # noqa: E402
 from bbcodec.modelfile import delta, registry  # noqa: E402
-from bbcodec.models.local import own, own_head  # noqa: E402
-from bbcodec.models.local.own import Draft, Plan, Trial  # noqa: E402
-from bbcodec.models.local.own_head import OwnHead, Schedule, join, look  # noqa: E402
 
 
 def stripes(count: int, side: int = 24) -> list[np.ndarray]:

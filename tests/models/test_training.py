@@ -12,11 +12,12 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from bbcodec import modelfile  # noqa: E402
 from bbcodec.models import data  # noqa: E402
 from bbcodec.models.latent import train  # noqa: E402
 from bbcodec.models.latent.checkpoint import load_checkpoint  # noqa: E402
 from bbcodec.models.latent.export import main as export_main  # noqa: E402
+
+from bbcodec import modelfile  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,13 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
-from torch import nn  # noqa: E402
-
 from bbcodec.models import data  # noqa: E402
 from bbcodec.models.config import Config, FlowConfig  # noqa: E402
 from bbcodec.models.latent import pack_checkpoint, train  # noqa: E402
 from bbcodec.models.latent.checkpoint import build, load_checkpoint  # noqa: E402
 from bbcodec.models.latent.export import export  # noqa: E402
 from bbcodec.models.latent.layers import BinaryConv  # noqa: E402
+from torch import nn  # noqa: E402
 
 TINY = ["--width", "12", "--units", "1", "--crop", "16", "--batch", "2", "--threads", "1", "--minutes", "0"]
 FAMILIES = {
