@@ -9,9 +9,9 @@ from plot_parts import COLOURS, document, line, middle, spread, steps, text
 
 __all__ = ["curves"]
 
-_WIDTH, _HEIGHT = 560, 380  # of the plotting area; all lengths are pixels
+_WIDTH, _HEIGHT = 560, 380  # size of the plotting area; all lengths are in pixels
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 40, 170, 52
-_GAP = 16
+_GAP = 16  # smallest distance between two names of rows
 
 
 def curves(rows: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str:
@@ -20,7 +20,7 @@ def curves(rows: Mapping[str, Sequence[tuple[float, float]]], title: str) -> str
     Parameters
     ----------
     rows : points (steps, bits/dim) of each row, at least one point each.
-    title : above the plot.
+    title : text above the plot.
     """
     points = [point for row in rows.values() for point in row]
     xs, ys = steps([x for x, _ in points]), steps([y for _, y in points])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of `paper_table.py`. Nothing is measured here."""
+"""The page that `paper_table.py` prints, in Markdown. It is made of figures; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Figures = Mapping[str, dict[str, Any]]
 
 
 def average(bits: Sequence[Sequence[float]], dims: int) -> float:
-    """Bound of the average of several networks' distributions over pictures, bits per sub-pixel.
+    """Return the bound of the average of several networks' distributions over pictures, in bits/dim.
 
     Parameters
     ----------
-    bits : per sub-pixel, of each network and picture.
+    bits : bits per sub-pixel of each network and picture.
     dims : sub-pixels of a picture.
 
     >>> average([[3.0, 4.0], [3.0, 4.0]], 3072)
@@ -30,13 +30,13 @@ def average(bits: Sequence[Sequence[float]], dims: int) -> float:
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """Lines of a table whose first columns are texts, and the others numbers."""
+    """Return the lines of a table whose first `texts` columns are texts; the others are numbers."""
     marks = ["---"] * texts + ["---:"] * (len(heads) - texts)
     return ["| " + " | ".join(cells) + " |" for cells in (heads, marks, *rows)]
 
 
 def _networks(rows: Sequence[Row], found: Figures) -> list[str]:
-    """Lines of the table of some rows."""
+    """Return the lines of the table of some rows, as far as they have figures."""
     known = [(row, found[row.name]) for row in rows if row.name in found]
     if not known:
         return ["None yet."]
@@ -57,7 +57,7 @@ def _networks(rows: Sequence[Row], found: Figures) -> list[str]:
 
 
 def _sizes(name: str, s: Mapping[str, int]) -> list[str]:
-    """Cells of a network's sizes."""
+    """Return the cells of a network's sizes."""
     full = s["float32_bytes"]
     floats = s["binary"] // 8 + 4 * (s["parameters"] - s["binary"])
     cells = [name, f"{s['parameters']:,}", f"{s['binary'] / s['parameters']:.1%}", f"{full:,}"]
@@ -72,8 +72,8 @@ def page(head: Sequence[str], found: Figures, sizes: Mapping[str, dict[str, int]
     Parameters
     ----------
     head : lines below the title.
-    found : figures of the rows by name; the first set is that of batches and of the average.
-    sizes : of networks at the paper's size.
+    found : figures of the rows by name. Batches and averages use the first set of pictures of a row.
+    sizes : sizes of networks of about the paper's size.
     """
     lines = ["# The paper's table", "", *head, "", *_networks(PAPER, found)]
     if any(row.name in found for row in ABLATION):
