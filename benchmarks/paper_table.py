@@ -50,8 +50,8 @@ from bbcodec.families import batch
 from bbcodec.families.latent import chains
 from bbcodec.families.stats import Pixels
 
-# Short sides of the training photographs in pixels, and the share of each among the crops. Their content at 32
-# pixels is like that of CIFAR-10; larger sizes add smooth areas and variety.
+# Short sides of the training photographs in pixels, and the share of each among the crops. Their content at
+# 32 pixels is like that of CIFAR-10; larger sizes add smooth areas and variety.
 PHOTO_SHARES = {32: 2, 48: 2, 64: 1.5, 96: 1, 128: 1, 192: 0.5}
 
 

@@ -77,10 +77,17 @@ def arrows() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def circles() -> list[list[str]]:
-    """Return the circles of modules that import each other when they are loaded, shortest first."""
+def circles(below: str = "bbcodec", *, at_load: bool = True) -> list[list[str]]:
+    """Return the circles of modules below a package that import each other, shortest first.
+
+    With `at_load`, only imports at the top of a module count, else those inside of functions and for type
+    checkers, too.
+    """
+    found = _at_load if at_load else imported
     known = {name for name, _ in modules()}
-    graph = {name: set(_at_load(name, path, known)) & known - {name} for name, path in modules()}
+    names = {name for name in known if f"{name}.".startswith(f"{below}.")}
+    paths = {name: path for name, path in modules() if name in names}
+    graph = {name: set(found(name, path, known)) & names - {name} for name, path in paths.items()}
     out = []
     for start in graph:
         paths, seen = [[start]], {start}
