@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from bbcodec.models.local.export import load_checkpoint
 from bbcodec.models.local.head import Head, HeadConfig
-from bbcodec.models.local.train import Samples, cached, fit, pictures, samples
+from bbcodec.models.local.train import Samples, Schedule, cached, pictures, samples, train_head
 from torch import Tensor
 
 from bbcodec.families.local.model import MAX_RIDGE
@@ -140,14 +140,8 @@ def train_all(
         else:
             print(f"training: {variant.title}", file=sys.stderr, flush=True)
             with redirect_stdout(sys.stderr):  # stdout is reserved for the table
-                state = fit(
-                    head,
-                    *samples_of(variant.config.ridge),
-                    lr=course.lr,
-                    batch=course.batch,
-                    seed=course.seed,
-                    **budget,
-                )
+                schedule = Schedule(lr=course.lr, batch=course.batch, seed=course.seed, **budget)
+                state = train_head(head, *samples_of(variant.config.ridge), schedule)
             if file is not None:
                 _store(file, head, state)
         head.eval()

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import torch
 from bbcodec.models.config import FAMILIES, Recipe, config_from_dict
+from bbcodec.models.latent.checkpoint import build
 from bbcodec.models.latent.export import export, residual_sizes
-from bbcodec.models.latent.train import build
 from paper_rows import SIZES
 
 from bbcodec import modelfile

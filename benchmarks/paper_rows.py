@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the paper's table, for `paper_table.py`: which networks, and how each is trained."""
+"""Rows of the paper's table: their networks, and the training of each for `paper_table.py`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ WIDE = {"width": 64}
 
 @dataclass(frozen=True)
 class Row:
-    """One network.
+    """One network of the table.
 
     Attributes
     ----------
-    name : of its folder.
-    system, label : columns of the table.
-    options : of ``bbcodec.models.latent.train``.
-    published : CIFAR-10, bits per dim, of the paper's row (Bird, Kingma and Barber 2021, table 1).
-    seed : of the training.
+    name : name of the row and of its folder.
+    system, label : first two columns of the table.
+    options : options of ``bbcodec.models.latent.train``.
+    published : bits/dim of CIFAR-10 in the paper's row (Bird, Kingma and Barber 2021, table 1).
+    seed : seed of the training.
     """
 
     name: str
@@ -74,12 +74,12 @@ ABLATION = [
     _rvae("bases-2", "1/1, two bases", precision="1/1", bases=2),
     _rvae("bases-3", "1/1, three bases", precision="1/1", bases=3),
 ]
-# Further networks like `rvae-1-1`, for the average of several.
+# More networks like `rvae-1-1` with other seeds, to average their distributions.
 AVERAGE = [replace(PAPER[2], name=f"rvae-1-1-seed-{seed}", seed=seed) for seed in (1, 2)]
 ROWS = {row.name: row for row in (*PAPER, *ABLATION, *AVERAGE)}
 
 
-# In which rows are trained: first those that the README quotes.
+# Order of the trainings: first the rows that the README quotes.
 ORDER = [
     "flowpp-1-32", "rvae-1-32", "rvae-32-32", "rvae-1-1", "flowpp-32-32", "flowpp-1-1", "rvae-wide-1-32",
     "rvae-wide-1-1", "rvae-none", "flowpp-none", *(row.name for row in (*ABLATION, *AVERAGE)),
@@ -88,16 +88,16 @@ ORDER = [
 
 @dataclass(frozen=True)
 class Training:
-    """How every row is trained; options of ``bbcodec.models.latent.train``.
+    """Training of every row, as options of ``bbcodec.models.latent.train``.
 
     Attributes
     ----------
-    data, weights : sources, and the share of each among the crops; no weights: by area.
-    valid : source of the pictures of the validation.
-    steps : of 32 pictures.
+    data, weights : sources, and the share of each among the crops. Without weights, shares follow the area.
+    valid : source of the pictures to validate on.
+    steps : number of steps of 32 pictures.
     ema : decay of the average of the weights.
-    minutes : limit of a row; 0: none.
-    threads : of PyTorch.
+    minutes : time limit of a row; 0: none.
+    threads : threads of PyTorch.
     """
 
     data: str
@@ -109,7 +109,7 @@ class Training:
     threads: int
 
     def options(self) -> list[str]:
-        """Words of the command line."""
+        """Return the words of the command line."""
         words = ["--data", self.data, "--valid", self.valid, "--valid-pictures", "300", "--crop", "32"]
         words += ["--batch", "32", "--lr", "0.002", "--mirror", "--ema", str(self.ema), "--by-steps"]
         words += ["--steps", str(self.steps), "--minutes", str(self.minutes), "--validate-steps", "250"]
@@ -121,12 +121,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(Exception):
-    """A training was stopped by a signal; the row goes on from its checkpoint."""
+    """A signal stopped a training; the next run goes on from its checkpoint."""
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Turn SIGTERM into `SystemExit`, so that the child process is not left alone."""
+    """Turn SIGTERM into `SystemExit`, so that the child process is stopped, too."""
 
     def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)
@@ -139,7 +139,7 @@ def _terminable() -> Iterator[None]:
 
 
 def train(row: Row, recipe: Training, folder: Path) -> None:
-    """Train a row to its end, or as far as its minutes reach; goes on from its checkpoint.
+    """Train a row to its end or to its time limit; go on from its checkpoint if there is one.
 
     Raises
     ------
@@ -166,8 +166,8 @@ def train(row: Row, recipe: Training, folder: Path) -> None:
             child.terminate()
             child.wait()
             raise
-    if status - 128 in STOPPING or -status in STOPPING:  # the latter before its first step
-        raise Stopped(f"{row.name}: stopped, the same command goes on from {out / 'checkpoint.pt'}")
+    if status - 128 in STOPPING or -status in STOPPING:  # negative: stopped before its first step
+        raise Stopped(f"{row.name}: stopped; run the same command to go on from {out / 'checkpoint.pt'}")
     if status:
         raise subprocess.CalledProcessError(status, command)
     (out / "done").touch()

@@ -1,27 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of Bird, Kingma and Barber (ICLR 2021) as one command: train every row alike, code, tabulate.
+"""The table of Bird, Kingma and Barber (ICLR 2021): train every row in the same way, code, tabulate.
 
     python benchmarks/paper_table.py --data ../shared/data --work runs/paper --train-only
     python benchmarks/paper_table.py --data ../shared/data --work runs/paper > table.md
     python benchmarks/paper_table.py --cifar10 cifar-10-batches-py --work runs/cifar --steps 100000 ...
 
-Trains on CIFAR-10 where `--cifar10` names its folder (python or binary batches), and reports on 500 of its
-test images (its curves are of training images). With `--data`, half of the crops are of images 0-3199 of
-`cifar10_first4000.npz`, the others of `photos/train`, scaled down to six sizes; validation is on images
-3200-3499, and the report on images 3500-3999 and thumbnails of `photos/valid`. Crops are 32 x 32 and
-mirrored left-right at random; the weights that count are averages over the last steps.
+With `--cifar10` (a folder of python or binary batches), rows train on CIFAR-10 and are measured on 500 of its
+test images; curves are of training images. With `--data`, half of the crops are from images 0-3199 of
+`cifar10_first4000.npz`, and the others from `photos/train`, scaled down to six sizes. Validation uses images
+3200-3499. Measurements use images 3500-3999 and thumbnails of `photos/valid`. Crops are 32 x 32 and mirrored
+left-right at random. Measured weights are averages over the last steps.
 
-Rows take the same number of steps, one row after the other. A row that was stopped goes on from its
-checkpoint, and ends as if it had not been stopped; whatever was finished before is not done again. Rates, in
-bits per sub-pixel:
+All rows take the same number of steps, one row after the other. A stopped row goes on from its checkpoint and
+ends as if it had not been stopped. Finished work is not done again. Rates are in bits per sub-pixel:
 
 - bound: negative ELBO of the network in float32, mean over the pictures;
 - coded: the file of all pictures as one batch, every byte, after its round trip was verified;
-- excess: what the pictures take that are coded with latents, over their bound; the pictures at the end of the
-  batch are coded without, and lend their bits to the first of the others (initial bits, for one picture).
+- excess: bits of the pictures that are coded with latents, over their bound. The pictures at the end of the
+  batch are coded without latents and lend their bits to the first of the others (initial bits, given for one
+  picture).
 
-Bytes are of the network's parameters: as float32, and packed (a bit a binary weight, two bytes others), with
-the model file beside.
+Bytes are those of the network's parameters, as float32 and packed (a bit per binary weight, two bytes per
+other weight), and of the model file.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from typing import Any
 import numpy as np
 import torch
 from bbcodec.models import data as sources
+from bbcodec.models.latent.checkpoint import build, load_checkpoint
 from bbcodec.models.latent.export import export, residual_sizes
-from bbcodec.models.latent.train import build, load_checkpoint
 from paper_plot import curves
 from paper_report import page
 from paper_rows import ORDER, PAPER, ROWS, SIZES, Stopped, Training, train
@@ -50,13 +50,13 @@ from bbcodec.families import batch
 from bbcodec.families.latent import chains
 from bbcodec.families.stats import Pixels
 
-# Scales of the training photographs, their short side in pixels, and the share of each among the crops. Their
-# content at 32 pixels is like CIFAR-10's; larger ones add smooth areas and variety.
+# Short sides of the training photographs in pixels, and the share of each among the crops. Their content at
+# 32 pixels is like that of CIFAR-10; larger sizes add smooth areas and variety.
 PHOTO_SHARES = {32: 2, 48: 2, 64: 1.5, 96: 1, 128: 1, 192: 0.5}
 
 
 def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
-    """Negative ELBO of every picture in bits per sub-pixel, one sample each."""
+    """Return the negative ELBO of every picture in bits per sub-pixel, from one sample each."""
     torch.manual_seed(seed)
     found = []
     with torch.no_grad():
@@ -67,7 +67,7 @@ def bounds(model: nn.Module, images: list[Pixels], seed: int = 0) -> np.ndarray:
 
 
 def code(images: list[Pixels], model: modelfile.Model) -> dict[str, float]:
-    """Size and times of one verified batch, and what its latent pictures take."""
+    """Code one batch and verify it; return its sizes and times, and the bits of its latent pictures."""
     begun = time.perf_counter()
     file = batch.encode(images, model)
     encoded = time.perf_counter()
@@ -91,7 +91,7 @@ def code(images: list[Pixels], model: modelfile.Model) -> dict[str, float]:
 
 
 def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]) -> dict[str, Any]:
-    """All figures of a trained row; kept beside its checkpoint."""
+    """Return all figures of a trained row; store them beside its checkpoint."""
     kept = folder / "figures.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
@@ -105,7 +105,7 @@ def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]
     for name, images in sets.items():
         each = bounds(network, images)
         found = code(images, model)
-        latent = len(images) - int(found["plain"])  # the last pictures go without
+        latent = len(images) - int(found["plain"])  # the last pictures are coded without latents
         found["excess"] = found["latent"] - float(each[:latent].mean()) if latent else float("nan")
         figures["sets"][name] = {"bound": float(each.mean()), "each": each.tolist()} | found
     kept.write_text(json.dumps(figures))
@@ -113,19 +113,19 @@ def evaluate(folder: Path, sets: dict[str, list[Pixels]], pictures: list[Pixels]
 
 
 def main() -> None:
-    """Train, measure, print."""
+    """Train, measure and print the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--cifar10", type=Path, help="folder of CIFAR-10's python or binary batches")
     parser.add_argument("--data", type=Path, help="folder with cifar10_first4000.npz and photos/")
-    parser.add_argument("--work", type=Path, required=True, help="checkpoints and figures; goes on from them")
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and figures")
+    parser.add_argument("--steps", type=int, default=10_000, help="steps of a row")
     parser.add_argument("--ema", type=float, default=0.999, help="decay of the average of the weights")
-    parser.add_argument("--minutes", type=float, default=0.0, help="limit of a row; 0: none")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=0.0, help="time limit of a row; 0: none")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--rows", default=None, help="names, by commas, or `all`; default: the paper's ten")
-    parser.add_argument("--train-only", action="store_true", help="end when all rows are trained")
-    parser.add_argument("--images", type=int, default=500, help="pictures to report on, of each set")
-    parser.add_argument("--plot", type=Path, default=None, help="training curves, .svg")
+    parser.add_argument("--train-only", action="store_true", help="end after the trainings")
+    parser.add_argument("--images", type=int, default=500, help="pictures to measure, of each set")
+    parser.add_argument("--plot", type=Path, default=None, help="file for the training curves, .svg")
     args = parser.parse_args()
     if args.cifar10:
         training = valid = plain = f"cifar10:{args.cifar10}"
@@ -137,13 +137,13 @@ def main() -> None:
         weights = ",".join(f"{share:g}" for share in (sum(PHOTO_SHARES.values()), *PHOTO_SHARES.values()))
         plain = f"{cifar}[0:3200],{photos / 'train'}@32"
     else:
-        parser.error("one of --cifar10 and --data is needed")
+        parser.error("--cifar10 or --data is needed")
     if args.rows == "all":
         chosen = ORDER
     else:
         chosen = args.rows.split(",") if args.rows else [n for n in ORDER if ROWS[n] in PAPER]
     if unknown := sorted({*chosen} - {*ROWS}):
-        parser.error(f"--rows: {', '.join(unknown)} not known; known are {', '.join(ROWS)}")
+        parser.error(f"--rows: unknown rows {', '.join(unknown)}; known are {', '.join(ROWS)}")
     recipe = Training(training, weights, valid, args.steps, args.ema, args.minutes, args.threads)
     for name in chosen:
         try:
@@ -161,7 +161,7 @@ def main() -> None:
             "thumbnails": sources.load(f"{photos / 'valid'}@32")[: args.images],
         }
     torch.set_num_threads(args.threads)
-    pictures = sources.load(plain)[::10]  # for the scales of the coder of pictures without latents
+    pictures = sources.load(plain)[::10]  # the scales of the coder without latents are fitted on them
     found: dict[str, dict[str, Any]] = {}
     for name in ROWS:
         if name in chosen:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latent-variable models of the paper in PyTorch: ResNet VAE, Markov chain, Flow++; training and export."""
+"""PyTorch networks of the latent-variable families: ResNet VAE, Markov chain, Flow++; training and export."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Initial weights that make an untrained network a Haar pyramid.
 
-A random network spends thousands of steps to find out that latents can carry the picture. Instead the first
-twelve channels of every stream start as the Haar coefficients of their scale (9 details, 3 averages, in the
-colour basis G, R - G, B - G), a latent starts as the part of its coefficient that coarser scales did not
-tell, and the head starts as the inverse transform. Everything stays trainable; the other channels start at
+A random network needs thousands of steps to learn that latents can carry the picture. Here, the first twelve
+channels of every stream start as the Haar coefficients of their scale: 9 details and 3 averages, in the
+colour basis G, R - G, B - G. A latent starts as the part of its coefficient that coarser scales do not
+predict. The head starts as the inverse transform. Everything stays trainable; the other channels start at
 random.
 """
 
@@ -21,18 +21,21 @@ ORIENTATIONS = (
     )
 )
 COLOURS = torch.tensor([[0.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])  # G, R - G, B - G of R, G, B
-COLOURS_INVERSE = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.0]])  # R, G, B of them
+COLOURS_INVERSE = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.0]])  # back to R, G, B
 
 
 @torch.no_grad()
 def _centre(conv: PlainConv, outputs: slice, matrix: torch.Tensor) -> None:
-    """Make the output rows `outputs` of `conv` the given 1x1 matrix."""
+    """Set the output rows `outputs` of `conv` to a 1x1 matrix; other taps become 0."""
     conv.weight[outputs] = 0
     conv.weight[outputs, : matrix.shape[1], conv.kernel // 2, conv.kernel // 2] = matrix
 
 
 def analysis(conv: PlainConv, pixels: bool) -> None:
-    """Space-to-depth input (RGB pixels, or a stream whose channels 9-11 are averages) -> coefficients."""
+    """Make a convolution compute coefficients from its space-to-depth input.
+
+    The input is RGB `pixels`, or else a stream whose channels 9-11 are averages.
+    """
     depth = conv.weight.shape[1] // 4
     matrix = torch.zeros(CHANNELS, 4 * depth)
     for o in range(4):
@@ -44,7 +47,7 @@ def analysis(conv: PlainConv, pixels: bool) -> None:
 
 
 def synthesis(conv: PlainConv) -> None:
-    """Coefficients -> depth-to-space output whose channels 9-11 are the averages of the finer scale."""
+    """Make a convolution compute averages of the finer scale, channels 9-11 of its depth-to-space output."""
     depth = conv.weight.shape[0] // 4
     for p in range(4):
         matrix = torch.cat([ORIENTATIONS[o, p] * torch.eye(3) for o in range(4)], dim=1)
@@ -53,7 +56,7 @@ def synthesis(conv: PlainConv) -> None:
 
 
 def pixel_means(conv: PlainConv) -> None:
-    """Coefficients -> means of G, R, B of four pixels (nine parameters each); scales start constant."""
+    """Make a convolution compute means of four pixels (G, R, B); their other parameters are constant."""
     _centre(conv, slice(0, 36), torch.zeros(36, CHANNELS))
     for p in range(4):
         rgb = torch.cat([ORIENTATIONS[o, p] * COLOURS_INVERSE for o in range(4)], dim=1)
@@ -61,11 +64,11 @@ def pixel_means(conv: PlainConv) -> None:
 
 
 def copy(conv: PlainConv, first: int, sign: float = 1.0) -> None:
-    """Output rows first ... become the inputs 0 ... (as many as there are, at most 12)."""
+    """Make output rows from `first` on copies of the inputs from 0 on, as many as there are, at most 12."""
     count = min(CHANNELS, conv.weight.shape[1], conv.weight.shape[0] - first)
     _centre(conv, slice(first, first + count), sign * torch.eye(count))
 
 
 def silence(conv: PlainConv, first: int, count: int) -> None:
-    """Output rows first ... first + count start at their bias alone."""
+    """Make `count` output rows from `first` on equal to their bias."""
     _centre(conv, slice(first, first + count), torch.zeros(count, 1))

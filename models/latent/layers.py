@@ -1,84 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers of the recipe: sign functions with straight-through gradients, binary weight norm, residual units.
+"""Layers of the latent-variable networks: plain and binary convolutions, residual units, scaling.
 
-Each layer knows two things: its float computation for training, and how to `emit` itself as exact integer
-operations into a graph (`models.latent.export.GraphBuilder`). Tensors are [N, C, H, W] here.
+Each layer has its float computation for training, and `emit`, which adds the same computation in exact
+integers to a graph and returns the name of its result. Tensors are [N, C, H, W] here.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import Recipe
+from ..gradients import sign, sign_weight
+from .graph_builder import STREAM_MAX, STREAM_UNIT, ChannelUnit, GraphBuilder
 
-if TYPE_CHECKING:
-    from .export import GraphBuilder
+STREAM_LIMIT = STREAM_MAX * STREAM_UNIT  # streams are clamped to +-31
 
-STREAM_LIMIT = 31.0  # streams are int16 at 1/256 in the exact engine, clamped to +-31
-
-
-class _Sign(torch.autograd.Function):
-    """sign with sign(0) = +1; the gradient passes where |a| <= 1 (straight through, gated)."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        ctx.save_for_backward(a.abs() <= 1)
-        return a.ge(0).to(a.dtype).mul_(2).sub_(1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (inside,) = ctx.saved_tensors
-        return grad * inside
+M = TypeVar("M", bound=nn.Module)
 
 
-class _SignWeight(torch.autograd.Function):
-    """1 where the real weight is at least a threshold, else -1; the gradient passes straight through."""
+class Modules(nn.ModuleList, Generic[M]):
+    """List of modules that all have one type."""
 
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, threshold: Tensor | float) -> Tensor:
-        return torch.where(v < threshold, -1.0, 1.0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return grad, None
-
-
-class _Clamp(torch.autograd.Function):
-    """clamp whose gradient survives at the bounds when it points back inside."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, lo: float, hi: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.bounds = (lo, hi)
-        return x.clamp(lo, hi)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        lo, hi = ctx.bounds
-        outward = ((x < lo) & (grad > 0)) | ((x > hi) & (grad < 0))
-        return grad.masked_fill(outward, 0.0), None, None
-
-
-def sign(a: Tensor) -> Tensor:
-    """Binary activation with the gated straight-through gradient."""
-    return _Sign.apply(a)
+    def __iter__(self) -> Iterator[M]:
+        return super().__iter__()  # type: ignore[return-value]
 
 
 def saturate(h: Tensor) -> Tensor:
-    """Range of a stream in the exact engine; plain clamp, since streams hardly ever reach it."""
+    """Clamp a stream to its range in the exact engine; the gradient outside is 0."""
+    # A plain clamp is enough, because streams hardly ever reach the bounds.
     return F.hardtanh(h, -STREAM_LIMIT, STREAM_LIMIT)
-
-
-def clamp(x: Tensor, lo: float, hi: float) -> Tensor:
-    """Clamp that a value beyond the bound can leave again."""
-    return _Clamp.apply(x, lo, hi)
 
 
 def space_to_depth(x: Tensor) -> Tensor:
@@ -88,13 +45,13 @@ def space_to_depth(x: Tensor) -> Tensor:
 
 
 def depth_to_space(x: Tensor) -> Tensor:
-    """Inverse of `space_to_depth`."""
+    """Invert `space_to_depth`."""
     n, c, h, w = x.shape
     return x.view(n, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c // 4, 2 * h, 2 * w)
 
 
 class PlainConv(nn.Module):
-    """Convolution outside the residual layers: float in training, two int8 planes on export."""
+    """Convolution outside of the residual layers: float in training, two int8 planes on export."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, gain: float = 1.0):
         super().__init__()
@@ -107,18 +64,18 @@ class PlainConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, padding=self.kernel // 2)
 
-    def emit(self, b: GraphBuilder, x: str, unit: Tensor | float = 1 / 256, limit: int = 7936) -> str:
-        """Convolution and requantisation; `unit` is the value of one output step (scalar or per channel)."""
+    def emit(self, b: GraphBuilder, x: str, unit: ChannelUnit = STREAM_UNIT, limit: int = STREAM_MAX) -> str:
+        """Add convolution and requantisation; `unit` is the value of an output step, also per channel."""
         return b.qconv(x, self.weight, self.bias, unit, limit)
 
 
-_SPREAD = 0.2  # of the real weights behind the signs at first: uniform within
+_INITIAL_RANGE = 0.2  # real weights behind the signs start uniform in +-0.2
 
 
 class BinaryConv(nn.Module):
     """Convolution of a residual unit, w = sign(v) * g / sqrt(n) with a gain g per output channel.
 
-    `Recipe` says what else may stand for the gain, and how many such kernels are summed. `precision` 32/32
+    `Recipe` lists the alternatives to this gain, and the number of kernels that are summed. Precision 32/32
     keeps v real, with ordinary weight norm: w = v * g / |v|.
     """
 
@@ -126,10 +83,11 @@ class BinaryConv(nn.Module):
         super().__init__()
         self.config, self.kernel = config, kernel
         shape = (config.bases, config.width, config.width, kernel, kernel)
-        self.v = nn.Parameter(torch.empty(shape).uniform_(-_SPREAD, _SPREAD))
+        self.v = nn.Parameter(torch.empty(shape).uniform_(-_INITIAL_RANGE, _INITIAL_RANGE))
         if config.norm == "weight" and config.precision != "32/32":
-            gain *= _SPREAD / math.sqrt(3)  # |v| is that times sqrt(n): the signs begin as with `binary`
-        # Later bases begin smaller: the first carries the sign, the others refine it.
+            # |v| is this factor times sqrt(n), so that the signs start with the same gain as with `binary`.
+            gain *= _INITIAL_RANGE / math.sqrt(3)
+        # Later bases start smaller: the first carries the sign, the others refine it.
         start = gain * torch.tensor([0.5**i for i in range(config.bases)]).view(-1, 1).expand(
             -1, config.width
         )
@@ -141,35 +99,36 @@ class BinaryConv(nn.Module):
             nn.init.constant_(self.batch_norm.weight, gain)
 
     def scale(self) -> Tensor:
-        """What the signs of each kernel are multiplied with, [bases, C]."""
+        """Return the factors of each kernel's signs, [bases, C]."""
         if self.config.precision == "32/32" or self.config.norm == "weight":
             return self.g / self.v.flatten(2).norm(dim=2).clamp_min(1e-6)
         return self.g / math.sqrt(self.fan_in)
 
     def signs(self) -> Tensor:
-        """The kernels as they are used, 1 and -1.
+        """Return the binary kernels, 1 and -1.
 
-        Stochastic ones are drawn anew each time in training. Out of training they are one draw that belongs
-        to the weights: the signs of weights that are far from 1 and -1 are a network that was never trained.
+        Stochastic kernels are drawn anew at every call in training. In evaluation they are one draw that
+        depends only on the weights. Plain signs would not do there: those of weights far from 1 and -1 are a
+        network that was never trained.
         """
         if not self.config.stochastic:
-            return _SignWeight.apply(self.v, 0.0)
+            return sign_weight(self.v)
         generator = None
         if not self.training:
             seed = zlib.crc32(self.v.detach().cpu().numpy().tobytes())
             generator = torch.Generator().manual_seed(seed)
-        drawn = torch.rand(self.v.shape, generator=generator) * 2 - 1
-        return _SignWeight.apply(self.v, drawn.to(self.v))
+        thresholds = torch.rand(self.v.shape, generator=generator) * 2 - 1
+        return sign_weight(self.v, thresholds.to(self.v))
 
     def weight(self) -> Tensor:
-        """Effective weight [C, C, k, k], batch norm left out."""
+        """Return the effective weight [C, C, k, k], without batch norm."""
         kernels = self.v if self.config.precision == "32/32" else self.signs()
         return (kernels * self.scale()[:, :, None, None, None]).sum(0)
 
     def forward(self, a: Tensor) -> Tensor:
         pad = self.kernel // 2
         bias = self.bias if self.batch_norm is None else None
-        if self.config.precision == "1/1":  # padding that a +-1 kernel can express: +1, the sign of zero
+        if self.config.precision == "1/1":  # a +-1 kernel needs a padding that bits can express: +1
             out = F.conv2d(F.pad(a, (pad, pad, pad, pad), value=1.0), self.weight(), bias)
         else:
             out = F.conv2d(a, self.weight(), bias, padding=pad)
@@ -177,21 +136,23 @@ class BinaryConv(nn.Module):
 
     @torch.no_grad()
     def clip_weights(self) -> None:
-        """Keep the real weights within the clip, so that each can still change its sign."""
+        """Clip the real weights behind the signs, so that each of them can still change its sign."""
         if self.config.clip and self.config.precision != "32/32":
             self.v.clamp_(-self.config.clip, self.config.clip)
 
     @torch.no_grad()
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Factors [bases, C] and offsets [C] that make signs' sums the outputs, batch norm included."""
-        if self.batch_norm is None:
-            return self.scale(), self.bias
+        """Return factors [bases, C] and offsets [C] that include the running statistics of batch norm."""
         norm = self.batch_norm
+        if norm is None:
+            return self.scale(), self.bias
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         factor = norm.weight * (norm.running_var + norm.eps).rsqrt()
         return self.scale() * factor, norm.bias - norm.running_mean * factor
 
     def emit(self, b: GraphBuilder, a: str) -> list[str]:
-        """Streams whose sum is the output: one a basis."""
+        """Add one convolution per basis to a graph; the sum of the returned streams is the output."""
         scale, bias = self.folded()
         if self.config.precision == "32/32":
             weight = (self.v * scale[:, :, None, None, None]).sum(0)
@@ -202,44 +163,44 @@ class BinaryConv(nn.Module):
         ]
 
 
-def activate(h: Tensor, threshold: Tensor, signs: bool) -> Tensor:
-    """What a binary convolution reads: sign(h + threshold) at precision 1/1, else ELU."""
-    return sign(h + threshold) if signs else F.elu(h)
+def activate(h: Tensor, threshold: Tensor, is_binary: bool) -> Tensor:
+    """Return the input of a binary convolution: sign(h + threshold) if `is_binary`, else ELU."""
+    return sign(h + threshold) if is_binary else F.elu(h)
 
 
 class ResidualUnit(nn.Module):
-    """h + conv(act(h)), the layer that is binarized: act is sign(h + t) at 1/1, else ELU."""
+    """Binarized residual layer, h + conv(act(h)): act is sign(h + t) at precision 1/1, else ELU."""
 
     def __init__(self, config: Recipe):
         super().__init__()
-        self.signs = config.precision == "1/1"
+        self.is_binary = config.precision == "1/1"
         self.threshold = nn.Parameter(torch.zeros(config.width, 1, 1))
         self.conv = BinaryConv(config)
 
     def forward(self, h: Tensor) -> Tensor:
-        return saturate(h + self.conv(activate(h, self.threshold, self.signs)))
+        return saturate(h + self.conv(activate(h, self.threshold, self.is_binary)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
-        a = b.sign(h, self.threshold) if self.signs else b.elu(h)
+        a = b.sign(h, self.threshold) if self.is_binary else b.elu(h)
         for part in self.conv.emit(b, a):
             h = b.add(h, part)
         return h
 
 
 class GatedUnit(nn.Module):
-    """Gated residual block of Flow++: h + a * sigmoid(g), a and g from a second convolution (1 x 1)."""
+    """Gated residual block of Flow++: h + a * sigmoid(g), with a and g from 1 x 1 convolutions."""
 
     def __init__(self, config: Recipe):
         super().__init__()
-        self.signs = config.precision == "1/1"
+        self.is_binary = config.precision == "1/1"
         self.thresholds = nn.Parameter(torch.zeros(2, config.width, 1, 1))
         self.inner = BinaryConv(config, gain=1.0)
         self.value = BinaryConv(config, kernel=1, gain=0.1)
         self.gate = BinaryConv(config, kernel=1, gain=0.5)
 
     def forward(self, h: Tensor) -> Tensor:
-        inner = self.inner(activate(h, self.thresholds[0], self.signs))
-        a = activate(inner, self.thresholds[1], self.signs)
+        inner = self.inner(activate(h, self.thresholds[0], self.is_binary))
+        a = activate(inner, self.thresholds[1], self.is_binary)
         return saturate(h + self.value(a) * torch.sigmoid(self.gate(a)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
@@ -250,26 +211,29 @@ class GatedUnit(nn.Module):
             return first
 
         def active(x: str, threshold: Tensor) -> str:
-            return b.sign(x, threshold) if self.signs else b.elu(x)
+            return b.sign(x, threshold) if self.is_binary else b.elu(x)
 
         a = active(total(self.inner, active(h, self.thresholds[0])), self.thresholds[1])
-        return b.add(h, b.mul(total(self.value, a), b.sigmoid(total(self.gate, a)), shift=8))
+        return b.add(h, b.mul(total(self.value, a), b.sigmoid(total(self.gate, a))))
 
 
 class Units(nn.Sequential):
-    """A run of residual units (empty in the "no residual" models)."""
+    """Run of residual units, empty in the "no residual" models."""
 
-    def __init__(self, config: Recipe, kind: type[nn.Module] = ResidualUnit, count: int | None = None):
+    def __init__(
+        self, config: Recipe, kind: type[ResidualUnit | GatedUnit] = ResidualUnit, count: int | None = None
+    ):
         super().__init__(*(kind(config) for _ in range(config.units if count is None else count)))
 
     def emit(self, b: GraphBuilder, h: str) -> str:
         for unit in self:
+            assert isinstance(unit, ResidualUnit | GatedUnit)
             h = unit.emit(b, h)
         return h
 
 
 class Down(nn.Module):
-    """Halve the resolution: space-to-depth and a 1x1 convolution."""
+    """Space-to-depth and a convolution: half the resolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1):
         super().__init__()
@@ -283,7 +247,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """Double the resolution: a 1x1 convolution and depth-to-space."""
+    """Convolution and depth-to-space: twice the resolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1):
         super().__init__()

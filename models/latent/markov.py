@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Markov chain of latents x - z_1 - z_2 ... z_L with bottom-up inference, the model that Bit-Swap needs.
+"""A Markov chain of latents x - z_1 - z_2 ... z_L with bottom-up inference, as Bit-Swap needs it.
 
-q(z_1|x), q(z_2|z_1) ... and p(z_L), p(z_{L-1}|z_L) ... p(x|z_1): every factor sees its neighbour alone, so
-coding can interleave (Kingma, Abbeel and Ho, ICML 2019). Layer i has 1/2^i of the image's resolution; the
-residual layers are binarized with the same recipe as `rvae`.
+The factors are q(z_1|x), q(z_2|z_1) ... and p(z_L), p(z_{L-1}|z_L) ... p(x|z_1). Each depends only on its
+neighbour, so that coding can interleave (Kingma, Abbeel and Ho, ICML 2019). Layer i has 1/2^i of the image's
+resolution. The residual layers are binarized like those of `rvae`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
+from ..gradients import clamp
+from ..logistic import LATENT_LIMIT, POSTERIOR_LOG2, PRIOR_LOG2, logistic_log_density, sample_logistic
 from . import haar
-from .export import LATENT_UNIT, LOG2_UNIT, GraphBuilder
-from .layers import Down, PlainConv, Units, Up, clamp, saturate
-from .logistic import (
-    LATENT_LIMIT,
-    POSTERIOR_LOG2,
-    PRIOR_LOG2,
-    logistic_log_density,
-    pixel_log_likelihood,
-    sample_logistic,
-)
-from .outputs import PixelHead, Terms
+from .graph_builder import LATENT_UNIT, LOG2_UNIT, PARAMETER_MAX, GraphBuilder
+from .layers import Down, Modules, PlainConv, Units, Up, saturate
+from .network import Network
+from .outputs import PixelHead, Terms, pixel_log_likelihood
 
 
 class Inference(nn.Module):
-    """q(z_{i+1} | z_i): half the resolution, residual units, mean and log2 scale."""
+    """Network of q(z_{i+1} | z_i): half the resolution, residual units, mean and log2 scale."""
 
     def __init__(self, config: Config, inputs: int):
         super().__init__()
@@ -38,14 +33,14 @@ class Inference(nn.Module):
         haar.silence(self.params, 0, 2 * config.latents)
         haar.copy(self.params, 0)
         with torch.no_grad():
-            self.params.bias[config.latents :] = -3.0  # sharp at first, as in `rvae`
+            self.params.bias[config.latents :] = -3.0  # posteriors start sharp, as in `rvae`
 
     def forward(self, x: Tensor) -> Tensor:
         return self.params(self.units(self.down(x)))
 
 
 class Generation(nn.Module):
-    """p(z_{i-1} | z_i): the latent into a stream, residual units, twice the resolution, residual units."""
+    """Network of p(z_{i-1} | z_i): residual units before and after doubling the resolution."""
 
     def __init__(self, config: Config):
         super().__init__()
@@ -66,17 +61,20 @@ class Generation(nn.Module):
         return self.params(self.fine_units(self.up(h)))
 
 
-class Markov(nn.Module):
-    """Markov VAE; `forward` gives the terms of the ELBO for images x [N, 3, H, W] in 0..255."""
+class Markov(Network):
+    """Markov VAE; `forward` returns the terms of the ELBO of images x [N, 3, H, W] in 0..255."""
+
+    config: Config
 
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
         z, depth = config.latents, len(config.layers)
-        self.inference = nn.ModuleList([Inference(config, 3 if i == 0 else z) for i in range(depth)])
-        self.generation = nn.ModuleList(
-            [Generation(config) for _ in range(depth - 1)]
-        )  # [i]: z_{i+2} -> z_{i+1}
+        self.inference: Modules[Inference] = Modules(
+            Inference(config, 3 if i == 0 else z) for i in range(depth)
+        )
+        # Network i maps z_{i+2} to z_{i+1}.
+        self.generation: Modules[Generation] = Modules(Generation(config) for _ in range(depth - 1))
         self.inject = PlainConv(z, config.width, kernel=3)
         haar.copy(self.inject, 0)
         self.decoder = Units(config)
@@ -105,22 +103,24 @@ class Markov(nn.Module):
         return Terms(pixel_log_likelihood(x, self.head(self.decode(samples[0]))), kls)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Stream at half resolution from z_1."""
+        """Return the stream at half resolution that z_1 gives."""
         return self.decoder(saturate(self.inject(z)))
 
     def export(self, b: GraphBuilder) -> None:
-        """Emit ``infer_i`` (z_i to z_{i+1}), ``generate_i`` (z_{i+2} to z_{i+1}) and ``likelihood``."""
+        """Add ``infer_i`` (z_i to z_{i+1}), ``generate_i`` (z_{i+2} to z_{i+1}) and ``likelihood``."""
         z = self.config.latents
         unit = self.prior.new_tensor([LATENT_UNIT] * z + [LOG2_UNIT] * z)
         for i, net in enumerate(self.inference):
             with b.function(f"infer_{i}", **({"x": 3} if i == 0 else {"z": z})) as f:
                 h = net.units.emit(b, net.down.emit(b, "x" if i == 0 else "z"))
-                f.output("params", net.params.emit(b, h, unit=unit, limit=32767))
-        for i, net in enumerate(self.generation):
+                f.output("params", net.params.emit(b, h, unit=unit, limit=PARAMETER_MAX))
+        for i, generate in enumerate(self.generation):
             with b.function(f"generate_{i}", z=z) as f:
-                h = net.up.emit(b, net.units.emit(b, net.inject.emit(b, "z")))
-                f.output("params", net.params.emit(b, net.fine_units.emit(b, h), unit=unit, limit=32767))
+                h = generate.up.emit(b, generate.units.emit(b, generate.inject.emit(b, "z")))
+                h = generate.fine_units.emit(b, h)
+                f.output("params", generate.params.emit(b, h, unit=unit, limit=PARAMETER_MAX))
         with b.function("likelihood", z=z) as f:
             h = self.decoder.emit(b, self.inject.emit(b, "z"))
             f.output("params", self.head.emit(b, h))
-        b.tensor("prior", (self.prior.detach().flatten() / unit).round().clamp(-32767, 32767), "int16")
+        prior = (self.prior.detach().flatten() / unit).round()
+        b.tensor("prior", prior.clamp(-PARAMETER_MAX, PARAMETER_MAX), "int16")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained head to a model file of the family `local`.
+"""Export of a trained head: a model file of the family `local`.
 
 python -m bbcodec.models.local.export run/photo/checkpoint.pt models/released/photo.bbm
 """
@@ -23,21 +23,28 @@ from .latents import PictureLatents
 from .latents import integers as latents_integers
 from .latents import load as load_latents
 
-RATE = 0.0008  # of the last layer's learning while coding
+RATE = 0.0008  # learning rate of the last layer while coding
+MIN_LARGEST_WEIGHT = 0.05  # floor of the largest first-layer weight of an output, which sets its int8 step
 
 
 def integers(
     model: Head, rate: float = RATE, every: int = 1, block: int = 1024
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Configuration and tensors of the integer network (docs/local.md)."""
+    """Return configuration and tensors of the integer network (docs/local.md).
+
+    Raises
+    ------
+    ValueError
+        The head has no integer form: its precision is not ``1/32``, or it has several weight bases.
+    """
     c = model.config
     if c.precision != "1/32" or c.bases != 1:
         raise ValueError(
-            "only 1/32 heads with one weight basis have an integer form, "
-            f"this one is {c.precision} with {c.bases}"
+            "only heads of precision 1/32 with 1 weight basis can be exported "
+            f"(got {c.precision} with {c.bases})"
         )
     p = {name: value.detach().double().numpy() for name, value in model.named_parameters()}
-    largest = np.maximum(np.abs(p["w0"]).max(1, keepdims=True), 0.05)
+    largest = np.maximum(np.abs(p["w0"]).max(1, keepdims=True), MIN_LARGEST_WEIGHT)
     step = 127 / largest  # integers for a weight of 1
     out_w = np.zeros((3, c.hidden + FEATURES, 3 * c.components))
     out_w[:, : c.hidden] = p["wo"]
@@ -75,8 +82,8 @@ def integers(
 
 
 def load_checkpoint(path: str | Path) -> tuple[Head, dict[str, Any]]:
-    """Head and the checkpoint's dictionary (weights_only: no code is run)."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    """Return head and dictionary of a checkpoint; read with ``weights_only``, so that it cannot run code."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     head = Head(HeadConfig.from_dict(state["config"]))
     head.load_state_dict(state["model"])
     return head, state
@@ -91,7 +98,23 @@ def export(
     every: int = 1,
     block: int = 1024,
 ) -> bytes:
-    """The model file; it learns at `rate`, at every `every`-th time, and its fits start from `prior`."""
+    """Return the model file of a head.
+
+    Parameters
+    ----------
+    model : trained head.
+    notes : JSON-able facts about the training. They are part of the file and therefore of its id.
+    rate : learning rate of the last layer while coding.
+    prior : tensor that the least-squares fits start from, see `prior.prior`. Default: none.
+    latents : latents of whole pictures, and the map of positions. Default: none.
+    every : the last layer learns at every `every`-th time.
+    block : longest side of a block in pixels.
+
+    Raises
+    ------
+    ValueError
+        The head has no integer form, see `integers`.
+    """
     config, tensors = integers(model, rate, every, block)
     if latents is not None:
         more, its_tensors = latents_integers(latents)
@@ -102,13 +125,17 @@ def export(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Export as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m bbcodec.models.local.export", description=__doc__)
-    parser.add_argument("checkpoint")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--rate", type=float, default=RATE, help="of the last layer's learning while coding")
-    parser.add_argument("--every", type=int, default=1, help="times from one step of it to the next")
-    parser.add_argument("--block", type=int, default=1024, help="longest side of a block, in pixels")
+    """Export the checkpoint that the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bbcodec.models.local.export", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("checkpoint", help="checkpoint.pt of a training")
+    parser.add_argument("out", type=Path, help="model file to write, FILE.bbm")
+    parser.add_argument(
+        "--rate", type=float, default=RATE, help="learning rate of the last layer while coding"
+    )
+    parser.add_argument("--every", type=int, default=1, help="the last layer learns at every N-th time")
+    parser.add_argument("--block", type=int, default=1024, help="longest side of a block in pixels")
     args = parser.parse_args(argv)
     head, state = load_checkpoint(args.checkpoint)
     prior = state["prior"].numpy() if "prior" in state else None

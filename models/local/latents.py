@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latents of a whole picture beside the head of the family `local`, and its map of positions (docs/local.md).
+"""Latents of whole pictures for the head of the family `local`, and its map of positions (docs/local.md).
 
-The encoder reads sums over the picture of errors times features, whitened; posterior and prior are logistics,
-and a linear map of the latents is added to the head's first stream. It starts at the optimum of the linear
-Gaussian model: a latent begins as a direction in which the head's first stream would gain from picture to
-picture, so that none is idle from the outset.
+The encoder reads whitened sums over the picture of errors times features. Posterior and prior are logistics,
+and a linear map of the latents is added to the head's first stream. Training starts at the optimum of the
+linear Gaussian model: each latent is a direction in which changing the first stream per picture saves bits,
+so that no latent is unused from the start.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from bbcodec.families.local.model import NEAR, STATISTICS
 from bbcodec.families.local.tables import r1_table
 
-from ..latent.layers import clamp
-from ..latent.logistic import LATENT_LIMIT, POSTERIOR_LOG2, PRIOR_LOG2, logistic_log_density, sample_logistic
+from ..gradients import clamp
+from ..logistic import LATENT_LIMIT, POSTERIOR_LOG2, PRIOR_LOG2, logistic_log_density, sample_logistic
 
 LOGISTIC_LOG2 = math.log2(math.sqrt(3) / math.pi)  # log2 scale of a logistic of variance 1
-_KEEP = 1e-5  # least variance of a whitened direction, of the greatest
+_MIN_VARIANCE = 1e-5  # smallest variance of a whitened direction, as a fraction of the largest
 
 
 def statistics(features: NDArray[np.int8], facts: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Statistics [441] of a picture from its features [n, 3, 48] and facts [n, 3, 3]."""
+    """Return the statistics [441] of a picture with features [n, 3, 48] and facts [n, 3, 3]."""
     p, ks, x = (facts[..., i].astype(np.int64) for i in range(3))
     n = np.clip(((64 * x - p) * r1_table()[ks] + (1 << 13)) >> 14, -72, 72)
     moments = np.stack([n, np.abs(n), 24 * (np.abs(n) <= 7)], axis=2).astype(np.float64)
@@ -39,21 +39,25 @@ def statistics(features: NDArray[np.int8], facts: NDArray[np.int32]) -> NDArray[
 def inputs(
     sums: NDArray[np.int64], area: NDArray[np.int64], mean: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """What exceeds the mean of a pixel, over the root of the area: [N, 441] of sums [N, 441]."""
+    """Return how far sums [N, 441] exceed the mean of a pixel, over the root of the area: [N, 441]."""
     result: NDArray[np.float64] = (sums - mean * area[:, None]) / np.sqrt(area)[:, None]
     return result
 
 
 class PictureLatents(nn.Module):
-    """K latents of a picture.
+    """Encoder, prior and decoder of K latents of a picture.
 
     Parameters
     ----------
-    latents, encoder, hidden : K, D, H
-    mean, scale : [441], of the statistics: mean of a pixel, and what excesses (`inputs`) are multiplied by.
-    whiten : [441, kept]
-    control : z is 0, as if there were no latents.
+    latents, encoder, hidden : K, width of the encoder, width of the head.
+    mean, scale : [441] each: mean statistics of a pixel, and factors of the excesses (`inputs`).
+    whiten : [441, kept], whitening of the scaled excesses.
+    control : keep z at 0, as if there were no latents.
     """
+
+    mean: Tensor
+    scale: Tensor
+    whiten: Tensor
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class PictureLatents(nn.Module):
         nn.init.zeros_(self.last.weight)
 
     def forward(self, excess: Tensor) -> tuple[Tensor, Tensor]:
-        """Excesses [N, 441] to side information [N, H] and log q - log p in nats, [N, K]."""
+        """Map excesses [N, 441] to side information [N, H] and log q - log p in nats, [N, K]."""
         y = (excess * self.scale).clamp(-128, 128) @ self.whiten
         mean, log2 = (self.linear(y) + self.last(torch.relu(self.first(y)))).chunk(2, 1)
         p_mean, p_log2 = self.prior.chunk(2)
@@ -92,24 +96,24 @@ class PictureLatents(nn.Module):
         return z @ self.side, kl
 
     def places(self, y: Tensor, x: Tensor, width: int) -> Tensor:
-        """What the map of positions says of pixels (y, x) [n] of pictures so wide: [n, H]."""
+        """Return the map of positions at pixels (y, x) [n] of pictures of a width: [n, H]."""
         near = (y, x, width - 1 - x)
-        return sum(table[n.clamp(max=NEAR - 1)] for table, n in zip(self.positions, near, strict=True))  # type: ignore[return-value]
+        return sum(table[n.clamp(max=NEAR - 1)] for table, n in zip(self.positions, near, strict=True))
 
     @torch.no_grad()
     def start(self, excess: Tensor, scores: Tensor, fisher: Tensor, area: float) -> list[float]:
-        """Begin at the linear Gaussian optimum; returns the shares of the latents that the inputs explain.
+        """Start at the linear Gaussian optimum; return the share of each latent that the inputs explain.
 
         Parameters
         ----------
-        excess : [N, 441]
-        scores : [N, H], gradients of a picture's cost (nats) by the first stream, over the root of its area.
-        fisher : [H, H], their covariance were all pictures alike.
+        excess : [N, 441], see `inputs`.
+        scores : [N, H], gradients of a picture's cost in nats by the first stream, over the root of its area.
+        fisher : [H, H], covariance that the scores would have if all pictures were alike.
         area : pixels of a typical picture.
         """
         values, vectors = torch.linalg.eigh(fisher.double())
-        keep = values > values[-1] * 1e-4
-        white = (vectors[:, keep] / values[keep].sqrt()).float()
+        is_kept = values > values[-1] * 1e-4
+        white = (vectors[:, is_kept] / values[is_kept].sqrt()).float()
         y = (excess * self.scale).clamp(-128, 128) @ self.whiten
         s = scores @ white
         s = s - s.mean(0)
@@ -126,23 +130,23 @@ class PictureLatents(nn.Module):
         self.linear.weight[:k] = weight.T
         self.linear.bias[k:] = 0.5 * torch.log2((1 / power + rest).clamp(max=1.0)) + LOGISTIC_LOG2
         self.prior[k:] = LOGISTIC_LOG2
-        # A vector v in all pixels costs sqrt(area) s v + area v F v / 2: -s / sqrt(area) is best for white s.
+        # A vector v in all pixels costs sqrt(area) s v + area v F v / 2: best is -s / sqrt(area) for white s.
         self.side.copy_((-(white @ turn) * gain / math.sqrt(area)).T)
         return (1 - rest / target.square().mean(0)).tolist()
 
 
 def whitening(excess: NDArray[np.float64], keep: int) -> tuple[Tensor, Tensor]:
-    """Scale [441] and matrix [441, keep] that make excesses [N, 441] white."""
+    """Return scale [441] and matrix [441, at most keep] that make excesses [N, 441] white."""
     scale = 1 / np.maximum(excess.std(0), 1e-3 * excess.std())
     scaled = excess * scale
     values, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    top = [i for i in np.argsort(values)[::-1][:keep] if values[i] > values.max() * _KEEP]
+    top = [i for i in np.argsort(values)[::-1][:keep] if values[i] > values.max() * _MIN_VARIANCE]
     matrix = vectors[:, top] / np.sqrt(values[top])
     return torch.from_numpy(scale).float(), torch.from_numpy(matrix).float()
 
 
 def integers(model: PictureLatents) -> tuple[dict[str, int], dict[str, NDArray[Any]]]:
-    """Configuration and tensors of the integer form (docs/local.md)."""
+    """Return configuration and tensors of the integer form (docs/local.md)."""
     p = {name: value.detach().double().numpy() for name, value in model.state_dict().items()}
     k = model.latents
 
@@ -152,7 +156,7 @@ def integers(model: PictureLatents) -> tuple[dict[str, int], dict[str, NDArray[A
     tensors = {"positions": int32(p["positions"] * 256)}
     if model.control:
         return {"latents": 0, "encoder": 0}, tensors
-    # Inputs and activations count 1/256, means 1/512, log2 scales 1/128; weights have 12 bits more.
+    # Steps: inputs and activations 1/256, means 1/512, log2 scales 1/128; weights have 12 bits more.
     units = np.repeat([512.0, 128.0], k)
     direct, last = p["whiten"] @ p["linear.weight"].T, p["last.weight"].T
     tensors |= {
@@ -170,10 +174,12 @@ def integers(model: PictureLatents) -> tuple[dict[str, int], dict[str, NDArray[A
 
 
 def load(state: dict[str, Any]) -> PictureLatents:
-    """The latents of a checkpoint."""
+    """Return the latents of a checkpoint's dictionary."""
     tensors, config = state["latents"], state["latents_config"]
     hidden = tensors["side"].shape[1]
-    kept = [tensors[name] for name in ("mean", "scale", "whiten")]
-    model = PictureLatents(config["latents"], config["encoder"], hidden, *kept, control=config["control"])
+    mean, scale, whiten = (tensors[name] for name in ("mean", "scale", "whiten"))
+    model = PictureLatents(
+        config["latents"], config["encoder"], hidden, mean, scale, whiten, config["control"]
+    )
     model.load_state_dict(tensors)
     return model

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model of one's own: a released one of the family `local`, changed to suit pictures (`bbcodec train`).
+"""Custom models: a released model of the family `local`, changed to suit pictures (`bbcodec train`).
 
-Three things are changed, in this order: the state that every fit starts from (``prior``) and the ridge, which
-small pictures gain most by; the network, and a map of positions beside it; the rate of learning while coding.
-All changes are counted in units coarse enough that they take few bytes as a difference to the released model
-(`bbcodec.modelfile.delta`), and what is learned pays for its bytes by proximal Adam (`fit.Proximal`):
-the more pictures, the more it may change. What the pictures are coded with is not decided here, but measured
-by coding: `bytes_of` counts message and model alike.
+Three parts are changed, in this order: the state that every least-squares fit starts from (``prior``) and
+the ridge, which help small pictures most; the network, with a map of positions; the rate of learning while
+coding.
+Changes are multiples of coarse units, so that they take few bytes as a difference to the released model
+(`bbcodec.modelfile.delta`). Learned changes pay for their bytes by proximal Adam (`fit_head.ProximalAdam`):
+the more pictures there are, the more it changes. Coding decides which changes are kept: `Trial.bytes_of`
+counts the bytes of message and model.
 """
 
 from __future__ import annotations
@@ -35,22 +36,26 @@ from ..data import Picture
 from .export import export
 from .fit import STEPS
 from .head import Head, HeadConfig
-from .own_head import SHIFTS, OwnHead, Seen, join, look
+from .own_head import SHIFTS, OwnHead, Schedule, Seen, join, look
 from .prior import prior
-from .train import fit
+from .train import Schedule as FreshSchedule
+from .train import train_head
 
-TRIAL = 160_000  # pixels of the pictures that a choice is tried on
-SIDE = 1024  # of a picture, of which more than the middle is not looked at
-KEPT = 1_500_000  # pixels that are learned from, of all pictures together
-PRIORS = (4.0, 16.0)  # pixels that the mean of the data counts for
-PRIOR_SHIFTS = (8, 11)  # its unit
-RIDGES = (16, 64)
-RATES = (0.25, 0.35, 0.5, 0.7, 1.4, 2.0)  # of learning while coding, to that of the parent
-PACES = [(key, step) for key, step in STEPS if key in ("along", "down")]
-HELD = 8  # of so many pictures one is held out
-VALIDATIONS = 24  # in the whole time
-PATIENCE = 8  # validations without a better one
-LIMITS = {"first_w": 127, "out_w": MAX_OUT, "positions": MAX_POSITION}
+TRIAL_PIXELS = 160_000  # pixels that choices are tried on
+MAX_SIDE = 1024  # pixels; of larger pictures, only the middle is used
+MAX_LEARNED_PIXELS = 1_500_000  # pixels that are learned from, of all pictures together
+MIN_PICTURE_PIXELS = 64  # pixels that are kept of each picture, however many pictures there are
+PRIOR_PIXELS = (4.0, 16.0)  # tried numbers of pixels that the mean of the data counts for
+PRIOR_SHIFTS = (8, 11)  # tried units of the prior, log2
+RIDGES = (16, 64)  # tried ridges
+RATE_FACTORS = (0.25, 0.35, 0.5, 0.7, 1.4, 2.0)  # tried rates of learning while coding, over the parent's
+FORGETTING_STEPS = [(key, step) for key, step in STEPS if key in ("along", "down")]
+HELD_OUT_SHARE = 8  # one of this number of pictures is held out
+LIMITS = {"first_w": 127, "out_w": MAX_OUT, "positions": MAX_POSITION}  # largest absolute integers
+VALIDATIONS = 24  # validations in the whole time
+PATIENCE = 8  # learning ends after this number of validations without a better one
+MIN_INTERVAL_MINUTES = 0.02  # time between validations of a fresh network
+FRESH_STEPS_PER_MINUTE = 2000  # estimate that sets the time between validations of a fresh network
 
 Say = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -58,15 +63,15 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train.
+    """Budget and choices of a training.
 
-    Parameters
+    Attributes
     ----------
-    minutes, steps : the budget; whichever ends first.
-    seed : of the order of pixels, and of a fresh network.
-    what : ``all``, or ``head`` for the last layer, biases and gains alone.
-    fresh : begin with random weights, in the form of the parent.
-    threads : of PyTorch; sums depend on them in the last bits.
+    minutes, steps : budget; the first to end counts.
+    seed : seed of the order of pixels, and of a fresh network.
+    what : ``all``, or ``head`` to change only the last layer, biases and gains.
+    fresh : start with random weights, in the shape of the parent.
+    threads : threads of PyTorch; sums depend on them in the last bits.
     """
 
     minutes: float = math.inf
@@ -79,12 +84,12 @@ class Plan:
 
 @dataclass
 class Draft:
-    """A model that is being made.
+    """Model that is being made.
 
     Attributes
     ----------
-    config, tensors : as in its file.
-    parent : whose changes it is.
+    config, tensors : contents of its file.
+    parent : model that it changes.
     """
 
     config: dict[str, Any]
@@ -92,15 +97,15 @@ class Draft:
     parent: Model
 
     def file(self, notes: Mapping[str, Any] | None = None) -> bytes:
-        """Its file."""
+        """Return the model file."""
         return modelfile.dump("local", self.config, Graph({}, {}), self.tensors, notes=notes)
 
     def model(self) -> LocalModel:
-        """What codes with it."""
+        """Return the model that codes."""
         return LocalModel.from_model(modelfile.load(self.file()))
 
     def given(self, config: Mapping[str, Any], **tensors: NDArray[Any]) -> Draft:
-        """The same with other numbers and tensors."""
+        """Return a copy with other numbers and tensors."""
         return replace(self, config={**self.config, **config}, tensors={**self.tensors, **tensors})
 
 
@@ -111,7 +116,7 @@ class Trial:
     Attributes
     ----------
     parts : groups of pictures, as batches have them.
-    factor : pixels of all pictures to those of these.
+    factor : pixels of all pictures, divided by the pixels of these.
     """
 
     parts: list[list[Picture]]
@@ -119,15 +124,15 @@ class Trial:
     _known: dict[bytes, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pictures: Sequence[Picture], pixels: int = TRIAL) -> Trial:
-        """Every n-th of them, so that they have about so many pixels."""
+    def of(cls, pictures: Sequence[Picture], pixels: int = TRIAL_PIXELS) -> Trial:
+        """Return a trial on every n-th picture, with about `pixels` pixels in all."""
         total = sum(p.shape[0] * p.shape[1] for p in pictures)
         some = pictures[:: max(1, round(total / pixels))]
         parts = [list(some[part]) for part in groups([p.shape[:2] for p in some])]
         return cls(parts, total / sum(p.shape[0] * p.shape[1] for p in some))
 
     def bytes_of(self, draft: Draft) -> float:
-        """Bytes of all pictures and of the changes, as far as these tell; infinite for what is no model."""
+        """Return the estimated bytes of all pictures and of the changes; infinite for an invalid model."""
         data = draft.file()
         if data not in self._known:
             try:
@@ -142,16 +147,18 @@ class Trial:
         return self._known[data]
 
     def best(self, drafts: Sequence[Draft]) -> Draft:
-        """The one of fewest bytes."""
+        """Return the draft of fewest bytes."""
         return min(drafts, key=self.bytes_of)
 
 
 def check(parent: Model) -> None:
-    """Raise OptionError unless models can be made from this one."""
+    """Raise OptionError unless custom models can be made from this model."""
     if parent.family != "local":
-        raise OptionError(f"a model of the family {parent.family!r} cannot be trained on, only 'local'")
+        raise OptionError(
+            f"a model of the family {parent.family!r} cannot be changed; use one of the family 'local'"
+        )
     if parent.config["latents"]:
-        raise OptionError("a model with latents (such as thumb) cannot be trained on; take photo or fast")
+        raise OptionError("a model with latents (such as thumb) cannot be changed; use photo or fast")
 
 
 def train(
@@ -162,29 +169,29 @@ def train(
     say: Say = print,
     stopped: Stop = lambda: False,
 ) -> bytes:
-    """Make a model for pictures.
+    """Return a model file made for pictures.
 
     Parameters
     ----------
     pictures : uint8 [h, w, 3] each.
-    parent : of the family `local`, without latents.
+    parent : model of the family `local`, without latents.
     how : budget and choices.
-    say : told how it goes, line by line.
-    stopped : asked now and then; once it says true, what was found so far is returned.
+    say : called with lines of text about the progress.
+    stopped : asked at intervals. Once it returns true, the best model so far is returned.
 
     Returns
     -------
     bytes
-        A model file. Where nothing was found that pays, it codes as the parent does.
+        The model file. If no change pays, it codes as the parent does.
 
     Raises
     ------
     OptionError
-        There are no pictures, or the parent does not do.
+        There are no pictures, or the parent is no model of this kind.
     """
     check(parent)
     if not pictures:
-        raise OptionError("there are no pictures to train on")
+        raise OptionError("no pictures to train on")
     begun = time.monotonic()
     torch.set_num_threads(how.threads)
     torch.manual_seed(how.seed)
@@ -192,44 +199,43 @@ def train(
     trial = Trial.of(pictures)
     draft = Draft(dict(parent.config), dict(parent.tensors), parent)
     draft = _start(pictures, draft, trial, say, stopped)
-    seen, held = _split(pictures, draft.model(), how.seed)
+    seen, held_out = _split(pictures, draft.model(), how.seed)
     budget = replace(how, minutes=how.minutes - (time.monotonic() - begun) / 60)
     if how.fresh:
-        learned, notes = _fresh(draft, seen, held, budget, say, stopped)
+        learned, notes = _fresh(draft, seen, held_out, budget, say, stopped)
     else:
         count = 3 * sum(p.shape[0] * p.shape[1] for p in pictures)
-        learned, notes = _changed(draft, seen, held, count, budget, say, stopped)
+        learned, notes = _changed(draft, seen, held_out, count, budget, say, stopped)
     best = learned if how.fresh else trial.best([draft, learned])
-    rates = [best.given({"rate_q": int(best.config["rate_q"] * r)}) for r in RATES if not stopped()]
+    rates = [best.given({"rate_q": int(best.config["rate_q"] * r)}) for r in RATE_FACTORS if not stopped()]
     best = trial.best([best, *rates])
     return best.file({"parent": parent.id, **notes})
 
 
 def _middle(picture: Picture) -> Picture:
-    """The middle of a picture that is too large to be looked at whole."""
+    """Return the middle of a picture, at most `MAX_SIDE` pixels wide and high."""
     h, w = picture.shape[:2]
-    top, left = max(0, h - SIDE) // 2, max(0, w - SIDE) // 2
-    return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
+    top, left = max(0, h - MAX_SIDE) // 2, max(0, w - MAX_SIDE) // 2
+    return np.ascontiguousarray(picture[top : top + MAX_SIDE, left : left + MAX_SIDE])
 
 
 def _start(pictures: Sequence[Picture], draft: Draft, trial: Trial, say: Say, stopped: Stop) -> Draft:
-    """Choose what the fits start from: the mean product vector of these pictures, or nothing."""
+    """Choose the start of the least-squares fits, the mean product vector of these pictures or none."""
     local = draft.model()
     some = [p for part in trial.parts for p in part]
     predictions = [observe(p, local)[1][..., 0].astype(np.int64) for p in some]
-    keys = ("own", "earlier")
-    config = HeadConfig(**{key: tuple(draft.config[key]) for key in keys})
+    config = HeadConfig(own=tuple(draft.config["own"]), earlier=tuple(draft.config["earlier"]))
     mean = prior(some, predictions, config, 1 << 8).astype(np.float64) / (1 << 8)
     before = trial.bytes_of(draft)
     best = draft
-    for pixels in PRIORS:
+    for pixels in PRIOR_PIXELS:
         for shift in PRIOR_SHIFTS:
             for ridge in RIDGES:
                 if stopped():
                     return best
                 rounded = (np.floor(mean * pixels / (1 << shift) + 0.5) * (1 << shift)).astype(np.int32)
                 best = trial.best([best, draft.given({"ridge": ridge}, prior=rounded)])
-    for key, step in PACES:  # how fast the fits forget
+    for key, step in FORGETTING_STEPS:
         while not stopped():
             value = step(best.config[key])
             changed = best.given({key: value}) if value is not None else best
@@ -237,31 +243,31 @@ def _start(pictures: Sequence[Picture], draft: Draft, trial: Trial, say: Say, st
                 break
             best = changed
     gain = 1 - trial.bytes_of(best) / before
-    say(f"what the fits start from: {100 * gain:.2f} % smaller")
+    say(f"start of the least-squares fits: {100 * gain:.2f} % smaller")
     return best
 
 
 def _split(pictures: Sequence[Picture], local: LocalModel, seed: int) -> tuple[Seen, Seen]:
-    """What the network sees of the pictures, and of those held out: every eighth, or some pixels of few."""
+    """Return pixels to learn from and pixels held out: every eighth picture, or an eighth of few pictures."""
     total = sum(p.shape[0] * p.shape[1] for p in pictures)
-    pictures = pictures[:: max(1, total // (2 * KEPT))]  # others would only be looked at
-    share = max(64, KEPT // len(pictures))
+    pictures = pictures[:: max(1, total // (2 * MAX_LEARNED_PIXELS))]  # observing more would only take time
+    share = max(MIN_PICTURE_PIXELS, MAX_LEARNED_PIXELS // len(pictures))
     looks = [look(p, local, share, [seed, i]) for i, p in enumerate(pictures)]
-    if len(looks) < HELD:
-        pairs = [one.split(HELD) for one in looks]
+    if len(looks) < HELD_OUT_SHARE:
+        pairs = [one.split(HELD_OUT_SHARE) for one in looks]
         return join([a for a, _ in pairs]), join([b for _, b in pairs])
-    held = [one for i, one in enumerate(looks) if i % HELD == HELD - 1]
-    return join([one for i, one in enumerate(looks) if i % HELD != HELD - 1]), join(held)
+    last = HELD_OUT_SHARE - 1
+    held_out = [one for i, one in enumerate(looks) if i % HELD_OUT_SHARE == last]
+    return join([one for i, one in enumerate(looks) if i % HELD_OUT_SHARE != last]), join(held_out)
 
 
 def _changed(
-    draft: Draft, seen: Seen, held: Seen, count: int, how: Plan, say: Say, stopped: Stop
+    draft: Draft, seen: Seen, held_out: Seen, count: int, how: Plan, say: Say, stopped: Stop
 ) -> tuple[Draft, dict[str, Any]]:
-    """The draft with what its network learned, and notes about it."""
+    """Return the draft with the learned changes of its network, and notes about the learning."""
     head = OwnHead(draft.model(), how.what)
-    curve = head.train(
-        seen, held, count, how.minutes, how.steps, how.seed, say, stopped, VALIDATIONS, PATIENCE
-    )
+    schedule = Schedule(count, how.minutes, how.steps, how.seed, VALIDATIONS, PATIENCE)
+    curve = head.train(seen, held_out, schedule, say, stopped)
     tensors: dict[str, NDArray[Any]] = {}
     for name, change in head.rounded().items():
         if name == "hidden_w":
@@ -281,35 +287,33 @@ def _changed(
 
 
 def _fresh(
-    draft: Draft, seen: Seen, held: Seen, how: Plan, say: Say, stopped: Stop
+    draft: Draft, seen: Seen, held_out: Seen, how: Plan, say: Say, stopped: Stop
 ) -> tuple[Draft, dict[str, Any]]:
-    """A new network in the draft's form, and notes about it."""
+    """Return a draft with a new network of the same shape, and notes about the learning."""
     c = draft.config
-    shape = {key: tuple(c[key]) for key in ("own", "earlier", "along", "down")}
+    shape: dict[str, Any] = {key: tuple(c[key]) for key in ("own", "earlier", "along", "down")}
     numbers = {key: c[key] for key in ("hidden", "layers", "components", "ridge")}
     head = Head(HeadConfig(**numbers, **shape))
-    best: dict[str, Any] = {"cost": math.inf, "since": 0}
+    best: dict[str, Any] = {"cost": math.inf, "age": 0}
 
     def save(state: dict[str, Any]) -> None:
         minutes, steps, cost = state["curve"][-1]
         say(f"{minutes:6.2f} min  step {steps:6d}  validation {cost:.4f} bits/dim")
-        best["since"] += 1
+        best["age"] += 1
         if cost < best["cost"]:
             weights = {name: value.clone() for name, value in head.state_dict().items()}
-            best.update(cost=cost, since=0, steps=steps, weights=weights)
+            best.update(cost=cost, age=0, steps=steps, weights=weights)
 
-    minutes = how.minutes if math.isfinite(how.minutes) else how.steps / 2000
+    minutes = how.minutes if math.isfinite(how.minutes) else how.steps / FRESH_STEPS_PER_MINUTE
+    interval = max(minutes / VALIDATIONS, MIN_INTERVAL_MINUTES)
     with contextlib.redirect_stdout(_Nowhere()):
-        fit(
+        train_head(
             head,
             (seen.features, seen.facts),
-            (held.features, held.facts),
-            minutes=how.minutes,
-            steps=how.steps,
-            seed=how.seed,
-            validate_every=max(minutes / VALIDATIONS, 0.02),
+            (held_out.features, held_out.facts),
+            FreshSchedule(minutes=how.minutes, steps=how.steps, seed=how.seed, validate_every=interval),
             save=save,
-            stopped=lambda: stopped() or best["since"] >= PATIENCE,
+            stopped=lambda: stopped() or best["age"] >= PATIENCE,
         )
     head.load_state_dict(best["weights"])
     model = modelfile.load(export(head, {}, c["rate_q"] / (1 << 20)))
@@ -319,7 +323,7 @@ def _fresh(
 
 
 class _Nowhere:
-    """A stream that keeps nothing."""
+    """Text stream that discards its input."""
 
     def write(self, text: str) -> int:
         return len(text)

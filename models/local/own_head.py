@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of a model of one's own while it learns: integers of a released model, and changes of them.
+"""The network of a custom model while it learns: integers of a released model, and changes of them.
 
-What it sees of pictures is the codec's own (`bbcodec.families.local.native.observe`); which pictures, and
-what becomes of the changes, is the business of `own`.
+Its samples are the codec's own (`bbcodec.families.local.native.observe`). `own` chooses the pictures and
+turns the changes into a model file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +23,16 @@ from bbcodec.families.local.model import NEAR, LocalModel
 from bbcodec.families.local.native import observe
 
 from ..data import Picture
-from .fit import SHIFTS as FIT_SHIFTS
-from .fit import FitHead, Proximal
+from .fit_head import BATCH, PRICED_SHARE, FitHead, ProximalAdam, learning_rate, shuffled
+from .fit_head import SHIFTS as FIT_SHIFTS
 from .head import FEATURE_UNIT, bits, spreads
 
-BATCH = 1536  # pixels a step
-RATE = 0.05  # units a step, at most
-PRICE = 5.0  # bits for a unit of change
-APART = 20  # steps at least from one validation to the next
-SELECT = 0.6  # share of the time in which changes pay it
-SHIFTS = FIT_SHIFTS | {"first_w": 1, "out_w": 14, "positions": 5}
-HEAD = ("first_b", "hidden_m", "hidden_b", "out_w", "out_b")
-POSITION_UNIT = 256.0
+PRICE_BITS = 5.0  # price of one unit of change
+MIN_STEPS_BETWEEN = 20  # steps between two validations
+SHIFTS = FIT_SHIFTS | {"first_w": 1, "out_w": 14, "positions": 5}  # log2 of the unit of changes
+HEAD = ("first_b", "hidden_m", "hidden_b", "out_w", "out_b")  # tensors that learn with ``head``
+POSITION_UNIT = 256.0  # integers of the map of positions are in steps of 1/256
+EVALUATION_PIXELS = 4096  # pixels of a batch in `OwnHead.evaluate`
 
 
 @dataclass
@@ -42,8 +41,8 @@ class Seen:
 
     Attributes
     ----------
-    features, facts : int8 [3, n, 48] and int32 [3, n, 3]
-    near : uint8 [3, n], rows from the top, columns from the left and from the right, at most 8.
+    features, facts : int8 [3, n, 48] and int32 [3, n, 3].
+    near : uint8 [3, n], distances from the top, the left and the right in pixels, limited to the map.
     """
 
     features: NDArray[np.int8]
@@ -54,16 +53,16 @@ class Seen:
         return Seen(self.features[:, pick], self.facts[:, pick], self.near[:, pick])
 
     def __len__(self) -> int:
-        return self.features.shape[1]
+        return int(self.features.shape[1])
 
     def split(self, share: int) -> tuple[Seen, Seen]:
-        """All but one of so many pixels, and those that are left."""
+        """Split off the last of every `share` pixels: return the others, and these."""
         cut = len(self) - max(1, len(self) // share)
         return self[:cut], self[cut:]
 
 
 def look(picture: Picture, local: LocalModel, pixels: int, seed: Sequence[int]) -> Seen:
-    """Up to so many pixels of a picture, at random."""
+    """Return up to `pixels` random pixels of a picture."""
     width = picture.shape[1]
     features, facts = observe(picture, local)
     pick = np.random.default_rng(list(seed)).permutation(len(facts))[:pixels]
@@ -73,7 +72,7 @@ def look(picture: Picture, local: LocalModel, pixels: int, seed: Sequence[int]) 
 
 
 def join(parts: Sequence[Seen]) -> Seen:
-    """All of them."""
+    """Return the pixels of all parts."""
     return Seen(
         np.concatenate([p.features for p in parts], 1),
         np.concatenate([p.facts for p in parts], 1),
@@ -81,13 +80,53 @@ def join(parts: Sequence[Seen]) -> Seen:
     )
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """Budget and settings of the learning.
+
+    Attributes
+    ----------
+    count : samples that will be coded. The more there are, the less a change costs per sample.
+    minutes, steps : budget, over which the learning rate falls. The first to end counts.
+    seed : seed of the order of the pixels.
+    validations : number of validations in the whole time.
+    patience : learning ends after this number of validations without a better one.
+    """
+
+    count: int
+    minutes: float
+    steps: float
+    seed: int
+    validations: int
+    patience: int
+
+    def done(self, minutes: float, steps: int) -> float:
+        """Return the share of the budget that is used; at least 1 at its end."""
+        return max(minutes / self.minutes if self.minutes > 0 else 1.0, steps / self.steps)
+
+
+@dataclass
+class _Best:
+    """Changes of the best validation, their cost in bits/dim, and the number of validations since."""
+
+    state: dict[str, Tensor]
+    cost: float
+    age: int = 0
+
+    def update(self, cost: float, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Count a validation, and keep the state if it is better."""
+        self.age += 1
+        if cost < self.cost:
+            self.state, self.cost, self.age = state(), cost, 0
+
+
 class OwnHead(FitHead):
-    """Changes of all tensors, or of those that `HEAD` names, and of a map of positions.
+    """Network of a model with changes of its tensors and of a map of positions.
 
     Parameters
     ----------
-    model : without latents.
-    what : ``all`` or ``head``.
+    model : model without latents.
+    what : ``all``, or ``head`` to change only the tensors in `HEAD`.
     """
 
     def __init__(self, model: LocalModel, what: str = "all"):
@@ -102,7 +141,7 @@ class OwnHead(FitHead):
             self.learning["positions"] = self.changes["positions"] = torch.zeros(shape)
 
     def cost(self, part: Seen) -> Tensor:
-        """Bits of every sample, [3, n]."""
+        """Return the bits of every sample, [3, n]."""
         side = None
         if self.model.positions is not None or "positions" in self.changes:
             table = self.positions
@@ -114,12 +153,13 @@ class OwnHead(FitHead):
 
     @torch.no_grad()
     def evaluate(self, part: Seen) -> float:
-        """Bits per sample with the changes as they would be stored."""
+        """Return the bits per sample with the changes rounded as in a model file."""
         exact = {name: change.detach().clone() for name, change in self.learning.items()}
         for name, change in self.learning.items():
             if name != SIGNS:
                 change.copy_(torch.floor(change + 0.5))
-        total = sum(float(self.cost(part[i : i + 4096]).double().sum()) for i in range(0, len(part), 4096))
+        starts = range(0, len(part), EVALUATION_PIXELS)
+        total = sum(float(self.cost(part[i : i + EVALUATION_PIXELS]).double().sum()) for i in starts)
         for name, change in self.learning.items():
             change.copy_(exact[name])
         return total / (3 * len(part))
@@ -127,70 +167,58 @@ class OwnHead(FitHead):
     def train(
         self,
         seen: Seen,
-        held: Seen,
-        count: int,
-        minutes: float,
-        steps: float,
-        seed: int,
+        held_out: Seen,
+        schedule: Schedule,
         say: Callable[[str], None],
         stopped: Callable[[], bool],
-        validations: int,
-        patience: int,
     ) -> list[list[float]]:
-        """Learn; what is kept are the changes of the best validation.
+        """Learn, and keep the changes of the best validation.
 
         Parameters
         ----------
-        seen, held : what is learned from, and what is validated on.
-        count : samples that are to be coded: the more, the less a change costs each.
-        minutes, steps : the budget, over which the rate falls.
-        seed, say, stopped : as of `own.train`.
-        validations, patience : how many there are, and after how many that were no better it ends.
+        seen, held_out : pixels to learn from, and pixels to validate on.
+        schedule : budget and settings.
+        say : called with a line of text at every validation.
+        stopped : asked before every step whether to end.
 
         Returns
         -------
         list
-            [steps, bits/dim of `held`] of each validation.
+            [steps, bits/dim of `held_out`] of each validation.
         """
-        rng, size = np.random.default_rng(seed), len(seen)
-        optimizer = Proximal(self.learning, PRICE / count)
-        best, since, begun, due = self._state(), 0, time.monotonic(), 1
-        lowest = self.evaluate(held)
-        curve = [[0, round(lowest, 4)]]
-        say(f"  0.00 min  step      0  validation {lowest:.4f} bits/dim")
-        order, at, selected, taken = rng.permutation(size), 0, False, 0
+        picks = shuffled(len(seen), BATCH, np.random.default_rng(schedule.seed))
+        optimizer = ProximalAdam(self.learning, PRICE_BITS / schedule.count)
+        begun, due, is_priced, taken = time.monotonic(), 1, True, 0
+        best = _Best(self._state(), self.evaluate(held_out))
+        curve: list[list[float]] = [[0, round(best.cost, 4)]]
+        say(f"  0.00 min  step      0  validation {best.cost:.4f} bits/dim")
         while True:
-            elapsed = (time.monotonic() - begun) / 60
-            done = max(elapsed / minutes if minutes > 0 else 1.0, taken / steps)
+            minutes = (time.monotonic() - begun) / 60
+            done = schedule.done(minutes, taken)
             ends = done >= 1 or stopped()
             if ends and taken == curve[-1][0]:
-                self._restore(best)
-                return curve
-            if ends or (done * validations >= due and taken >= curve[-1][0] + APART):
-                due = math.floor(done * validations) + 1
-                value = self.evaluate(held)
-                curve.append([taken, round(value, 4)])
-                say(f"{elapsed:6.2f} min  step {taken:6d}  validation {value:.4f} bits/dim")
-                since += 1
-                if value < lowest:
-                    best, lowest, since = self._state(), value, 0
-                if ends or since >= patience:
-                    self._restore(best)
-                    return curve
-            if done >= SELECT and not selected:
+                break
+            is_due = done * schedule.validations >= due and taken >= curve[-1][0] + MIN_STEPS_BETWEEN
+            if ends or is_due:
+                due = math.floor(done * schedule.validations) + 1
+                cost = self.evaluate(held_out)
+                curve.append([taken, round(cost, 4)])
+                say(f"{minutes:6.2f} min  step {taken:6d}  validation {cost:.4f} bits/dim")
+                best.update(cost, self._state)
+                if ends or best.age >= schedule.patience:
+                    break
+            if done >= PRICED_SHARE and is_priced:
                 optimizer.keep_support()
-                selected = True
-            if at + BATCH > size:
-                order, at = rng.permutation(size), 0
-            pick = order[at : at + BATCH]
-            at += BATCH
-            rate = RATE * min(1.0, (taken + 1) / 30) * (0.5 * (1 + math.cos(math.pi * done)) + 0.01)
-            optimizer.step(self.cost(seen[pick]).mean(), rate)
+                is_priced = False
+            loss = self.cost(seen[next(picks)]).mean()
+            optimizer.step(loss, learning_rate(math.pi * done, taken))
             taken += 1
+        self._restore(best.state)
+        return curve
 
-    def rounded(self) -> dict[str, NDArray[np.int64]]:
-        """Changes in units; of the signs, words of flips as in ``hidden_w`` (uint64)."""
-        found = {}
+    def rounded(self) -> dict[str, NDArray[Any]]:
+        """Return the changes in units, int64; for the signs, words of flips as in ``hidden_w``, uint64."""
+        found: dict[str, NDArray[Any]] = {}
         for name, change in self.learning.items():
             value = change.detach().double().numpy()
             if name == SIGNS:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train the head of the family `local` for a given time; resume, validate, checkpoint.
+"""Training of the head of the family `local` for a given time.
 
     python -m bbcodec.models.local.train --data photos/train --valid photos/valid --minutes 100 --out run
     python -m bbcodec.models.local.train --resume run/checkpoint.pt --minutes 160 --data ... --out run
 
-The codec itself computes what the head sees; of each picture some pixels are kept (``--pixels``). That takes
-minutes, so it can be stored (``--cache``). The learning rate follows a cosine over the time budget, that of
-all runs of a checkpoint; making the samples does not count.
+The codec computes the samples that the head learns from, at some pixels of each picture (``--pixels``).
+That takes minutes; ``--cache`` stores the samples. The learning rate follows a cosine over the time budget of
+all runs of a checkpoint. The time for making samples does not count.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from bbcodec import modelfile
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe
 
 from .. import data
-from ..latent.train import Stop
+from ..signals import Stop
 from .export import export, load_checkpoint
 from .head import FEATURE_UNIT, FEATURES, Head, HeadConfig, bits, spreads
 from .prior import prior
@@ -39,23 +39,28 @@ from .prior import prior
 Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
 PREDICTORS = {
-    "own": "positions in the channel that are used by",
-    "earlier": "positions in each channel before that are used by",
-    "along": "shift by which, along a row, forgets",
-    "down": "shift by which, down a column, forgets",
+    "own": "positions in the channel, for",
+    "earlier": "positions in each earlier channel, for",
+    "along": "shift of forgetting along a row, for",
+    "down": "shift of forgetting down a column, for",
 }
-FRESH: Mapping[str, Any] = {"seconds": 0.0, "steps": 0, "curve": []}  # the state of a run that begins
+VALID_PIXELS = 2048  # pixels kept of each picture that is validated on
+FRESH: Mapping[str, Any] = {
+    "seconds": 0.0,
+    "steps": 0,
+    "curve": [],
+}  # state of a training before its first run
 
 
 def pictures(sources: list[str]) -> list[data.Picture]:
-    """Pictures of all sources."""
+    """Return the pictures of all sources."""
     return [picture for source in sources for picture in data.load(source)]
 
 
 def observed(
     images: list[data.Picture], config: HeadConfig, start: Prior, threads: int
 ) -> Iterator[tuple[NDArray[np.int8], NDArray[np.int32]]]:
-    """Features [pixels, 3, 48] and facts [pixels, 3, 3] of every picture, from the codec itself."""
+    """Yield features [pixels, 3, 48] and facts [pixels, 3, 3] of every picture, computed by the codec."""
     blank = Head(replace(config, hidden=64, layers=0, precision="1/32", bases=1))
     model = LocalModel.from_model(modelfile.load(export(blank, {}, prior=start)))
     with ThreadPoolExecutor(threads) as pool:
@@ -70,7 +75,7 @@ def samples(
     threads: int,
     start: Prior = None,
 ) -> Samples:
-    """What the head sees at random pixels of each picture: features and facts, channels first."""
+    """Return features and facts at up to `pixels` random pixels of each picture, channels first."""
     parts = []
     for index, (features, facts) in enumerate(observed(images, config, start, threads)):
         pick = np.random.default_rng([seed, index]).permutation(len(facts))[:pixels]
@@ -79,37 +84,37 @@ def samples(
 
 
 def make_prior(images: list[data.Picture], config: HeadConfig, pixels: float, threads: int) -> Prior:
-    """The prior that counts for so many pixels; None for 0."""
+    """Return the prior that counts for `pixels` pixels, or None for 0."""
     if not pixels:
         return None
     predictions = [facts[..., 0].astype(np.int64) for _, facts in observed(images, config, None, threads)]
     return prior(images, predictions, config, pixels)
 
 
-def cached(path: Path | None, name: str, make: Any) -> Samples:
-    """Samples from the cache folder, made and stored there the first time."""
-    if path is None:
-        return make()  # type: ignore[no-any-return]
-    file = path / f"{name}.npz"
+def cached(folder: Path | None, name: str, make: Callable[[], Samples]) -> Samples:
+    """Return samples from the cache folder; make and store them there the first time."""
+    if folder is None:
+        return make()
+    file = folder / f"{name}.npz"
     if not file.exists():
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         features, facts = make()
-        part = path / f"{name}.part.npz"
+        part = folder / f"{name}.part.npz"
         np.savez(part, features=features, facts=facts)
-        part.replace(file)  # it appears whole or not at all
+        part.replace(file)  # the file appears complete or not at all
     with np.load(file) as stored:
         return stored["features"], stored["facts"]
 
 
-def tensors(part: Samples) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features in units of 1, and facts."""
+def tensors(part: Samples) -> tuple[Tensor, Tensor]:
+    """Return features in units of 1, and facts, as tensors."""
     features, facts = part
     return torch.from_numpy(features).float() / FEATURE_UNIT, torch.from_numpy(facts)
 
 
 @torch.no_grad()
-def evaluate(head: Head, part: Samples, spread: torch.Tensor, batch: int = 4096) -> list[float]:
-    """Bits per sample of G, R and B."""
+def evaluate(head: Head, part: Samples, spread: Tensor, batch: int = 4096) -> list[float]:
+    """Return bits per sample of G, R and B."""
     n = part[0].shape[1]
     total = torch.zeros(3, dtype=torch.float64)
     for i in range(0, n, batch):
@@ -118,18 +123,43 @@ def evaluate(head: Head, part: Samples, spread: torch.Tensor, batch: int = 4096)
     return [float(t) / n for t in total]
 
 
-def fit(
+@dataclass(frozen=True)
+class Schedule:
+    """Budget and settings of a training.
+
+    Attributes
+    ----------
+    minutes, steps : budget of all runs; the learning rate follows a cosine over it. The first to end counts.
+    lr : largest learning rate.
+    batch : pixels per step.
+    seed : seed of the choice of pixels.
+    device : ``cpu`` or ``cuda``.
+    validate_every : minutes between validations.
+    """
+
+    minutes: float = math.inf
+    steps: float = math.inf
+    lr: float = 3e-3
+    batch: int = 1536
+    seed: int = 0
+    device: str = "cpu"
+    validate_every: float = 3.0
+
+    def done(self, seconds: float, steps: int) -> float:
+        """Return the share of the budget that is used, at most 1."""
+        return min(1.0, max(seconds / (self.minutes * 60), steps / self.steps))
+
+    def rate(self, done: float, steps: int) -> float:
+        """Return the learning rate of a step: a warm-up of 100 steps, then a cosine down to 1 %."""
+        return self.lr * ((0.495 * (1 + math.cos(math.pi * done)) + 0.01) * min(1.0, (steps + 1) / 100))
+
+
+def train_head(
     head: Head,
     train: Samples,
     valid: Samples,
+    schedule: Schedule,
     *,
-    minutes: float = math.inf,
-    steps: float = math.inf,
-    lr: float = 3e-3,
-    batch: int = 1536,
-    seed: int = 0,
-    device: str = "cpu",
-    validate_every: float = 3.0,
     state: Mapping[str, Any] = FRESH,
     save: Callable[[dict[str, Any]], None] = lambda state: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -138,11 +168,10 @@ def fit(
 
     Parameters
     ----------
-    head, train, valid : the head, and the samples that it learns from and is measured on.
-    minutes, steps : the budget, that of all runs of `state`; the learning rate follows a cosine over it.
-    lr, batch, seed, device : largest learning rate, pixels a step, of the pixels' choice, cpu or cuda.
-    validate_every : minutes from one validation to the next.
-    state : what an earlier run gave back, to go on from it.
+    head : head to train.
+    train, valid : samples to learn from, and samples to validate on.
+    schedule : budget and settings.
+    state : result of an earlier run, to go on from it.
     save : called with the state at every validation.
     stopped : asked before every step whether to end.
 
@@ -151,18 +180,20 @@ def fit(
     dict
         ``seconds``, ``steps``, ``curve`` of [minutes, steps, bits/dim of `valid`], ``optimizer``.
     """
+    device = schedule.device
     head.to(device).train()
     spread = spreads().to(device)
-    optimizer = torch.optim.Adam(head.parameters(), lr=lr, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(head.parameters(), lr=schedule.lr, betas=(0.9, 0.99))
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
     taken, spent, curve = int(state["steps"]), float(state["seconds"]), list(state["curve"])
-    rng = np.random.default_rng(seed + taken)
+    rng = np.random.default_rng(schedule.seed + taken)
     count = train[0].shape[1]
     print(f"{sum(p.numel() for p in head.parameters()):,} parameters, {3 * count:,} samples", flush=True)
     print(json.dumps(head.config.to_dict()), flush=True)
     assert train[0].shape[2] == FEATURES
-    begun, last, running = time.monotonic(), time.monotonic(), 0.0
+    begun = last = time.monotonic()
+    running = 0.0
 
     def validated() -> dict[str, Any]:
         channels = evaluate(head, valid, spread)
@@ -176,30 +207,29 @@ def fit(
 
     while True:
         elapsed = spent + time.monotonic() - begun
-        done = min(1.0, max(elapsed / (minutes * 60), taken / steps))
+        done = schedule.done(elapsed, taken)
         if done >= 1 or stopped():
             return validated()
-        rate = (0.495 * (1 + math.cos(math.pi * done)) + 0.01) * min(1.0, (taken + 1) / 100)
         for group in optimizer.param_groups:
-            group["lr"] = lr * rate
-        pick = np.sort(rng.integers(0, count, batch))
+            group["lr"] = schedule.rate(done, taken)
+        pick = np.sort(rng.integers(0, count, schedule.batch))
         f, m = tensors((train[0][:, pick], train[1][:, pick]))
         loss = bits(head(f.to(device)), m.to(device), spread).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimizer.step()
         head.clip_weights()
         cost = float(loss.detach())
         running = cost if running == 0 else 0.99 * running + 0.01 * cost
         taken += 1
-        if time.monotonic() - last > validate_every * 60:
+        if time.monotonic() - last > schedule.validate_every * 60:
             validated()
             last = time.monotonic()
 
 
 def recorded(args: argparse.Namespace) -> dict[str, Any]:
-    """The command line for a checkpoint: what decides the result, and of sources no more than their ends."""
+    """Return the options that a checkpoint records: those that decide the result, with shortened sources."""
     values = {k: v for k, v in vars(args).items() if k not in ("cache", "out", "resume", "init", "device")}
     for key in ("data", "valid"):
         values[key] = ["/".join(Path(source).parts[-2:]) for source in values[key]]
@@ -207,31 +237,31 @@ def recorded(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """Command line."""
+    """Return the options of the command line."""
     p = argparse.ArgumentParser(
         prog="python -m bbcodec.models.local.train", description=__doc__.split("\n\n")[0]
     )
-    p.add_argument("--hidden", type=int, default=128)
-    p.add_argument("--layers", type=int, default=1)
-    p.add_argument("--components", type=int, default=3)
+    p.add_argument("--hidden", type=int, default=128, help="width of the hidden layers")
+    p.add_argument("--layers", type=int, default=1, help="number of hidden layers")
+    p.add_argument("--components", type=int, default=3, help="logistics of the mixture")
     p.add_argument(
         "--precision", choices=("32/32", "1/32", "1/1"), default="1/32", help="weights/activations"
     )
-    for name, what in PREDICTORS.items():
+    for name, meaning in PREDICTORS.items():
         p.add_argument(
             f"--{name}",
             type=int,
             nargs=2,
             metavar=("FIRST", "SECOND"),
-            help=f"{what} either predictor {getattr(HeadConfig, name)}",
+            help=f"{meaning} the two predictors {getattr(HeadConfig, name)}",
         )
-    p.add_argument("--ridge", type=int, default=64, help="of the least-squares fits")
+    p.add_argument("--ridge", type=int, default=64, help="ridge of the least-squares fits")
     p.add_argument(
         "--prior",
         type=float,
         default=0.0,
         metavar="PIXELS",
-        help="that the mean of the data counts for in every fit",
+        help="start every least-squares fit from the mean of the data, which counts for so many pixels",
     )
     p.add_argument(
         "--data",
@@ -239,20 +269,35 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         help="folders, cifar10:FOLDER or file.npz[a:b]; each with @SIZE for thumbnails of that size",
     )
-    p.add_argument("--valid", required=True, nargs="+", help="likewise")
+    p.add_argument("--valid", required=True, nargs="+", help="pictures to validate on; sources as in --data")
     p.add_argument("--pixels", type=int, default=16384, help="pixels kept of each picture")
     p.add_argument("--cache", type=Path, default=None, help="folder for the samples")
-    p.add_argument("--batch", type=int, default=1536, help="pixels a step")
-    p.add_argument("--lr", type=float, default=3e-3)
-    p.add_argument("--minutes", type=float, default=60.0)
+    p.add_argument("--batch", type=int, default=1536, help="pixels per step")
+    p.add_argument("--lr", type=float, default=3e-3, help="largest learning rate")
+    p.add_argument("--minutes", type=float, default=60.0, help="time budget of all runs of the checkpoint")
     p.add_argument("--validate-every", type=float, default=3.0, metavar="MINUTES")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=1, help="CPU threads")
     p.add_argument("--device", default="cpu", help="cpu or cuda")
     p.add_argument("--resume", default=None, help="checkpoint.pt to go on from")
-    p.add_argument("--init", default=None, help="checkpoint.pt of another run, whose weights are the start")
-    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--init", default=None, help="checkpoint.pt of another run, to start from its weights")
+    p.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt")
     return p.parse_args(argv)
+
+
+def first_head(args: argparse.Namespace) -> tuple[Head, Mapping[str, Any]]:
+    """Return head and state that the training starts from: a checkpoint to resume, other weights, or new."""
+    if args.resume:
+        return load_checkpoint(args.resume)
+    predictors: dict[str, Any] = {
+        name: tuple(getattr(args, name)) for name in PREDICTORS if getattr(args, name)
+    }
+    if args.init:
+        head, _ = load_checkpoint(args.init)
+        head.config = replace(head.config, ridge=args.ridge, **predictors)
+        return head, FRESH
+    sizes = {name: getattr(args, name) for name in ("hidden", "layers", "components", "precision", "ridge")}
+    return Head(HeadConfig(**sizes, **predictors)), FRESH
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -261,27 +306,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = FRESH
-    predictors: dict[str, Any] = {
-        name: tuple(getattr(args, name)) for name in PREDICTORS if getattr(args, name)
-    }
-    if args.resume:
-        head, state = load_checkpoint(args.resume)
-    elif args.init:
-        head, _ = load_checkpoint(args.init)
-        head.config = replace(head.config, ridge=args.ridge, **predictors)
-    else:
-        head = Head(
-            HeadConfig(
-                hidden=args.hidden,
-                layers=args.layers,
-                components=args.components,
-                precision=args.precision,
-                ridge=args.ridge,
-                **predictors,
-            )
-        )
-
+    head, state = first_head(args)
     start: Prior = state["prior"].numpy() if "prior" in state else None
     if args.prior and not args.resume:
         start = make_prior(pictures(args.data), head.config, args.prior, args.threads)
@@ -290,36 +315,24 @@ def main(argv: list[str] | None = None) -> None:
         return samples(pictures(sources), head.config, pixels, args.seed, args.threads, start)
 
     train = cached(args.cache, "train", lambda: load(args.data, args.pixels))
-    valid = cached(args.cache, "valid", lambda: load(args.valid, 2048))
+    valid = cached(args.cache, "valid", lambda: load(args.valid, VALID_PIXELS))
     stop = Stop()
 
     def save(state: dict[str, Any]) -> None:
-        arguments = recorded(args)
         payload = {
             "config": head.config.to_dict(),
             "model": head.state_dict(),
             **state,
-            "arguments": arguments,
+            "arguments": recorded(args),
         }
         if start is not None:
             payload["prior"] = torch.from_numpy(start)
         torch.save(payload, args.out / "checkpoint.tmp")
         (args.out / "checkpoint.tmp").replace(args.out / "checkpoint.pt")
 
-    fit(
-        head,
-        train,
-        valid,
-        minutes=args.minutes,
-        lr=args.lr,
-        batch=args.batch,
-        seed=args.seed,
-        device=args.device,
-        validate_every=args.validate_every,
-        state=state,
-        save=save,
-        stopped=lambda: stop.asked,
-    )
+    names = ("minutes", "lr", "batch", "seed", "device", "validate_every")
+    schedule = Schedule(**{name: getattr(args, name) for name in names})
+    train_head(head, train, valid, schedule, state=state, save=save, stopped=lambda: stop.is_requested)
 
 
 if __name__ == "__main__":

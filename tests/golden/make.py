@@ -55,8 +55,8 @@ def tiny_model(seed: int, **changes: Any) -> Any:
     """Return a loaded model of an untrained network of width 16."""
     import torch
     from bbcodec.models.config import Config, FlowConfig
+    from bbcodec.models.latent.checkpoint import build
     from bbcodec.models.latent.export import export
-    from bbcodec.models.latent.train import build
 
     from bbcodec import modelfile
 

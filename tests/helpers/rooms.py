@@ -40,19 +40,24 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 def imported(name: str, path: Path, known: set[str]) -> Iterator[str]:
     """Yield the modules of the package that a module imports."""
-    base = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("bbcodec."))
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level:
-                above = base[: len(base) - node.level + 1]
-                module = ".".join([*above, module]) if module else ".".join(above)
+            module = _absolute(name, path, node)
             if module == "bbcodec" or module.startswith("bbcodec."):
                 for alias in node.names:
                     whole = f"{module}.{alias.name}"
                     yield whole if whole in known or module == "bbcodec" else module
+
+
+def _absolute(name: str, path: Path, node: ast.ImportFrom) -> str:
+    """Return the module that a ``from`` statement names, without leading dots."""
+    if not node.level:
+        return node.module or ""
+    base = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    above = base[: len(base) - node.level + 1]
+    return ".".join([*above, node.module] if node.module else above)
 
 
 def room(module: str) -> str:
@@ -72,10 +77,17 @@ def arrows() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def circles() -> list[list[str]]:
-    """Return the circles of modules that import each other when they are loaded, shortest first."""
+def circles(below: str = "bbcodec", *, at_load: bool = True) -> list[list[str]]:
+    """Return the circles of modules below a package that import each other, shortest first.
+
+    With `at_load`, only imports at the top of a module count, else those inside of functions and for type
+    checkers, too.
+    """
+    found = _at_load if at_load else imported
     known = {name for name, _ in modules()}
-    graph = {name: set(_at_load(name, path, known)) & known - {name} for name, path in modules()}
+    names = {name for name in known if f"{name}.".startswith(f"{below}.")}
+    paths = {name: path for name, path in modules() if name in names}
+    graph = {name: set(found(name, path, known)) & names - {name} for name, path in paths.items()}
     out = []
     for start in graph:
         paths, seen = [[start]], {start}
@@ -97,10 +109,11 @@ def _at_load(name: str, path: Path, known: set[str]) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        if isinstance(node, ast.ImportFrom):
+            module = _absolute(name, path, node)
             for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                yield whole if whole in known else node.module
+                whole = f"{module}.{alias.name}"
+                yield whole if whole in known else module
 
 
 def main() -> None:

@@ -14,9 +14,10 @@ from PIL import Image
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
 import torch.nn.functional as F  # noqa: E402
-from bbcodec.models import data  # noqa: E402
+from bbcodec.models import data, gradients  # noqa: E402
 from bbcodec.models.config import FAMILIES, Config, FlowConfig, config_from_dict  # noqa: E402
 from bbcodec.models.latent import flowpp, layers, train  # noqa: E402
+from bbcodec.models.latent.checkpoint import build, load_checkpoint  # noqa: E402
 from bbcodec.models.latent.export import export  # noqa: E402
 from bbcodec.models.latent.export import main as export_main  # noqa: E402
 
@@ -49,7 +50,7 @@ def tensor(images: np.ndarray) -> torch.Tensor:
 def shaken(config: FlowConfig, seed: int = 0) -> flowpp.FlowPP:
     """A network whose parameters and running statistics all matter, ready for export."""
     torch.manual_seed(seed)
-    model = train.build(config)
+    model = build(config)
     assert isinstance(model, flowpp.FlowPP)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -159,7 +160,7 @@ def test_folded_factors_are_the_convolution(precision: str, norm: str, bases: in
     torch.manual_seed(0)
     conv = layers.BinaryConv(replace(SMALL, precision=precision, norm=norm, bases=bases))
     a = torch.randn(2, 12, 6, 6)
-    a = layers.sign(a) if precision == "1/1" else a
+    a = gradients.sign(a) if precision == "1/1" else a
     with torch.no_grad():
         conv.bias.normal_()
         conv.g.mul_(torch.rand_like(conv.g) + 0.5)
@@ -180,7 +181,7 @@ def test_norms_are_what_their_names_say() -> None:
     binary, weight, batch_norm = (layers.BinaryConv(replace(SMALL, norm=norm)) for norm in NORMS)
     assert torch.allclose(binary.scale(), binary.g / (12 * 9) ** 0.5)
     assert torch.allclose(weight.scale(), weight.g / weight.v[0].flatten(1).norm(dim=1))
-    out = batch_norm.train()(layers.sign(torch.randn(8, 12, 8, 8)))
+    out = batch_norm.train()(gradients.sign(torch.randn(8, 12, 8, 8)))
     assert torch.allclose(out.mean((0, 2, 3)), batch_norm.batch_norm.bias, atol=1e-4)
     assert torch.allclose(out.std((0, 2, 3)), batch_norm.batch_norm.weight, rtol=0.05)
 
@@ -319,13 +320,13 @@ def test_configurations_come_back_from_dictionaries() -> None:
     ids=str,
 )
 def test_configurations_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"expected|must|width"):
+    with pytest.raises(ValueError, match="must be"):
         FlowConfig(**wrong)
 
 
 def test_the_narrowest_and_a_flow_without_units_are_built() -> None:
     for config in (FlowConfig(width=4, units=1, scales=1, mixtures=1), replace(SMALL, units=0)):
-        assert latent.load(modelfile.load(export(train.build(config)))).depth == 1
+        assert latent.load(modelfile.load(export(build(config)))).depth == 1
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -348,12 +349,12 @@ def test_training_resumes_exports_and_codes(folder: Path, tmp_path: Path, norm: 
     common += ["--minutes", "9", "--lr", "0.01", "--out", str(tmp_path)]
     checkpoint = str(tmp_path / "checkpoint.pt")
     train.main([*common, "--steps", "12"])
-    _, state = train.load_checkpoint(checkpoint)
+    _, state = load_checkpoint(checkpoint)
     assert state["steps"] == 12
     assert state["config"]["norm"] == norm
     assert state["config"]["scales"] == 2
     train.main([*common, "--steps", "20", "--resume", checkpoint])
-    model, later = train.load_checkpoint(checkpoint)
+    model, later = load_checkpoint(checkpoint)
     assert later["steps"] == 20
     assert later["curve"][: len(state["curve"])] == state["curve"]
     assert isinstance(model, flowpp.FlowPP)
@@ -362,7 +363,7 @@ def test_training_resumes_exports_and_codes(folder: Path, tmp_path: Path, norm: 
         assert later["model"]["noise.0.units.0.inner.batch_norm.num_batches_tracked"] == 20
     # It is over: nothing is left to do but to validate again.
     train.main([*common, "--steps", "20", "--resume", checkpoint])
-    _, last = train.load_checkpoint(checkpoint)
+    _, last = load_checkpoint(checkpoint)
     assert last["steps"] == 20
     assert all(torch.equal(last["model"][key], later["model"][key]) for key in later["model"])
     export_main([checkpoint, str(tmp_path / "flow.bbm"), "--data", str(folder)])

@@ -14,7 +14,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
-from bbcodec.models.local import fit  # noqa: E402
+from bbcodec.models.local import fit, fit_head  # noqa: E402
+from bbcodec.models.local.budget import Budget  # noqa: E402
 from bbcodec.models.local.head import FEATURE_UNIT, bits, spreads  # noqa: E402
 
 import bbcodec  # noqa: E402
@@ -39,14 +40,14 @@ def model() -> modelfile.Model:
 
 
 @pytest.fixture(scope="module")
-def learned(model: modelfile.Model) -> tuple[np.ndarray, fit.FitHead]:
+def learned(model: modelfile.Model) -> tuple[np.ndarray, fit_head.FitHead]:
     """A picture, and a head that learned it by heart, whatever the price."""
     image = photo(20, 24)
     features, facts = (a.swapaxes(0, 1) for a in native.observe(image, LocalModel.from_model(model)))
-    head = fit.FitHead(LocalModel.from_model(model))
+    head = fit_head.FitHead(LocalModel.from_model(model))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "RATE", 0.3)
-        head.learn(features, facts, 40, 10**7, fit.Budget(1e9, None, None), 0)
+        patch.setattr(fit_head, "RATE", 0.3)
+        head.learn(features, facts, 40, 10**7, Budget(1e9, None, None), 0)
     return image, head
 
 
@@ -57,12 +58,12 @@ def static_bits(image: np.ndarray, model: modelfile.Model) -> float:
 
 
 def test_the_head_is_the_network_that_codes(
-    model: modelfile.Model, learned: tuple[np.ndarray, fit.FitHead]
+    model: modelfile.Model, learned: tuple[np.ndarray, fit_head.FitHead]
 ) -> None:
     image, head = learned
     features, facts = (a.swapaxes(0, 1) for a in native.observe(image, LocalModel.from_model(model)))
     for changed in (model, Fitted(deltas=head.deltas()).apply(model)):
-        blank = fit.FitHead(LocalModel.from_model(changed))
+        blank = fit_head.FitHead(LocalModel.from_model(changed))
         with torch.no_grad():
             f = torch.from_numpy(features.copy()).float() / FEATURE_UNIT
             guess = float(bits(blank.forward(f), torch.from_numpy(facts.copy()), spreads()).sum())
@@ -70,7 +71,7 @@ def test_the_head_is_the_network_that_codes(
 
 
 def test_learning_by_heart_saves_bits(
-    model: modelfile.Model, learned: tuple[np.ndarray, fit.FitHead]
+    model: modelfile.Model, learned: tuple[np.ndarray, fit_head.FitHead]
 ) -> None:
     image, head = learned
     changed = Fitted(deltas=head.deltas())
@@ -82,9 +83,9 @@ def test_learning_by_heart_saves_bits(
 def test_a_high_price_leaves_nothing(model: modelfile.Model) -> None:
     image = photo(24, 20)
     local = LocalModel.from_model(model)
-    head = fit.FitHead(local)
+    head = fit_head.FitHead(local)
     features, facts = (a.swapaxes(0, 1) for a in native.observe(image, local))
-    head.learn(features, facts, 20, 1, fit.Budget(1e9, None, None), 0)
+    head.learn(features, facts, 20, 1, Budget(1e9, None, None), 0)
     assert head.deltas() == {}
 
 
@@ -177,5 +178,5 @@ def test_what_cannot_be_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def small_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "LEAST_STEPS", 5)
-    monkeypatch.setattr(fit, "LEARNABLE", 0)
+    monkeypatch.setattr(fit, "MIN_STEPS", 5)
+    monkeypatch.setattr(fit, "MIN_LEARNABLE_PIXELS", 0)

@@ -140,7 +140,7 @@ def test_two_bases_learn() -> None:
     part = train.samples([photo(24, 26)], SMALL, 400, 0, 1)
     before = np.mean(train.evaluate(head, part, spreads()))
     signs = head.v.detach() >= 0
-    state = train.fit(head, part, part, steps=60, batch=64)
+    state = train.train_head(head, part, part, train.Schedule(steps=60, batch=64))
     assert state["steps"] == state["curve"][-1][1] == 60
     assert state["curve"][-1][2] < before - 0.05
     changed = (head.v.detach() >= 0) != signs

@@ -10,10 +10,12 @@ from bbcodec.jobs import Execution
 
 torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not installed")
 
+from bbcodec.models import gradients  # noqa: E402
 from bbcodec.models.config import Config, config_from_dict  # noqa: E402
-from bbcodec.models.latent import layers, logistic  # noqa: E402
-from bbcodec.models.latent.export import GraphBuilder, export, residual_sizes  # noqa: E402
-from bbcodec.models.latent.train import build  # noqa: E402
+from bbcodec.models.latent import layers, outputs  # noqa: E402
+from bbcodec.models.latent.checkpoint import build  # noqa: E402
+from bbcodec.models.latent.export import export, residual_sizes  # noqa: E402
+from bbcodec.models.latent.graph_builder import GraphBuilder  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.engine import Graph, Program, bits  # noqa: E402
@@ -47,7 +49,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def test_sign_of_zero_is_plus_one_and_the_gradient_is_gated() -> None:
     a = torch.tensor([-1.5, -0.5, -0.0, 0.0, 0.5, 1.5], requires_grad=True)
-    out = layers.sign(a)
+    out = gradients.sign(a)
     out.sum().backward()
     assert out.tolist() == [-1, -1, 1, 1, 1, 1]
     assert a.grad is not None
@@ -122,7 +124,7 @@ def test_pixel_probabilities_sum_to_one() -> None:
     for channel, index in ((1, 0), (0, 1), (2, 2)):  # G comes first in the result
         varied = x.clone()
         varied[:, channel, 0, 0] = values
-        log_p = logistic.pixel_log_likelihood(varied, params)[:, index, 0, 0]
+        log_p = outputs.pixel_log_likelihood(varied, params)[:, index, 0, 0]
         assert float(log_p.double().exp().sum()) == pytest.approx(1, abs=1e-4)
 
 
@@ -184,9 +186,9 @@ def test_no_residual_model_has_no_binary_kernels() -> None:
 
 def test_configurations_that_make_no_sense_are_refused() -> None:
     for wrong in ({"precision": "2/2"}, {"family": "flow"}, {"width": 0}):
-        with pytest.raises(ValueError, match=r"expected|12 Haar"):
+        with pytest.raises(ValueError, match=r"must be one of|12, the number of Haar"):
             Config(**wrong)
-    with pytest.raises(ValueError, match="one latent layer a scale"):
+    with pytest.raises(ValueError, match="one latent layer per scale"):
         Config(family="markov", layers=(2, 1))
     with pytest.raises(ValueError, match="unknown"):
         config_from_dict(Config().to_dict() | {"depth": 3})

@@ -13,7 +13,7 @@ pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
 
 from bbcodec.models.local import own, own_head  # noqa: E402
 from bbcodec.models.local.own import Draft, Plan, Trial  # noqa: E402
-from bbcodec.models.local.own_head import OwnHead, join, look  # noqa: E402
+from bbcodec.models.local.own_head import OwnHead, Schedule, join, look  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
 from bbcodec.errors import OptionError  # noqa: E402
@@ -114,13 +114,14 @@ def test_stopping_at_once_gives_a_model_that_is_no_worse(fast: modelfile.Model) 
 def test_learning_ends_when_validation_does_not_improve(
     fast: modelfile.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(own_head, "APART", 1)
+    monkeypatch.setattr(own_head, "MIN_STEPS_BETWEEN", 1)
     local = LocalModel.from_model(fast)
     seen = join([look(p, local, 500, [0, i]) for i, p in enumerate(stripes(4))])
     head = OwnHead(local)
     costs = iter([3.0, 2.0, *[2.5] * 100])
     monkeypatch.setattr(head, "evaluate", lambda part: next(costs))
-    curve = head.train(seen, seen, len(seen), math.inf, 400, 0, lambda line: None, lambda: False, 40, 5)
+    schedule = Schedule(len(seen), math.inf, 400, seed=0, validations=40, patience=5)
+    curve = head.train(seen, seen, schedule, lambda line: None, lambda: False)
     assert [value for _, value in curve] == [3.0, 2.0, *[2.5] * 5]
     assert curve[-1][0] < 100
 

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` (torch) is not in
 
 from bbcodec.models import data  # noqa: E402
 from bbcodec.models.latent import train  # noqa: E402
+from bbcodec.models.latent.checkpoint import load_checkpoint  # noqa: E402
 from bbcodec.models.latent.export import main as export_main  # noqa: E402
 
 from bbcodec import modelfile  # noqa: E402
@@ -48,11 +49,11 @@ def test_training_improves_resumes_and_exports(
     ]
     common = ["--data", str(folder), "--valid", str(folder), *shape, "--out", str(tmp_path)]
     train.main([*common, "--minutes", "0.06", "--validate-every", "0.02"])
-    _, state = train.load_checkpoint(tmp_path / "checkpoint.pt")
+    _, state = load_checkpoint(tmp_path / "checkpoint.pt")
     assert state["steps"] > 3
     assert state["curve"][-1][2] < 8.5
     train.main([*common, "--minutes", "0.09", "--resume", str(tmp_path / "checkpoint.pt")])
-    _, later = train.load_checkpoint(tmp_path / "checkpoint.pt")
+    _, later = load_checkpoint(tmp_path / "checkpoint.pt")
     assert later["steps"] > state["steps"]
     assert later["curve"][: len(state["curve"])] == state["curve"]
     assert "KL [" in capsys.readouterr().out
