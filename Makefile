@@ -21,7 +21,7 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS)
 craystack := git+https://github.com/j-towns/craystack
 # What the compiled module is made from: when one of these changes, it is built again.
-native := pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
+native := pyproject.toml CMakeLists.txt $(shell find native -name '*.?pp')
 sources := bbcodec models tests benchmarks
 
 .PHONY: help demo test unit lint format coverage sanitize emulate fuzz load bench wheel clean

@@ -21,8 +21,16 @@ EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static") o
 if not (EMULATOR and shutil.which(COMPILER)):
     pytest.skip(f"{COMPILER} or qemu-aarch64 is not installed", allow_module_level=True)
 
-NATIVE = Path(__file__).resolve().parents[2] / "native"
-SOURCES = ("convolve", "epilogue", "kernels", "kernels_portable", "sliced", "sliced_portable", "targets")
+NATIVE = Path(__file__).resolve().parents[2] / "native" / "core"
+SOURCES = (
+    "engine/convolve",
+    "engine/epilogue",
+    "engine/kernels/portable",
+    "engine/kernels/sliced_portable",
+    "engine/sliced",
+    "select_kernels",
+    "targets",
+)
 SHAPE = (2, 9, 17)  # 306 pixels: more than two vectors of 128 lanes
 
 

@@ -101,7 +101,7 @@ class CutMixture:
 
 
 class NativeCutMixture:
-    """`CutMixture` in C++ (``native/cut_mixture.cpp``)."""
+    """`CutMixture` in C++ (``native/core/families/latent/cut_mixture.cpp``)."""
 
     def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
         _check(log2_weights.shape[-1], bits, cells_log2)
