@@ -5,13 +5,13 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "engine/convolve.hpp"
-#include "engine/multiply.hpp"
+#include "engine/kernels/kernels.hpp"
+#include "engine/maps.hpp"
+#include "select_kernels.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -52,147 +52,167 @@ void bind_runs(nb::class_<Conv>& cls) {
         nb::gil_scoped_release release;
         conv.run(data, shape, epilogue);
     };
-    cls.def("acc", [run](const Conv& conv, const Map<const X>& x, const Map<std::int32_t>& out) {
-        expect_sides(x, out, conv.outputs());
-        Epilogue epilogue;
-        epilogue.acc = out.data();
-        run(conv, x, epilogue);
-    }, "x"_a.noconvert(), "out"_a.noconvert(), "Write the accumulators.");
-    cls.def("scale", [run](const Conv& conv, const Map<const X>& x, const Scale& scale, const Map<std::int16_t>& out) {
-        expect_sides(x, out, conv.outputs());
-        expect(scale.channels() == conv.outputs(), "the scale has the wrong number of channels");
-        Epilogue epilogue;
-        epilogue.scale = &scale;
-        epilogue.stream = out.data();
-        run(conv, x, epilogue);
-    }, "x"_a.noconvert(), "scale"_a, "out"_a.noconvert(), "Write the requantised stream.");
-    cls.def("sign", [run](const Conv& conv, const Map<const X>& x, const Threshold& threshold,
-                          const Map<std::uint64_t>& out) {
-        expect_sides(x, out, words(conv.outputs()));
-        expect(threshold.channels() == conv.outputs(), "the threshold has the wrong number of channels");
-        Epilogue epilogue;
-        epilogue.threshold = &threshold;
-        epilogue.bits = out.data();
-        run(conv, x, epilogue);
-    }, "x"_a.noconvert(), "threshold"_a, "out"_a.noconvert(), "Write the signs of the requantised stream.");
-}
-
-// Moves 2 x 2 pixels of C numbers to or from one pixel of 4 C numbers: two runs of 2 C numbers each.
-template <bool ToDepth>
-void shuffle(const std::int16_t* x, std::size_t n, std::size_t height, std::size_t width, std::size_t channels,
-             std::int16_t* out) {
-    const std::size_t run = 2 * channels;
-    for (std::size_t y = 0; y < n * height; ++y)
-        for (std::size_t column = 0; column < width; ++column)
-            for (std::size_t dy = 0; dy < 2; ++dy) {
-                const std::size_t deep = ((y * width + column) * 2 + dy) * run;
-                const std::size_t flat = ((2 * y + dy) * width + column) * run;
-                std::memcpy(out + (ToDepth ? deep : flat), x + (ToDepth ? flat : deep), run * sizeof(std::int16_t));
-            }
+    cls.def(
+        "acc",
+        [run](const Conv& conv, const Map<const X>& x, const Map<std::int32_t>& out) {
+            expect_sides(x, out, conv.outputs());
+            Epilogue epilogue;
+            epilogue.acc = out.data();
+            run(conv, x, epilogue);
+        },
+        "x"_a.noconvert(), "out"_a.noconvert(), "Write the accumulators.");
+    cls.def(
+        "scale",
+        [run](const Conv& conv, const Map<const X>& x, const Scale& scale, const Map<std::int16_t>& out) {
+            expect_sides(x, out, conv.outputs());
+            expect(scale.channels() == conv.outputs(), "the scale has the wrong number of channels");
+            Epilogue epilogue;
+            epilogue.scale = &scale;
+            epilogue.stream = out.data();
+            run(conv, x, epilogue);
+        },
+        "x"_a.noconvert(), "scale"_a, "out"_a.noconvert(), "Write the requantised stream.");
+    cls.def(
+        "sign",
+        [run](const Conv& conv, const Map<const X>& x, const Threshold& threshold, const Map<std::uint64_t>& out) {
+            expect_sides(x, out, words(conv.outputs()));
+            expect(threshold.channels() == conv.outputs(), "the threshold has the wrong number of channels");
+            Epilogue epilogue;
+            epilogue.threshold = &threshold;
+            epilogue.bits = out.data();
+            run(conv, x, epilogue);
+        },
+        "x"_a.noconvert(), "threshold"_a, "out"_a.noconvert(), "Write the signs of the requantised stream.");
 }
 
 void bind_convs(nb::module_& m) {
     nb::class_<Scale>(m, "Scale", "Requantise: multiply, shift, clamp per channel.")
-        .def("__init__", [](Scale* self, const Array<const std::int32_t, 1>& mul, const Array<const std::int64_t, 1>& add,
-                            int shift, int lo, int hi) {
-            expect(mul.shape(0) == add.shape(0), "mul and add have different sizes");
-            new (self) Scale(mul.data(), add.data(), mul.shape(0), shift, lo, hi);
-        }, "mul"_a.noconvert(), "add"_a.noconvert(), "shift"_a, "lo"_a, "hi"_a)
-        .def("run", [](const Scale& scale, const Map<const std::int32_t>& acc, const Map<std::int16_t>& out) {
-            expect(acc.shape(3) == scale.channels(), "the input has the wrong number of channels");
-            expect_sides(acc, out, scale.channels());
-            const std::size_t rows = shape_of(acc).pixels();
-            nb::gil_scoped_release release;
-            kernels().scale(acc.data(), rows, scale.channels(), scale.params(), out.data());
-        }, "acc"_a.noconvert(), "out"_a.noconvert());
+        .def(
+            "__init__",
+            [](Scale* self, const Array<const std::int32_t, 1>& mul, const Array<const std::int64_t, 1>& add, int shift, int lo,
+               int hi) {
+                expect(mul.shape(0) == add.shape(0), "mul and add have different sizes");
+                new (self) Scale(mul.data(), add.data(), mul.shape(0), shift, lo, hi);
+            },
+            "mul"_a.noconvert(), "add"_a.noconvert(), "shift"_a, "lo"_a, "hi"_a)
+        .def(
+            "run",
+            [](const Scale& scale, const Map<const std::int32_t>& acc, const Map<std::int16_t>& out) {
+                expect(acc.shape(3) == scale.channels(), "the input has the wrong number of channels");
+                expect_sides(acc, out, scale.channels());
+                const std::size_t rows = shape_of(acc).pixels();
+                nb::gil_scoped_release release;
+                kernels().scale(acc.data(), rows, scale.channels(), scale.params(), out.data());
+            },
+            "acc"_a.noconvert(), "out"_a.noconvert());
 
     nb::class_<Threshold>(m, "Threshold", "Sign of a Requantise: bit = (acc < limit) xor flip.")
-        .def("__init__", [](Threshold* self, const Array<const std::int32_t, 1>& limits,
-                            const Array<const std::uint8_t, 1>& flips) {
-            expect(limits.shape(0) == flips.shape(0), "limits and flips have different sizes");
-            new (self) Threshold(limits.data(), flips.data(), limits.shape(0));
-        }, "limits"_a.noconvert(), "flips"_a.noconvert());
+        .def(
+            "__init__",
+            [](Threshold* self, const Array<const std::int32_t, 1>& limits, const Array<const std::uint8_t, 1>& flips) {
+                expect(limits.shape(0) == flips.shape(0), "limits and flips have different sizes");
+                new (self) Threshold(limits.data(), flips.data(), limits.shape(0));
+            },
+            "limits"_a.noconvert(), "flips"_a.noconvert());
 
     nb::class_<BitConv> bit_conv(m, "BitConv", "Bits x bits.");
-    bit_conv.def("__init__", [](BitConv* self, const Map<const std::uint64_t>& weight, std::size_t channels) {
-        expect(weight.shape(1) == weight.shape(2) && weight.shape(3) == words(channels), "the weight has the wrong shape");
-        new (self) BitConv(weight.data(), weight.shape(0), weight.shape(1), channels);
-    }, "weight"_a.noconvert(), "channels"_a);
+    bit_conv.def(
+        "__init__",
+        [](BitConv* self, const Map<const std::uint64_t>& weight, std::size_t channels) {
+            expect(weight.shape(1) == weight.shape(2) && weight.shape(3) == words(channels), "the weight has the wrong shape");
+            new (self) BitConv(weight.data(), weight.shape(0), weight.shape(1), channels);
+        },
+        "weight"_a.noconvert(), "channels"_a);
     bind_runs<BitConv, std::uint64_t>(bit_conv);
 
     nb::class_<IntConv> int_conv(m, "IntConv", "int16 x int8; results hold for inputs of lo to hi.");
-    int_conv.def("__init__", [](IntConv* self, const Map<const std::int8_t>& weight, int lo, int hi) {
-        expect(weight.shape(1) == weight.shape(2), "the weight has the wrong shape");
-        expect(INT16_MIN <= lo && lo <= hi && hi <= INT16_MAX, "lo <= hi inside of int16 expected");
-        new (self) IntConv(weight.data(), weight.shape(0), weight.shape(1), weight.shape(3), lo, hi);
-    }, "weight"_a.noconvert(), "lo"_a = INT16_MIN, "hi"_a = INT16_MAX);
+    int_conv.def(
+        "__init__",
+        [](IntConv* self, const Map<const std::int8_t>& weight, int lo, int hi) {
+            expect(weight.shape(1) == weight.shape(2), "the weight has the wrong shape");
+            expect(INT16_MIN <= lo && lo <= hi && hi <= INT16_MAX, "lo <= hi inside of int16 expected");
+            new (self) IntConv(weight.data(), weight.shape(0), weight.shape(1), weight.shape(3), lo, hi);
+        },
+        "weight"_a.noconvert(), "lo"_a = INT16_MIN, "hi"_a = INT16_MAX);
     bind_runs<IntConv, std::int16_t>(int_conv);
 }
 
 void bind_maps(nb::module_& m) {
     using Stream = Map<std::int16_t>;
     using ConstStream = Map<const std::int16_t>;
-    m.def("add", [](const ConstStream& x, const ConstStream& y, int lo, int hi, const Stream& out) {
-        expect_sides(x, out, x.shape(3));
-        expect_sides(y, out, x.shape(3));
-        expect(-32768 <= lo && lo <= hi && hi <= 32767, "lo <= hi inside of int16 expected");
-        nb::gil_scoped_release release;
-        kernels().add(x.data(), y.data(), x.size(), static_cast<std::int16_t>(lo), static_cast<std::int16_t>(hi),
-                      out.data());
-    }, "x"_a.noconvert(), "y"_a.noconvert(), "lo"_a, "hi"_a, "out"_a.noconvert());
+    m.def(
+        "add",
+        [](const ConstStream& x, const ConstStream& y, int lo, int hi, const Stream& out) {
+            expect_sides(x, out, x.shape(3));
+            expect_sides(y, out, x.shape(3));
+            expect(-32768 <= lo && lo <= hi && hi <= 32767, "lo <= hi inside of int16 expected");
+            nb::gil_scoped_release release;
+            kernels().add(x.data(), y.data(), x.size(), static_cast<std::int16_t>(lo), static_cast<std::int16_t>(hi), out.data());
+        },
+        "x"_a.noconvert(), "y"_a.noconvert(), "lo"_a, "hi"_a, "out"_a.noconvert());
 
-    m.def("mul", [](const ConstStream& x, const ConstStream& y, int shift, int lo, int hi, const Stream& out) {
-        expect_sides(x, out, x.shape(3));
-        expect_sides(y, out, x.shape(3));
-        expect(1 <= shift && shift <= kMaxMulShift, "shift must be 1 to 15");
-        expect(-32768 <= lo && lo <= hi && hi <= 32767, "lo <= hi inside of int16 expected");
-        nb::gil_scoped_release release;
-        multiply(x.data(), y.data(), x.size(), shift, lo, hi, out.data());
-    }, "x"_a.noconvert(), "y"_a.noconvert(), "shift"_a, "lo"_a, "hi"_a, "out"_a.noconvert());
+    m.def(
+        "mul",
+        [](const ConstStream& x, const ConstStream& y, int shift, int lo, int hi, const Stream& out) {
+            expect_sides(x, out, x.shape(3));
+            expect_sides(y, out, x.shape(3));
+            expect(1 <= shift && shift <= kMaxMulShift, "shift must be 1 to 15");
+            expect(-32768 <= lo && lo <= hi && hi <= 32767, "lo <= hi inside of int16 expected");
+            nb::gil_scoped_release release;
+            kernels().multiply(x.data(), y.data(), x.size(), {shift, lo, hi}, out.data());
+        },
+        "x"_a.noconvert(), "y"_a.noconvert(), "shift"_a, "lo"_a, "hi"_a, "out"_a.noconvert());
 
-    m.def("sign", [](const ConstStream& x, const Array<const std::int16_t, 1>& threshold,
-                     const Map<std::uint64_t>& out) {
-        expect_sides(x, out, words(x.shape(3)));
-        expect(threshold.shape(0) == x.shape(3), "one threshold a channel expected");
-        nb::gil_scoped_release release;
-        kernels().sign(x.data(), threshold.data(), shape_of(x).pixels(), x.shape(3), out.data());
-    }, "x"_a.noconvert(), "threshold"_a.noconvert(), "out"_a.noconvert());
+    m.def(
+        "sign",
+        [](const ConstStream& x, const Array<const std::int16_t, 1>& threshold, const Map<std::uint64_t>& out) {
+            expect_sides(x, out, words(x.shape(3)));
+            expect(threshold.shape(0) == x.shape(3), "one threshold a channel expected");
+            nb::gil_scoped_release release;
+            kernels().sign(x.data(), threshold.data(), shape_of(x).pixels(), x.shape(3), out.data());
+        },
+        "x"_a.noconvert(), "threshold"_a.noconvert(), "out"_a.noconvert());
 
-    m.def("look_up", [](const ConstStream& x, const Array<const std::int16_t, 1>& table, int offset, const Stream& out) {
-        expect_sides(x, out, x.shape(3));
-        expect(table.shape(0) >= 1 && table.shape(0) <= (1u << 20), "table of 1 to 2^20 entries expected");
-        expect(-(1 << 20) <= offset && offset <= 1 << 20, "offset within 2^20 expected");
-        const std::int16_t* from = x.data();
-        const std::int16_t* entries = table.data();
-        std::int16_t* to = out.data();
-        const std::size_t size = x.size();
-        const int last = static_cast<int>(table.shape(0)) - 1;
-        nb::gil_scoped_release release;
-        for (std::size_t i = 0; i < size; ++i) to[i] = entries[std::clamp(from[i] + offset, 0, last)];
-    }, "x"_a.noconvert(), "table"_a.noconvert(), "offset"_a, "out"_a.noconvert());
+    m.def(
+        "look_up",
+        [](const ConstStream& x, const Array<const std::int16_t, 1>& table, int offset, const Stream& out) {
+            expect_sides(x, out, x.shape(3));
+            expect(table.shape(0) >= 1 && table.shape(0) <= (1u << 20), "table of 1 to 2^20 entries expected");
+            expect(-(1 << 20) <= offset && offset <= 1 << 20, "offset within 2^20 expected");
+            const int last = static_cast<int>(table.shape(0)) - 1;
+            nb::gil_scoped_release release;
+            look_up(x.data(), x.size(), table.data(), last, offset, out.data());
+        },
+        "x"_a.noconvert(), "table"_a.noconvert(), "offset"_a, "out"_a.noconvert());
 
-    m.def("space_to_depth", [](const ConstStream& x, const Stream& out) {
-        const bool fits = x.shape(0) == out.shape(0) && x.shape(1) == 2 * out.shape(1) && x.shape(2) == 2 * out.shape(2) &&
-                          4 * x.shape(3) == out.shape(3);
-        expect(fits, "the output has the wrong shape");
-        nb::gil_scoped_release release;
-        shuffle<true>(x.data(), out.shape(0), out.shape(1), out.shape(2), x.shape(3), out.data());
-    }, "x"_a.noconvert(), "out"_a.noconvert());
+    m.def(
+        "space_to_depth",
+        [](const ConstStream& x, const Stream& out) {
+            const bool fits = x.shape(0) == out.shape(0) && x.shape(1) == 2 * out.shape(1) && x.shape(2) == 2 * out.shape(2) &&
+                              4 * x.shape(3) == out.shape(3);
+            expect(fits, "the output has the wrong shape");
+            nb::gil_scoped_release release;
+            space_to_depth(x.data(), out.shape(0), out.shape(1), out.shape(2), x.shape(3), out.data());
+        },
+        "x"_a.noconvert(), "out"_a.noconvert());
 
-    m.def("depth_to_space", [](const ConstStream& x, const Stream& out) {
-        const bool fits = x.shape(0) == out.shape(0) && 2 * x.shape(1) == out.shape(1) && 2 * x.shape(2) == out.shape(2) &&
-                          x.shape(3) == 4 * out.shape(3);
-        expect(fits, "the output has the wrong shape");
-        nb::gil_scoped_release release;
-        shuffle<false>(x.data(), x.shape(0), x.shape(1), x.shape(2), out.shape(3), out.data());
-    }, "x"_a.noconvert(), "out"_a.noconvert());
+    m.def(
+        "depth_to_space",
+        [](const ConstStream& x, const Stream& out) {
+            const bool fits = x.shape(0) == out.shape(0) && 2 * x.shape(1) == out.shape(1) && 2 * x.shape(2) == out.shape(2) &&
+                              x.shape(3) == 4 * out.shape(3);
+            expect(fits, "the output has the wrong shape");
+            nb::gil_scoped_release release;
+            depth_to_space(x.data(), x.shape(0), x.shape(1), x.shape(2), out.shape(3), out.data());
+        },
+        "x"_a.noconvert(), "out"_a.noconvert());
 }
 
 }  // namespace
 
 void bind_engine(nb::module_& m) {
-    m.def("target", [] { return target_name(current_target()); }, "Instruction set in use.");
-    m.def("targets", &target_names, "Instruction sets that this CPU offers, weakest first.");
+    m.def("target", &target, "Instruction set in use.");
+    m.def("targets", &targets, "Instruction sets that this CPU offers, weakest first.");
     m.def("set_target", &set_target, "name"_a, "Force an instruction set; ValueError where it is not available.");
     m.def("set_slices", &set_slices, "name"_a,
           "Whether bit convolutions work in bit slices: 'automatic', 'always' or 'never'. For tests: results are the same.");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// Python face of rans.hpp: checks lengths, owns buffers, releases the GIL. No arithmetic here.
+// Bindings of coding/rans.hpp: they check lengths, own buffers and release the GIL. No arithmetic here.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
 #include <cstring>
 #include <memory>
 
+#include "arrays.hpp"
 #include "coding/rans.hpp"
 
 namespace nb = nanobind;
@@ -14,18 +14,10 @@ using namespace nb::literals;
 
 namespace {
 
+using bbcodec::to_numpy;
+
 template <typename T>
 using In = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <typename T>
-using Out = nb::ndarray<nb::numpy, T, nb::ndim<1>>;
-
-template <typename T>
-Out<T> to_numpy(std::unique_ptr<T[]> data, std::size_t n) {
-    T* raw = data.release();
-    nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-    return Out<T>(raw, {n}, owner);
-}
-
 template <typename T>
 std::unique_ptr<T[]> copy(const T* from, std::size_t n) {
     std::unique_ptr<T[]> to(new T[n]);
@@ -51,7 +43,7 @@ nb::tuple run_push(const In<std::uint64_t>& head, std::size_t n, Kernel kernel) 
         nb::gil_scoped_release release;
         lanes_out = copy(head.data(), lanes);
         std::unique_ptr<std::uint32_t[]> buffer(new std::uint32_t[n]);
-        const std::size_t first = kernel(lanes_out.get(), lanes, buffer.get());
+        const std::size_t first = kernel(bbcodec::Head{lanes_out.get(), lanes}, buffer.get());
         n_words = n - first;
         words = copy(buffer.get() + first, n_words);
     }
@@ -62,29 +54,31 @@ nb::tuple push_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t>
                         In<std::int32_t> mu, In<std::int32_t> e, int nsym, int floor) {
     const std::size_t n = symbols.shape(0);
     check(head, n, mu, e);
-    return run_push(head, n, [&](std::uint64_t* h, std::size_t lanes, std::uint32_t* words) {
-        return bbcodec::push_logistic(tables, h, lanes, symbols.data(), mu.data(), e.data(), n, nsym, floor, words);
+    return run_push(head, n, [&](bbcodec::Head lanes, std::uint32_t* words) {
+        return bbcodec::push_logistic(lanes, symbols.data(), {&tables, mu.data(), e.data(), n, nsym, floor}, words);
     });
 }
 
 nb::tuple push_freqs(In<std::uint64_t> head, In<std::uint64_t> starts, In<std::uint64_t> freqs, int precision) {
     const std::size_t n = starts.shape(0);
     check(head, n, freqs);
-    return run_push(head, n, [&](std::uint64_t* h, std::size_t lanes, std::uint32_t* words) {
-        return bbcodec::push_freqs(h, lanes, starts.data(), freqs.data(), n, precision, words);
+    return run_push(head, n, [&](bbcodec::Head lanes, std::uint32_t* words) {
+        return bbcodec::push_freqs(lanes, {starts.data(), freqs.data(), n, precision}, words);
     });
 }
 
-nb::tuple push_sections(In<std::uint64_t> head, In<std::uint32_t> starts, In<std::uint32_t> freqs, In<std::int64_t> sections, int precision) {
+nb::tuple push_sections(In<std::uint64_t> head, In<std::uint32_t> starts, In<std::uint32_t> freqs, In<std::int64_t> sections,
+                        int precision) {
     const std::size_t n = starts.shape(0);
     check(head, n, freqs);
-    return run_push(head, n, [&](std::uint64_t* h, std::size_t lanes, std::uint32_t* words) {
-        return bbcodec::push_sections(h, lanes, starts.data(), freqs.data(), n, sections.data(), sections.shape(0), precision, words);
+    return run_push(head, n, [&](bbcodec::Head lanes, std::uint32_t* words) {
+        return bbcodec::push_sections(lanes, {starts.data(), freqs.data(), n, precision}, sections.data(), sections.shape(0),
+                                      words);
     });
 }
 
-nb::tuple pop_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t> head, In<std::int32_t> mu,
-                       In<std::int32_t> e, int nsym, int floor, In<std::uint32_t> words) {
+nb::tuple pop_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t> head, In<std::int32_t> mu, In<std::int32_t> e,
+                       int nsym, int floor, In<std::uint32_t> words) {
     const std::size_t n = mu.shape(0), lanes = head.shape(0);
     check(head, n, e);
     std::unique_ptr<std::uint64_t[]> lanes_out;
@@ -94,7 +88,7 @@ nb::tuple pop_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t> 
         nb::gil_scoped_release release;
         lanes_out = copy(head.data(), lanes);
         symbols.reset(new std::int32_t[n]());
-        consumed = bbcodec::pop_logistic(tables, lanes_out.get(), lanes, mu.data(), e.data(), n, nsym, floor, words.data(),
+        consumed = bbcodec::pop_logistic({lanes_out.get(), lanes}, {&tables, mu.data(), e.data(), n, nsym, floor}, words.data(),
                                          words.shape(0), symbols.get());
     }
     return nb::make_tuple(to_numpy(std::move(lanes_out), lanes), to_numpy(std::move(symbols), n), consumed);
@@ -115,12 +109,11 @@ void bind_rans(nb::module_& m) {
                 new (self) Tables(sigmoid.data(), inverse_scale.data(), guesses.data());
             },
             "sigmoid"_a, "inverse_scale"_a, "guesses"_a);
-    m.def("push_logistic", &push_logistic, "tables"_a, "head"_a, "symbols"_a, "mu"_a, "e"_a, "nsym"_a,
-          "floor"_a, "Push symbols; returns (head, words).");
+    m.def("push_logistic", &push_logistic, "tables"_a, "head"_a, "symbols"_a, "mu"_a, "e"_a, "nsym"_a, "floor"_a,
+          "Push symbols; returns (head, words).");
     m.def("pop_logistic", &pop_logistic, "tables"_a, "head"_a, "mu"_a, "e"_a, "nsym"_a, "floor"_a, "words"_a,
           "Pop symbols; returns (head, symbols, words consumed or -1).");
-    m.def("push_freqs", &push_freqs, "head"_a, "starts"_a, "freqs"_a, "precision"_a,
-          "Push intervals; returns (head, words).");
+    m.def("push_freqs", &push_freqs, "head"_a, "starts"_a, "freqs"_a, "precision"_a, "Push intervals; returns (head, words).");
     m.def("push_sections", &push_sections, "head"_a, "starts"_a, "freqs"_a, "sections"_a, "precision"_a,
           "Push intervals in sections that begin at lane 0 each; returns (head, words).");
 }

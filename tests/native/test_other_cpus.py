@@ -23,13 +23,16 @@ if not (EMULATOR and shutil.which(COMPILER)):
 
 NATIVE = Path(__file__).resolve().parents[2] / "native" / "core"
 SOURCES = (
+    "crew",
     "engine/convolve",
     "engine/epilogue",
     "engine/kernels/portable",
     "engine/kernels/sliced_portable",
     "engine/sliced",
+    "families/local/model",
+    "families/local/pass",
+    "families/local/pass/portable",
     "select_kernels",
-    "targets",
 )
 SHAPE = (2, 9, 17)  # 306 pixels: more than two vectors of 128 lanes
 

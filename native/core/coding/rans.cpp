@@ -95,7 +95,8 @@ struct Division {
 };
 inline Division divide(std::uint64_t h, std::uint64_t freq, int precision) {
     if (precision < 12) return {h / freq, h % freq};
-    auto quotient = static_cast<std::int64_t>(static_cast<double>(static_cast<std::int64_t>(h)) / static_cast<double>(static_cast<std::int64_t>(freq)));
+    auto quotient = static_cast<std::int64_t>(static_cast<double>(static_cast<std::int64_t>(h)) /
+                                              static_cast<double>(static_cast<std::int64_t>(freq)));
     auto rest = static_cast<std::int64_t>(h) - quotient * static_cast<std::int64_t>(freq);
     const std::int64_t less = rest < 0, more = rest >= static_cast<std::int64_t>(freq);
     quotient += more - less, rest -= (more - less) * static_cast<std::int64_t>(freq);
@@ -103,8 +104,8 @@ inline Division divide(std::uint64_t h, std::uint64_t freq, int precision) {
 }
 
 // Lane update of a push; emits at most one word in front of words[at].
-inline std::uint64_t push_one(std::uint64_t h, std::uint64_t start, std::uint64_t freq, int precision,
-                              std::uint32_t* words, std::size_t& at) {
+inline std::uint64_t push_one(std::uint64_t h, std::uint64_t start, std::uint64_t freq, int precision, std::uint32_t* words,
+                              std::size_t& at) {
     if (h >= ((kLower >> precision) << 32) * freq) {
         words[--at] = static_cast<std::uint32_t>(h);
         h >>= 32;
@@ -115,8 +116,7 @@ inline std::uint64_t push_one(std::uint64_t h, std::uint64_t start, std::uint64_
 
 }  // namespace
 
-LogisticTables::LogisticTables(const std::int64_t* sigmoid, const std::int64_t* inverse_scale,
-                               const std::int64_t* guesses) {
+LogisticTables::LogisticTables(const std::int64_t* sigmoid, const std::int64_t* inverse_scale, const std::int64_t* guesses) {
     if (sigmoid[0] != 0 || sigmoid[cells] != std::int64_t{1} << 30)
         throw std::invalid_argument("the sigmoid table must run from 0 to 2^30");
     for (std::size_t i = 0; i < cells; ++i) {
@@ -132,51 +132,49 @@ LogisticTables::LogisticTables(const std::int64_t* sigmoid, const std::int64_t* 
     }
 }
 
-std::size_t push_logistic(const LogisticTables& tables, std::uint64_t* head, std::size_t lanes,
-                          const std::int32_t* symbols, const std::int32_t* mu, const std::int32_t* e, std::size_t n,
-                          int nsym, int floor, std::uint32_t* words) {
+std::size_t push_logistic(Head head, const std::int32_t* symbols, const Logistics& models, std::uint32_t* words) {
+    const auto [tables, mu, e, n, nsym, floor] = models;
     check_nsym(nsym, floor);
     for (std::size_t i = 0; i < n; ++i)
         if (symbols[i] < 0 || symbols[i] >= nsym) throw std::invalid_argument("a symbol is not in 0..nsym-1");
     std::size_t at = n;
     if (n == 0) return at;
-    for (std::size_t i = n, lane = (n - 1) % lanes; i-- > 0;) {
-        const Logistic model(tables, mu[i], e[i], nsym, floor);
+    for (std::size_t i = n, lane = (n - 1) % head.size; i-- > 0;) {
+        const Logistic model(*tables, mu[i], e[i], nsym, floor);
         const std::int64_t start = model.cdf(symbols[i]);
         const std::int64_t freq = model.cdf(symbols[i] + 1) - start;
         if (freq == 0) throw std::invalid_argument("a symbol has no probability");
-        head[lane] = push_one(head[lane], static_cast<std::uint64_t>(start), static_cast<std::uint64_t>(freq),
-                              kPrecision, words, at);
-        lane = lane ? lane - 1 : lanes - 1;
+        head.lanes[lane] = push_one(head.lanes[lane], static_cast<std::uint64_t>(start), static_cast<std::uint64_t>(freq),
+                                    kPrecision, words, at);
+        lane = lane ? lane - 1 : head.size - 1;
     }
     return at;
 }
 
-std::ptrdiff_t pop_logistic(const LogisticTables& tables, std::uint64_t* head, std::size_t lanes,
-                            const std::int32_t* mu, const std::int32_t* e, std::size_t n, int nsym, int floor,
-                            const std::uint32_t* words, std::size_t n_words, std::int32_t* symbols) {
+std::ptrdiff_t pop_logistic(Head head, const Logistics& models, const std::uint32_t* words, std::size_t n_words,
+                            std::int32_t* symbols) {
+    const auto [tables, mu, e, n, nsym, floor] = models;
     check_nsym(nsym, floor);
     const std::uint64_t cell_scale = (std::uint64_t{1} << 42) / static_cast<std::uint64_t>(kTotal - floor * nsym);
     std::size_t consumed = 0;
     for (std::size_t i = 0, lane = 0; i < n; ++i) {
-        std::uint64_t h = head[lane];
+        std::uint64_t h = head.lanes[lane];
         const std::uint64_t cf = h & (static_cast<std::uint64_t>(kTotal) - 1);
-        const auto [k, start, end] =
-            Logistic(tables, mu[i], e[i], nsym, floor).find(static_cast<std::int64_t>(cf), cell_scale);
+        const auto [k, start, end] = Logistic(*tables, mu[i], e[i], nsym, floor).find(static_cast<std::int64_t>(cf), cell_scale);
         h = static_cast<std::uint64_t>(end - start) * (h >> kPrecision) + (cf - static_cast<std::uint64_t>(start));
         if (h < kLower) {
             if (consumed == n_words) return -1;
             h = (h << 32) | words[consumed++];
         }
-        head[lane] = h;
+        head.lanes[lane] = h;
         symbols[i] = static_cast<std::int32_t>(k);
-        if (++lane == lanes) lane = 0;
+        if (++lane == head.size) lane = 0;
     }
     return static_cast<std::ptrdiff_t>(consumed);
 }
 
-std::size_t push_freqs(std::uint64_t* head, std::size_t lanes, const std::uint64_t* starts,
-                       const std::uint64_t* freqs, std::size_t n, int precision, std::uint32_t* words) {
+std::size_t push_freqs(Head head, const Intervals<std::uint64_t>& intervals, std::uint32_t* words) {
+    const auto [starts, freqs, n, precision] = intervals;
     if (precision < 0 || precision > 31) throw std::invalid_argument("precision must be in 0..31");
     const std::uint64_t total = std::uint64_t{1} << precision;
     for (std::size_t i = 0; i < n; ++i)
@@ -184,19 +182,21 @@ std::size_t push_freqs(std::uint64_t* head, std::size_t lanes, const std::uint64
             throw std::invalid_argument("an interval is empty or not within 0..2^precision");
     std::size_t at = n;
     if (n == 0) return at;
-    for (std::size_t i = n, lane = (n - 1) % lanes; i-- > 0;) {
-        head[lane] = push_one(head[lane], starts[i], freqs[i], precision, words, at);
-        lane = lane ? lane - 1 : lanes - 1;
+    for (std::size_t i = n, lane = (n - 1) % head.size; i-- > 0;) {
+        head.lanes[lane] = push_one(head.lanes[lane], starts[i], freqs[i], precision, words, at);
+        lane = lane ? lane - 1 : head.size - 1;
     }
     return at;
 }
 
-std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uint32_t* starts, const std::uint32_t* freqs, std::size_t n,
-                          const std::int64_t* sections, std::size_t n_sections, int precision, std::uint32_t* words) {
+std::size_t push_sections(Head head, const Intervals<std::uint32_t>& intervals, const std::int64_t* sections,
+                          std::size_t n_sections, std::uint32_t* words) {
+    const auto [starts, freqs, n, precision] = intervals;
     if (precision < 0 || precision > 31) throw std::invalid_argument("precision must be in 0..31");
     std::size_t left = n;
     for (std::size_t s = 0; s < n_sections; ++s) {
-        if (sections[s] < 0 || static_cast<std::size_t>(sections[s]) > left) throw std::invalid_argument("the sections do not match");
+        if (sections[s] < 0 || static_cast<std::size_t>(sections[s]) > left)
+            throw std::invalid_argument("the sections do not match");
         left -= static_cast<std::size_t>(sections[s]);
     }
     if (left) throw std::invalid_argument("the sections do not match");
@@ -204,11 +204,11 @@ std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uin
     std::size_t at = n;
     for (std::size_t s = n_sections, i = n; s-- > 0;) {
         const std::size_t size = static_cast<std::size_t>(sections[s]);
-        for (std::size_t end = i - size, lane = size % lanes; i > end;) {
-            --i, lane = (lane ? lane : lanes) - 1;
+        for (std::size_t end = i - size, lane = size % head.size; i > end;) {
+            --i, lane = (lane ? lane : head.size) - 1;
             if (freqs[i] == 0 || freqs[i] > total || starts[i] > total - freqs[i])
                 throw std::invalid_argument("an interval is empty or not within 0..2^precision");
-            head[lane] = push_one(head[lane], starts[i], freqs[i], precision, words, at);
+            head.lanes[lane] = push_one(head.lanes[lane], starts[i], freqs[i], precision, words, at);
         }
     }
     return at;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// rANS over the lanes of a message head: plain loops on raw pointers.
 //
-// rANS over the lanes of a message head: plain loops on raw pointers, no Python in sight.
-//
-// The meaning of every function is bbcodec/rans_kernels/reference.py; the integer logistic is defined in
-// bbcodec/distributions/tables.py. Callers check lengths; the functions check values that could do harm.
+// The meaning of every function is bbcodec/coding/kernels/reference.py; the integer logistic is defined in
+// bbcodec/coding/logistic_tables.py. Callers check lengths; the functions check values that could do harm.
 #pragma once
 
 #include <array>
@@ -30,25 +29,44 @@ struct LogisticTables {
     LogisticTables(const std::int64_t* sigmoid, const std::int64_t* inverse_scale, const std::int64_t* guesses);
 };
 
-// Push n symbols; `head` is updated in place. `words` has room for n words and is filled from its end.
-// Returns the index of the first word. Throws std::invalid_argument for a symbol outside 0..nsym-1,
-// and where floor is 0 for one that has no probability.
-std::size_t push_logistic(const LogisticTables& tables, std::uint64_t* head, std::size_t lanes,
-                          const std::int32_t* symbols, const std::int32_t* mu, const std::int32_t* e, std::size_t n,
-                          int nsym, int floor, std::uint32_t* words);
+// The head of a message: one rANS state a lane, updated in place.
+struct Head {
+    std::uint64_t* lanes;
+    std::size_t size;
+};
 
-// Pop n symbols; `head` is updated in place. Returns the number of words consumed, or -1 if they run out.
-std::ptrdiff_t pop_logistic(const LogisticTables& tables, std::uint64_t* head, std::size_t lanes,
-                            const std::int32_t* mu, const std::int32_t* e, std::size_t n, int nsym, int floor,
-                            const std::uint32_t* words, std::size_t n_words, std::int32_t* symbols);
+// n logistics, one for each symbol in turn; symbols are 0 to nsym - 1.
+struct Logistics {
+    const LogisticTables* tables;
+    const std::int32_t* mu;
+    const std::int32_t* e;
+    std::size_t n;
+    int nsym;
+    int floor;  // least frequency of a symbol: 0 or 1
+};
 
-// Push n intervals of 2^precision, as push_logistic does. Throws std::invalid_argument for an empty or
-// outlying interval.
-std::size_t push_freqs(std::uint64_t* head, std::size_t lanes, const std::uint64_t* starts,
-                       const std::uint64_t* freqs, std::size_t n, int precision, std::uint32_t* words);
+// n intervals of 2^precision.
+template <typename T>
+struct Intervals {
+    const T* starts;
+    const T* freqs;
+    std::size_t n;
+    int precision;  // bits
+};
+
+// Pushes n symbols. `words` has room for n words and is filled from its end. Returns the index of the first word.
+// Throws std::invalid_argument for a symbol outside 0..nsym-1, and where floor is 0 for one that has no probability.
+std::size_t push_logistic(Head head, const std::int32_t* symbols, const Logistics& models, std::uint32_t* words);
+
+// Pops n symbols. Returns the number of words consumed, or -1 if they run out.
+std::ptrdiff_t pop_logistic(Head head, const Logistics& models, const std::uint32_t* words, std::size_t n_words,
+                            std::int32_t* symbols);
+
+// Pushes n intervals, as push_logistic does. Throws std::invalid_argument for an empty or outlying interval.
+std::size_t push_freqs(Head head, const Intervals<std::uint64_t>& intervals, std::uint32_t* words);
 
 // The same in sections, each of which begins at lane 0; `sections` are their sizes.
-std::size_t push_sections(std::uint64_t* head, std::size_t lanes, const std::uint32_t* starts, const std::uint32_t* freqs, std::size_t n,
-                          const std::int64_t* sections, std::size_t n_sections, int precision, std::uint32_t* words);
+std::size_t push_sections(Head head, const Intervals<std::uint32_t>& intervals, const std::int64_t* sections,
+                          std::size_t n_sections, std::uint32_t* words);
 
 }  // namespace bbcodec

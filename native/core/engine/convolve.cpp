@@ -5,6 +5,9 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "engine/kernels/kernels.hpp"
+#include "select_kernels.hpp"
+
 namespace bbcodec {
 namespace {
 
@@ -13,7 +16,7 @@ constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (va
 // Padded images of a group are kept near this size, to stay in the second level cache between padding and use.
 constexpr std::size_t kGroupBytes = 256 << 10;
 
-// Memory of one thread that outlives a call: fresh pages would cost as much as a small convolution.
+// Returns memory that each thread keeps for its next call: fresh pages would cost as much as a small convolution.
 template <typename T>
 T* scratch(std::size_t size) {
     constexpr std::size_t kKeep = (std::size_t{16} << 20) / sizeof(T);
@@ -25,17 +28,17 @@ T* scratch(std::size_t size) {
     return buffer.data();
 }
 
-// The same, at the start of a cache line, which the widest vectors want.
+// The same, aligned to a cache line for the widest vectors.
 std::uint64_t* aligned_scratch(std::size_t size) {
     constexpr std::size_t kLine = 64;
     const auto at = reinterpret_cast<std::uintptr_t>(scratch<std::uint64_t>(size + kLine / sizeof(std::uint64_t)));
     return reinterpret_cast<std::uint64_t*>((at + kLine - 1) / kLine * kLine);
 }
 
-// Tiles write outputs in blocks; where these are whole, accumulators need no detour.
+// Tiles write outputs in blocks. If all blocks are whole, tiles write to the output itself.
 constexpr std::size_t kWholeOutputs = std::max(kBitBlock, kIntBlock);
 
-// What becomes of numbers on their way into a padded map; zero bits are +1, as the convention wants.
+// The ways of numbers into a padded map. Bits of padding are 0, which stands for +1.
 template <typename T>
 struct Copied {
     typedef T From;
@@ -56,7 +59,7 @@ struct Narrowed {
     }
 };
 
-// Writes images into frames of `margin` zeros on each side.
+// Writes images with `margin` zeros on each side.
 template <typename Way>
 void pad(const Way& way, const typename Way::From* x, const MapShape& shape, std::size_t depth, std::size_t margin,
          typename Way::To* out) {
@@ -74,7 +77,7 @@ void pad(const Way& way, const typename Way::From* x, const MapShape& shape, std
     }
 }
 
-// Runs `tile(pointers, acc, stride)` over all pixels.  `slack` elements behind the last one may be read by a tile.
+// Runs `tile(pointers, acc, stride)` over all pixels. A tile may read `slack` elements behind the last one.
 template <typename Way, typename TileFn>
 void convolve(const Way& way, const typename Way::From* x, MapShape shape, std::size_t depth, std::size_t kernel,
               std::size_t outputs, std::size_t slack, const Epilogue& epilogue, TileFn&& tile) {
@@ -118,7 +121,7 @@ void convolve(const Way& way, const typename Way::From* x, MapShape shape, std::
                     }
                 }
             }
-            // A last, partial tile computes its last pixel several times.
+            // A partial tile at the end computes its last pixel several times.
             std::fill(pointers + count, pointers + kPixels, pointers[count - 1]);
             if (epilogue.acc != nullptr && outputs % kWholeOutputs == 0 && count == kPixels) {
                 tile(table, pointers, epilogue.acc + (start * size + first) * outputs, outputs, line);
@@ -164,30 +167,29 @@ void BitConv::run(const std::uint64_t* x, const MapShape& shape, const Epilogue&
     tile.blocks = weights_.size() / (tile.words * kBitBlock);
     tile.bias = static_cast<std::int32_t>(kernel_ * kernel_ * channels_);
     std::size_t known_line = 0;
-    convolve(Copied<std::uint64_t>{}, x, shape, words_, kernel_, outputs_, 0, epilogue,
-             [&](const Kernels& table, const std::uint64_t* const* pointers, std::int32_t* acc, std::size_t stride,
-                 std::size_t line) {
-                 if (line != known_line) {
-                     known_line = line;
-                     for (std::size_t dy = 0, j = 0; dy < kernel_; ++dy)
-                         for (std::size_t i = 0; i < kernel_ * words_; ++i)
-                             offsets[j++] = static_cast<std::ptrdiff_t>(dy * line + i);
-                     tile.offsets = offsets.data();
-                 }
-                 std::copy_n(pointers, kPixels, tile.x);
-                 tile.acc = acc;
-                 tile.stride = stride;
-                 table.bit_tile(tile);
-             });
+    convolve(
+        Copied<std::uint64_t>{}, x, shape, words_, kernel_, outputs_, 0, epilogue,
+        [&](const Kernels& table, const std::uint64_t* const* pointers, std::int32_t* acc, std::size_t stride, std::size_t line) {
+            if (line != known_line) {
+                known_line = line;
+                for (std::size_t dy = 0, j = 0; dy < kernel_; ++dy)
+                    for (std::size_t i = 0; i < kernel_ * words_; ++i) offsets[j++] = static_cast<std::ptrdiff_t>(dy * line + i);
+                tile.offsets = offsets.data();
+            }
+            std::copy_n(pointers, kPixels, tile.x);
+            tile.acc = acc;
+            tile.stride = stride;
+            table.bit_tile(tile);
+        });
 }
 
-IntConv::IntConv(const std::int8_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels,
-                 std::int32_t lo, std::int32_t hi)
+IntConv::IntConv(const std::int8_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels, std::int32_t lo,
+                 std::int32_t hi)
     : outputs_(outputs), kernel_(kernel), channels_(channels) {
     check_conv(outputs, kernel, channels);
     weights_ = in_blocks<2, std::int16_t>(weights);
     const std::int32_t least = std::min(lo, 0), most = std::max(hi, 0);  // padding is 0
-    if (!supported(Target::avx512vnni) || most - least > 255) return;
+    if (!has_byte_kernels() || most - least > 255) return;
     offset_ = static_cast<std::uint8_t>(-least);
     byte_weights_ = in_blocks<4, std::int8_t>(weights);
     start_.assign(round_up(outputs, kIntBlock), 0);
@@ -223,16 +225,16 @@ void IntConv::run(const std::int16_t* x, const MapShape& shape, const Epilogue& 
     tile.pairs = kernel_ * steps(2);
     tile.weights = weights_.data();
     tile.blocks = weights_.size() / (tile.pairs * kIntBlock * 2);
-    convolve(Copied<std::int16_t>{}, x, shape, channels_, kernel_, outputs_, kernel_ * channels_ % 2, epilogue,
-             [&](const Kernels& table, const std::int16_t* const* pointers, std::int32_t* acc, std::size_t stride,
-                 std::size_t line) {
-                 if (places.empty()) places = offsets(line, 2);
-                 tile.offsets = places.data();
-                 std::copy_n(pointers, kPixels, tile.x);
-                 tile.acc = acc;
-                 tile.stride = stride;
-                 table.int_tile(tile);
-             });
+    convolve(
+        Copied<std::int16_t>{}, x, shape, channels_, kernel_, outputs_, kernel_ * channels_ % 2, epilogue,
+        [&](const Kernels& table, const std::int16_t* const* pointers, std::int32_t* acc, std::size_t stride, std::size_t line) {
+            if (places.empty()) places = offsets(line, 2);
+            tile.offsets = places.data();
+            std::copy_n(pointers, kPixels, tile.x);
+            tile.acc = acc;
+            tile.stride = stride;
+            table.int_tile(tile);
+        });
 }
 
 void IntConv::run_bytes(const std::int16_t* x, const MapShape& shape, const Epilogue& epilogue) const {
@@ -242,16 +244,16 @@ void IntConv::run_bytes(const std::int16_t* x, const MapShape& shape, const Epil
     tile.weights = byte_weights_.data();
     tile.blocks = byte_weights_.size() / (tile.quads * kIntBlock * 4);
     tile.start = start_.data();
-    convolve(Narrowed{offset_}, x, shape, channels_, kernel_, outputs_, steps(4) * 4 - kernel_ * channels_, epilogue,
-             [&](const Kernels& table, const std::uint8_t* const* pointers, std::int32_t* acc, std::size_t stride,
-                 std::size_t line) {
-                 if (places.empty()) places = offsets(line, 4);
-                 tile.offsets = places.data();
-                 std::copy_n(pointers, kPixels, tile.x);
-                 tile.acc = acc;
-                 tile.stride = stride;
-                 table.byte_tile(tile);
-             });
+    convolve(
+        Narrowed{offset_}, x, shape, channels_, kernel_, outputs_, steps(4) * 4 - kernel_ * channels_, epilogue,
+        [&](const Kernels& table, const std::uint8_t* const* pointers, std::int32_t* acc, std::size_t stride, std::size_t line) {
+            if (places.empty()) places = offsets(line, 4);
+            tile.offsets = places.data();
+            std::copy_n(pointers, kPixels, tile.x);
+            tile.acc = acc;
+            tile.stride = stride;
+            table.byte_tile(tile);
+        });
 }
 
 }  // namespace bbcodec

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions over whole batches: weights in kernel order, padding, tiles, and what is done with the accumulators.
-// No SIMD here, and no Python.
+// Convolutions over whole batches: weights in kernel order, padding, tiles, and the use of the accumulators. No SIMD here.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,7 @@
 
 namespace bbcodec {
 
-// Vectors of weights start with a cache line: a register of them then is one line.
+// Weights start at a cache line: each vector of 64 bytes is one line.
 template <typename T>
 struct OnLine {
     typedef T value_type;
@@ -25,44 +24,43 @@ struct OnLine {
     bool operator==(const OnLine&) const { return true; }
     bool operator!=(const OnLine&) const { return false; }
 
-private:
+  private:
     static constexpr std::align_val_t kLine{64};
 };
 template <typename T>
 using Weights = std::vector<T, OnLine<T>>;
 
-// Bits x bits; outside of the map is +1.
+// Bits x bits. Pixels outside of the map are +1.
 class BitConv {
-public:
+  public:
     // weights: [outputs, kernel, kernel, ceil(channels / 64)], spare bits 0.
     BitConv(const std::uint64_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels);
     std::size_t outputs() const { return outputs_; }
     std::size_t depth() const { return words_; }
     void run(const std::uint64_t* x, const MapShape& shape, const Epilogue& epilogue) const;
 
-private:
+  private:
     std::size_t outputs_, kernel_, channels_, words_;
     Weights<std::uint64_t> weights_;
     SlicedWeights sliced_;
 };
 
-// int16 x int8 (±1 included); outside of the map is 0.
+// int16 x int8, ±1 included. Pixels outside of the map are 0.
 //
-// Where all inputs are known to lie within a byte's width of each other (and of 0), they are narrowed to bytes while the
-// map is padded, if the CPU has instructions for that.
+// If all inputs and 0 are known to lie in a range of 256 numbers, they are narrowed to bytes while the map is padded, where
+// the CPU has instructions for bytes.
 class IntConv {
-public:
-    // weights: [outputs, kernel, kernel, channels].  For inputs outside of `lo` to `hi` the results may be wrong.
+  public:
+    // weights: [outputs, kernel, kernel, channels]. For inputs outside of `lo` to `hi` the results may be wrong.
     IntConv(const std::int8_t* weights, std::size_t outputs, std::size_t kernel, std::size_t channels,
             std::int32_t lo = INT16_MIN, std::int32_t hi = INT16_MAX);
     std::size_t outputs() const { return outputs_; }
     std::size_t depth() const { return channels_; }
     void run(const std::int16_t* x, const MapShape& shape, const Epilogue& epilogue) const;
 
-private:
-    // A row of kernel taps is contiguous in the padded map (pixel by pixel, channel by channel) and is cut into steps of
-    // `Inputs` numbers; where its length is no multiple of that, the last step reaches into the next numbers, which meet
-    // weights of 0.
+  private:
+    // A row of kernel taps is contiguous in the padded map, and is cut into steps of `Inputs` numbers. If its length is no
+    // multiple of that, the last step reads numbers behind the row, whose weights are 0.
     template <std::size_t Inputs, typename T>
     Weights<T> in_blocks(const std::int8_t* weights) const;
     std::size_t steps(std::size_t of) const { return (kernel_ * channels_ + of - 1) / of; }  // of one row of kernel taps
@@ -71,7 +69,7 @@ private:
 
     std::size_t outputs_, kernel_, channels_;
     Weights<std::int16_t> weights_;
-    // Of bytes; empty where these are not used.  A byte is an input plus `offset_`; `start_` takes that off again.
+    // For bytes; empty if these are not used. A byte is an input plus `offset_`; `start_` takes that off again.
     Weights<std::int8_t> byte_weights_;
     std::vector<std::int32_t> start_;
     std::uint8_t offset_ = 0;

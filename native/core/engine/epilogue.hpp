@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes of maps, and what becomes of the accumulators of a convolution.
+// Shapes of maps, and the outputs that are made from the accumulators of a convolution.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@ struct MapShape {
     std::size_t pixels() const { return n * height * width; }
 };
 
-// Multiply, shift and clamp per channel: the Requantise of the graph.  Throws std::invalid_argument.
+// Multiply, shift and clamp per channel: the Requantise of the graph. Throws std::invalid_argument.
 class Scale {
-public:
+  public:
     Scale(const std::int32_t* mul, const std::int64_t* add, std::size_t channels, int shift, int lo, int hi);
     std::size_t channels() const { return mul_.size(); }
     ScaleParams params() const;
 
-private:
+  private:
     std::vector<std::int32_t> mul_;
     std::vector<std::int64_t> add_;
     int shift_;
@@ -31,18 +31,18 @@ private:
 
 // The sign of a Requantise as one comparison: bit = (acc < limit[c]) xor flip[c].
 class Threshold {
-public:
+  public:
     Threshold(const std::int32_t* limits, const std::uint8_t* flips, std::size_t channels);
     std::size_t channels() const { return channels_; }
     ThresholdParams params() const;
 
-private:
+  private:
     std::size_t channels_;
     std::vector<std::int32_t> limits_;
     std::vector<std::uint64_t> flips_;
 };
 
-// What becomes of the accumulators; exactly one output is set.
+// The output that is wanted; exactly one is set.
 struct Epilogue {
     std::int32_t* acc = nullptr;
     const Scale* scale = nullptr;
@@ -51,8 +51,8 @@ struct Epilogue {
     std::uint64_t* bits = nullptr;
 };
 
-// Rows of accumulators, `stride` apart, to the output that was asked for; `first` counts pixels from the start of the batch.
-void finish(const Kernels& table, const Epilogue& epilogue, const std::int32_t* acc, std::size_t stride,
-            std::size_t outputs, std::size_t first, std::size_t count);
+// Turns rows of accumulators, `stride` apart, into the output. `first` counts pixels from the start of the batch.
+void finish(const Kernels& table, const Epilogue& epilogue, const std::int32_t* acc, std::size_t stride, std::size_t outputs,
+            std::size_t first, std::size_t count);
 
 }  // namespace bbcodec

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
-constexpr std::size_t kLineWords = 8;       // words of a cache line
-constexpr std::size_t kSegmentPixels = 4096;  // enough for few pixels to be packed twice, and little enough for a cache
+constexpr std::size_t kLineWords = 8;         // words of a cache line
+constexpr std::size_t kSegmentPixels = 4096;  // large, so that few pixels are packed twice; small enough for a cache
 
 enum class Slices { automatic, always, never };
 
@@ -75,7 +75,7 @@ SlicedSizes::SlicedSizes(const SlicedWeights& weights, const MapShape& shape, st
     const std::size_t margin = weights.kernel() / 2;
     const std::size_t span = margin * (shape.width + 1);
     reach = round_up(span, 64);
-    // Wide maps take longer segments: not much more than a third of the pixels is packed for another segment too.
+    // Wide maps have longer segments: about a third of the pixels, at most, is packed for two segments.
     segment = std::min(round_up(std::max(kSegmentPixels, 4 * span), lanes), round_up(shape.pixels(), lanes));
     // A window ends in the word behind its last.
     line = round_up(segment + 2 * reach, lanes) / 64 + kLineWords;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inner kernels of the engine and the one table that chooses among them.
+// The inner kernels of the engine: what each computes, and the table of a target.
 //
-// Convolutions are done in tiles of kPixels output pixels by all output channels.  A tile gets one pointer per pixel, to
-// the top left of its receptive field, and a list of offsets (the same for all pixels) of the words it meets; padding
-// has been written into the input before.  Weights lie in blocks of output channels, so that one vector register holds
-// one word of input for a whole block of outputs.  All targets share these layouts, and a forced target may
-// change between two calls.
+// Convolutions are done in tiles of kPixels output pixels by all output channels. A tile gets one pointer per pixel, to the
+// top left of its receptive field, and a list of offsets of the words it reads, the same for all pixels. Padding is already
+// part of the input. Weights lie in blocks of output channels, so that one vector register holds one word of input for a
+// whole block of outputs. All targets share these layouts, and a forced target may change between two calls.
 //
 // Every kernel has the portable one as its reference; tests compare all of them with the NumPy reference.
 #pragma once
@@ -13,14 +12,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "targets.hpp"
-
 namespace bbcodec {
 
-constexpr std::size_t kPixels = 8;      // pixels per tile
-constexpr std::size_t kBitBlock = 8;    // outputs per block of bit weights: 8 words fill 512 bits
-constexpr std::size_t kIntBlock = 16;   // outputs per block of integer weights: 16 pairs of int16, or quads of int8, fill 512 bits
-constexpr std::size_t kAccStep = 64;    // row stride of a tile's accumulators is a multiple of this
+constexpr std::size_t kPixels = 8;     // pixels per tile
+constexpr std::size_t kBitBlock = 8;   // outputs per block of bit weights: 8 words fill 512 bits
+constexpr std::size_t kIntBlock = 16;  // outputs per block of integer weights: 16 pairs of int16, or quads of int8, fill 512 bits
+constexpr std::size_t kAccStep = 64;   // numbers: the row stride of a tile's accumulators is a multiple of this
+constexpr int kMaxMulShift = 15;       // bits
 
 // acc[p * stride + o] = bias - 2 * popcount(x[p][offsets[j]] ^ weights[(o / 8) * words + j][o % 8]) summed over j.
 struct BitTile {
@@ -76,40 +74,58 @@ struct ThresholdParams {
     std::size_t words;
 };
 
+// y = clamp((product + 2^(shift - 1)) >> shift, lo, hi), lo <= hi inside of int16.
+struct MulParams {
+    int shift;
+    int lo;
+    int hi;
+};
+
 struct SlicedJob;
 
+// The kernels of a target; core/select_kernels.cpp has the tables.
 struct Kernels {
     void (*bit_tile)(const BitTile&);
     void (*int_tile)(const IntTile&);
     void (*byte_tile)(const ByteTile&);  // nullptr where it would not be faster than int_tile
     // `rows` rows of accumulators, `stride` apart; the output rows are dense.
     void (*scale)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ScaleParams&, std::int16_t* out);
-    void (*threshold)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams&,
-                      std::uint64_t* out);
+    void (*threshold)(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams&, std::uint64_t* out);
+    // out = clamp(x + y, lo, hi).
     void (*add)(const std::int16_t* x, const std::int16_t* y, std::size_t size, std::int16_t lo, std::int16_t hi,
                 std::int16_t* out);
+    // out = clamp((x * y + 2^(shift - 1)) >> shift, lo, hi), 1 <= shift <= kMaxMulShift.  |x * y| <= 2^30: 32 bits hold the sum.
+    void (*multiply)(const std::int16_t* x, const std::int16_t* y, std::size_t size, const MulParams&, std::int16_t* out);
     // Signs of x + threshold[c] in `rows` dense rows of `channels` numbers, each row padded to whole words with 0.
     void (*sign)(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows, std::size_t channels,
                  std::uint64_t* out);
-    // Whole bit convolutions by planes of `lanes` pixels each (sliced.hpp), and about how many times as fast as by
-    // bit_tile that is at best, less a margin.
+    // Whole bit convolutions by planes of `lanes` pixels each (engine/sliced.hpp). `sliced_gain` is about how many times
+    // as fast as bit_tile that is at best, less a margin.
     std::size_t lanes;
     double sliced_gain;
     void (*sliced)(const SlicedJob&);
 };
 
-extern const Kernels kPortableKernels;
-#if BBCODEC_X86
-extern const Kernels kAvx2Kernels;
-extern const Kernels kAvx512Kernels;
-#endif
+// Declares the kernels of a target, of which it defines those that its tables name.
+#define BBCODEC_DECLARE_KERNELS                                                                                 \
+    void bit_tile(const BitTile&);                                                                              \
+    void int_tile(const IntTile&);                                                                              \
+    void byte_tile(const ByteTile&);                                                                            \
+    void scale(const std::int32_t*, std::size_t, std::size_t, const ScaleParams&, std::int16_t*);               \
+    void threshold(const std::int32_t*, std::size_t, std::size_t, const ThresholdParams&, std::uint64_t*);      \
+    void add(const std::int16_t*, const std::int16_t*, std::size_t, std::int16_t, std::int16_t, std::int16_t*); \
+    void multiply(const std::int16_t*, const std::int16_t*, std::size_t, const MulParams&, std::int16_t*);      \
+    void sign(const std::int16_t*, const std::int16_t*, std::size_t, std::size_t, std::uint64_t*);              \
+    void sliced(const SlicedJob&);
 
-void sliced_portable(const SlicedJob&);
-#if BBCODEC_X86
-void sliced_avx2(const SlicedJob&);
-void sliced_avx512(const SlicedJob&);
-#endif
-
-const Kernels& kernels();
+namespace portable {
+BBCODEC_DECLARE_KERNELS
+}
+namespace avx2 {
+BBCODEC_DECLARE_KERNELS
+}
+namespace avx512 {
+BBCODEC_DECLARE_KERNELS
+}
 
 }  // namespace bbcodec

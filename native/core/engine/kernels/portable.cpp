@@ -4,8 +4,9 @@
 #include <cstring>
 
 #include "engine/kernels/kernels.hpp"
+#include "engine/kernels/multiply_loop.hpp"
 
-namespace bbcodec {
+namespace bbcodec::portable {
 namespace {
 
 // Bit counts of the 8 bytes of a word.
@@ -21,6 +22,8 @@ inline std::uint64_t byte_sum(std::uint64_t v) {
     v += v >> 16;
     return (v + (v >> 32)) & 0xffff;
 }
+
+}  // namespace
 
 void bit_tile(const BitTile& tile) {
     constexpr std::size_t kWordsPerByteSum = 31;  // 31 * 8 < 256
@@ -77,8 +80,7 @@ void scale(const std::int32_t* acc, std::size_t rows, std::size_t stride, const 
         }
 }
 
-void threshold(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams& params,
-               std::uint64_t* out) {
+void threshold(const std::int32_t* acc, std::size_t rows, std::size_t stride, const ThresholdParams& params, std::uint64_t* out) {
     for (std::size_t row = 0; row < rows; ++row, acc += stride, out += params.words)
         for (std::size_t word = 0; word < params.words; ++word) {
             std::uint64_t bits = 0;
@@ -88,15 +90,13 @@ void threshold(const std::int32_t* acc, std::size_t rows, std::size_t stride, co
         }
 }
 
-void add(const std::int16_t* x, const std::int16_t* y, std::size_t size, std::int16_t lo, std::int16_t hi,
-         std::int16_t* out) {
+void add(const std::int16_t* x, const std::int16_t* y, std::size_t size, std::int16_t lo, std::int16_t hi, std::int16_t* out) {
     const std::int32_t low = lo, high = hi;
     for (std::size_t i = 0; i < size; ++i)
         out[i] = static_cast<std::int16_t>(std::clamp(static_cast<std::int32_t>(x[i]) + y[i], low, high));
 }
 
-void sign(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows, std::size_t channels,
-          std::uint64_t* out) {
+void sign(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows, std::size_t channels, std::uint64_t* out) {
     for (std::size_t row = 0; row < rows; ++row, x += channels)
         for (std::size_t start = 0; start < channels; start += 64) {
             const std::size_t count = std::min<std::size_t>(64, channels - start);
@@ -107,8 +107,8 @@ void sign(const std::int16_t* x, const std::int16_t* threshold, std::size_t rows
         }
 }
 
-}  // namespace
+void multiply(const std::int16_t* x, const std::int16_t* y, std::size_t size, const MulParams& params, std::int16_t* out) {
+    multiply_loop(x, y, size, params, out);
+}
 
-const Kernels kPortableKernels = {bit_tile, int_tile, nullptr, scale, threshold, add, sign, 128, 4, sliced_portable};
-
-}  // namespace bbcodec
+}  // namespace bbcodec::portable

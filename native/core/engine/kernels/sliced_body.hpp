@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bit convolutions in bit slices: pixels to planes, windows, tables, and counters to signs or numbers.
-// Compiled once for each width of vectors; no include guard.
+// Compiled once for each width of vectors, after the header of the vectors; no include guard.
 #include "engine/kernels/sliced_counters.hpp"
 
 namespace bbcodec {
@@ -13,14 +13,14 @@ BBCODEC_INLINE void turn_8(Plane* r, std::size_t stride) {
                                             {0x00ff00ff00ff00ff, 0x0000ffff0000ffff, 0x00000000ffffffff}};
     static_assert(Unit == 1 || Unit == 8);
     Plane v[8];
-#pragma GCC unroll 8
+    BBCODEC_UNROLL(8)
     for (std::size_t i = 0; i < 8; ++i) v[i] = r[i * stride];
-#pragma GCC unroll 3
+    BBCODEC_UNROLL(3)
     for (std::size_t stage = 0; stage < 3; ++stage) {
         const std::size_t step = std::size_t{1} << stage;
         const std::size_t shift = step * Unit;
         const Plane mask = filled(kMasks[Unit == 8][stage]);
-#pragma GCC unroll 8
+        BBCODEC_UNROLL(8)
         for (std::size_t i = 0; i < 8; ++i) {
             if ((i & step) != 0) continue;
             const Plane swapped = ((v[i] >> shift) ^ v[i + step]) & mask;
@@ -28,7 +28,7 @@ BBCODEC_INLINE void turn_8(Plane* r, std::size_t stride) {
             v[i] ^= swapped << shift;
         }
     }
-#pragma GCC unroll 8
+    BBCODEC_UNROLL(8)
     for (std::size_t i = 0; i < 8; ++i) r[i * stride] = v[i];
 }
 
@@ -53,12 +53,24 @@ struct Body {
     std::int32_t* const rows;
 
     explicit Body(const SlicedJob& j)
-        : job(j), weights(*j.weights), sizes(*j.sizes), pixels(j.shape->pixels()), width(j.shape->width),
-          height(j.shape->height), kernel(weights.kernel()), margin(kernel / 2), channels(weights.channels()),
-          depth((channels + 63) / 64), outputs(weights.outputs()), planes(weights.planes()), inputs(j.memory),
-          masks(inputs + sizes.inputs), table(*reinterpret_cast<Table*>(masks + sizes.masks)),
+        : job(j),
+          weights(*j.weights),
+          sizes(*j.sizes),
+          pixels(j.shape->pixels()),
+          width(j.shape->width),
+          height(j.shape->height),
+          kernel(weights.kernel()),
+          margin(kernel / 2),
+          channels(weights.channels()),
+          depth((channels + 63) / 64),
+          outputs(weights.outputs()),
+          planes(weights.planes()),
+          inputs(j.memory),
+          masks(inputs + sizes.inputs),
+          table(*reinterpret_cast<Table*>(masks + sizes.masks)),
           counters(reinterpret_cast<Plane*>(masks + sizes.masks + sizes.tables), outputs, planes - 1),
-          limits(masks + sizes.masks + sizes.tables + sizes.counters), bytes(limits + sizes.limits),
+          limits(masks + sizes.masks + sizes.tables + sizes.counters),
+          bytes(limits + sizes.limits),
           rows(reinterpret_cast<std::int32_t*>(bytes + sizes.bytes)) {}
 
     // Input planes of the pixels from `start` - reach on; outside of the batch they are 0.
@@ -82,7 +94,7 @@ struct Body {
                 }
                 turn_64(rows_of);
                 std::uint64_t* out = inputs + 64 * word * sizes.line + at / 64;
-                for (std::size_t i = 0; i < 64; ++i, out += sizes.line) __builtin_memcpy(out, &rows_of[i], sizeof(Plane));
+                for (std::size_t i = 0; i < 64; ++i, out += sizes.line) std::memcpy(out, &rows_of[i], sizeof(Plane));
             }
         }
     }
@@ -108,7 +120,8 @@ struct Body {
                 // Pixels whose tap lies left of the map, or right of it; rows whose tap lies above or below.
                 const std::size_t before = tap < margin ? margin - tap : 0, after = tap > margin ? tap - margin : 0;
                 if (before != 0) clear(mask_of_column(tap), inside(left), inside(left + (before < width ? before : width)));
-                if (after != 0) clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(left + width));
+                if (after != 0)
+                    clear(mask_of_column(tap), inside(left + (after < width ? width - after : 0)), inside(left + width));
                 if (y < before || y + after >= height) clear(mask_of_row(tap), inside(left), inside(left + width));
             }
         }
@@ -130,7 +143,7 @@ struct Body {
             const std::size_t y = tap / body.kernel, x = tap % body.kernel;
             channel = body.inputs;
             start = Start(at + body.sizes.reach + y * body.width + x - body.margin * (body.width + 1));
-            inside = unaligned(body.mask_of_row(y) + at / 64) & unaligned(body.mask_of_column(x) + at / 64);
+            inside = unaligned<Plane>(body.mask_of_row(y) + at / 64) & unaligned<Plane>(body.mask_of_column(x) + at / 64);
         }
 
         void resume(const Windows& other) {
@@ -189,7 +202,7 @@ struct Body {
         for (std::size_t i = 0; i < size; ++i) {
             const Plane first = windows.next(), second = windows.next();
             // Of a pattern and its complement, one has a carry where the other has none.
-#pragma GCC unroll 4
+            BBCODEC_UNROLL(4)
             for (std::size_t pattern = 0; pattern < 4; ++pattern) {
                 const Plane carry = majority(pattern & 1 ? ~chain : chain, pattern & 2 ? ~first : first, second);
                 table.carries[i][pattern] = carry;
@@ -232,9 +245,8 @@ struct Body {
                 if (o < outputs) {
                     const std::uint64_t* const bits = limits + o * (planes + 1);
                     carry = counted(o, 0) & filled(bits[0]);
-#pragma GCC unroll 8
-                    for (std::size_t b = 0; b < kLowPlanes; ++b)
-                        carry = majority(counters.low[o][b], filled(bits[b + 1]), carry);
+                    BBCODEC_UNROLL(8)
+                    for (std::size_t b = 0; b < kLowPlanes; ++b) carry = majority(counters.low[o][b], filled(bits[b + 1]), carry);
                     const Plane* const high = counters.plane(o, kLowPlanes) - kLowPlanes;
                     for (std::size_t b = kLowPlanes; b < counters.planes; ++b)
                         carry = majority(high[b], filled(bits[b + 1]), carry);
@@ -268,24 +280,14 @@ struct Body {
                 const std::uint64_t* from = bytes + start + p;
                 std::int32_t* acc = to + p * stride;
                 for (std::size_t block = 0; block < blocks; ++block, from += parts * kByteLine, acc += 8) {
-                    Numbers count = widened(from[0]);
+                    Eight count = widened(from[0]);
                     if (parts == 2) count |= widened(from[kByteLine]) << 8;
                     count = total - 2 * count;
-                    __builtin_memcpy(acc, &count, sizeof count);
+                    std::memcpy(acc, &count, sizeof count);
                 }
             }
             if (!direct) finish(*job.table, *job.epilogue, rows, stride, outputs, first + start, many);
         }
-    }
-
-    static BBCODEC_INLINE Numbers widened(std::uint64_t word) {
-#if BBCODEC_SLICED_BYTES > 16
-        return (Numbers)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(word)));
-#else
-        Numbers numbers_of;
-        for (std::size_t i = 0; i < 8; ++i) numbers_of[i] = static_cast<std::int32_t>(word >> (8 * i) & 0xff);
-        return numbers_of;
-#endif
     }
 
     // Planes `base` to `base` + 7 of 8 outputs as a byte of each: a word for each pixel.
@@ -293,11 +295,10 @@ struct Body {
         Plane fields[8][8];  // [pixel % 8][output]: bytes of the pixels, each 8 behind the other
         for (std::size_t i = 0; i < 8; ++i) {
             Plane v[8];
-#pragma GCC unroll 8
-            for (std::size_t b = 0; b < 8; ++b)
-                v[b] = o + i < outputs && base + b < planes ? counted(o + i, base + b) : Plane{};
+            BBCODEC_UNROLL(8)
+            for (std::size_t b = 0; b < 8; ++b) v[b] = o + i < outputs && base + b < planes ? counted(o + i, base + b) : Plane{};
             turn_8<1>(v, 1);
-#pragma GCC unroll 8
+            BBCODEC_UNROLL(8)
             for (std::size_t p = 0; p < 8; ++p) fields[p][i] = v[p];
         }
         for (std::size_t p = 0; p < 8; ++p) {
@@ -328,7 +329,4 @@ struct Body {
 };
 
 }  // namespace
-
-void BBCODEC_SLICED_NAME(const SlicedJob& job) { Body(job).run(); }
-
 }  // namespace bbcodec

@@ -1,34 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bit slices: planes, full adders, tables of counts, and the counters of all outputs (sliced.hpp has the idea).
+// Bit slices: tables of carries, and the counters of all outputs (engine/sliced.hpp has the idea).
 // Part of sliced_body.hpp, compiled once for each width of vectors; no include guard.
-#pragma GCC diagnostic ignored "-Wpsabi"  // all functions that take vectors are inlined
-
-#define BBCODEC_INLINE inline __attribute__((always_inline))
+#include "engine/sliced.hpp"
 
 namespace bbcodec {
 namespace {
 
-typedef std::uint64_t Plane __attribute__((vector_size(BBCODEC_SLICED_BYTES), may_alias));
 constexpr std::size_t kLanes = 8 * sizeof(Plane);
 constexpr std::size_t kRuns = kLanes / 64;  // words of a plane
-// Words of a pixel each, and a cache line more: else all of a pixel's words would meet in one place of the cache.
+// Words of one pixel each, and a cache line more: else all words of a pixel would meet in one place of the cache.
 constexpr std::size_t kByteLine = kLanes + 8;
-
-// Of 8 outputs.
-typedef std::int32_t Numbers __attribute__((vector_size(32)));
 
 // Carries of the pairs of a chunk with every pattern of weights.
 struct Table {
     Plane carries[kChunkPairs][8];
 };
-
-BBCODEC_INLINE Plane filled(std::uint64_t word) { return Plane{} + word; }
-
-BBCODEC_INLINE Plane unaligned(const std::uint64_t* from) {
-    Plane plane;
-    __builtin_memcpy(&plane, from, sizeof plane);
-    return plane;
-}
 
 // Where the bits of a plane start in a row of bits.
 struct Start {
@@ -39,46 +25,12 @@ struct Start {
 
 // The kLanes bits from `start` on, without those that are not set in `mask`.
 BBCODEC_INLINE Plane bits_from(const std::uint64_t* words, const Start& start, Plane mask) {
-    const Plane here = unaligned(words + start.word), next = unaligned(words + start.word + 1);
-#if BBCODEC_SLICED_BYTES == 64
-    // These shifts may be by 64 bits.
-    const __m512i low = _mm512_srlv_epi64((__m512i)here, _mm512_set1_epi64(static_cast<long long>(start.right)));
-    const __m512i high = _mm512_sllv_epi64((__m512i)next, _mm512_set1_epi64(static_cast<long long>(start.left)));
-    return (Plane)_mm512_ternarylogic_epi64(low, high, (__m512i)mask, 0xa8);
-#elif BBCODEC_SLICED_BYTES == 32
-    const __m256i low = _mm256_srlv_epi64((__m256i)here, _mm256_set1_epi64x(static_cast<long long>(start.right)));
-    const __m256i high = _mm256_sllv_epi64((__m256i)next, _mm256_set1_epi64x(static_cast<long long>(start.left)));
-    return (Plane)_mm256_or_si256(low, high) & mask;
-#else
-    return (here >> start.right | next << 1 << (start.left - 1)) & mask;
-#endif
-}
-
-BBCODEC_INLINE Plane majority(Plane a, Plane b, Plane c) {
-#if BBCODEC_SLICED_BYTES == 64
-    return (Plane)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0xe8);
-#else
-    return a ^ ((a ^ c) & (a ^ b));
-#endif
-}
-
-// Full adder: `total` becomes the sum, the carry is returned.
-BBCODEC_INLINE Plane add(Plane& total, Plane b, Plane c) {
-#if BBCODEC_SLICED_BYTES == 64
-    // The carry from b, c and the new sum: none of the three has to be copied first.
-    total = (Plane)_mm512_ternarylogic_epi64((__m512i)total, (__m512i)b, (__m512i)c, 0x96);
-    return (Plane)_mm512_ternarylogic_epi64((__m512i)b, (__m512i)total, (__m512i)c, 0xb2);
-#else
-    // NEON has the second line as one instruction.
-    const Plane differ = total ^ b;
-    const Plane carry = total ^ ((total ^ c) & differ);
-    total = differ ^ c;
-    return carry;
-#endif
+    const Plane here = unaligned<Plane>(words + start.word), next = unaligned<Plane>(words + start.word + 1);
+    return funnel(here, next, start.right, start.left, mask);
 }
 
 // Half adder.
-BBCODEC_INLINE Plane add(Plane& total, Plane b) {
+BBCODEC_INLINE Plane half_add(Plane& total, Plane b) {
     const Plane carry = total & b;
     total ^= b;
     return carry;
@@ -93,17 +45,7 @@ struct Chosen {
     BBCODEC_INLINE Plane plane() const {
         constexpr std::size_t kAt = Number * sizeof(Table::carries[0]);
         constexpr std::size_t kScale = sizeof(Plane) / kCodeStep;
-        const std::size_t code = codes[Number];
-#if BBCODEC_SLICED_BYTES == 64
-        // A load with the whole address in it: compilers make an instruction more of the address, or load twice.
-        Plane out;
-        asm("vmovdqa64 %c3(%1,%2,%c4), %0" : "=v"(out) : "r"(&table), "r"(code), "i"(kAt), "i"(kScale), "m"(table));
-        return out;
-#else
-        const char* from = reinterpret_cast<const char*>(&table) + code * kScale;
-        asm("" : "+r"(from));  // else compilers keep the address of every pair, in more registers than there are
-        return *reinterpret_cast<const Plane*>(from + kAt);
-#endif
+        return load_coded<kAt, kScale>(table, codes[Number]);
     }
 };
 
@@ -122,11 +64,11 @@ struct Waiting {
 template <std::size_t Level, std::size_t First = 0, typename Planes>
 BBCODEC_INLINE Plane add_tree(const Planes& from, Plane* counter) {
     if constexpr (Level == 0) {
-        return add(counter[0], from.template plane<First>(), from.template plane<First + 1>());
+        return full_add(counter[0], from.template plane<First>(), from.template plane<First + 1>());
     } else {
         const Plane a = add_tree<Level - 1, First>(from, counter);
         const Plane b = add_tree<Level - 1, First + (std::size_t{1} << Level)>(from, counter);
-        return add(counter[Level], a, b);
+        return full_add(counter[Level], a, b);
     }
 }
 
@@ -134,12 +76,12 @@ BBCODEC_INLINE Plane add_tree(const Planes& from, Plane* counter) {
 template <std::size_t Level, typename Planes>
 BBCODEC_INLINE void add_planes(const Planes& from, Plane* counter, std::size_t count) {
     Plane low[Level + 1];
-#pragma GCC unroll 8
+    BBCODEC_UNROLL(8)
     for (std::size_t i = 0; i <= Level; ++i) low[i] = counter[i];
     Plane carry = add_tree<Level>(from, low);
-#pragma GCC unroll 8
+    BBCODEC_UNROLL(8)
     for (std::size_t i = 0; i <= Level; ++i) counter[i] = low[i];
-    for (std::size_t i = Level + 1; i < count; ++i) carry = add(counter[i], carry);
+    for (std::size_t i = Level + 1; i < count; ++i) carry = half_add(counter[i], carry);
 }
 
 // The counters of the carries of all outputs.  What every chunk changes lies close together.
@@ -151,8 +93,12 @@ struct Counters {
     std::size_t stride;  // from one slot to the next: not 2^n planes, which would meet in one place of the cache
 
     Counters(Plane* at, std::size_t outputs_, std::size_t planes_)
-        : low(reinterpret_cast<Plane(*)[kLowPlanes]>(at)), high(at + kLowPlanes * outputs_),
-          waiting(at + planes_ * outputs_), outputs(outputs_), planes(planes_), stride(outputs_ + 1) {}
+        : low(reinterpret_cast<Plane (*)[kLowPlanes]>(at)),
+          high(at + kLowPlanes * outputs_),
+          waiting(at + planes_ * outputs_),
+          outputs(outputs_),
+          planes(planes_),
+          stride(outputs_ + 1) {}
 
     // Adds what `slots` chunks have carried.
     void settle(std::size_t slots) const {
@@ -178,7 +124,7 @@ struct Counters {
             }
             if ((slots & 1) != 0) {
                 Plane carry = *from;
-                for (std::size_t i = 0; i < count; ++i) carry = add(to[i], carry);
+                for (std::size_t i = 0; i < count; ++i) carry = half_add(to[i], carry);
             }
         }
     }
@@ -202,10 +148,10 @@ struct Counters {
         Plane* const to = waiting + slot * stride;
         for (std::size_t o = 0; o < outputs; ++o, codes += kChunkPairs) {
             Plane counter[kLowPlanes];
-#pragma GCC unroll 8
+            BBCODEC_UNROLL(8)
             for (std::size_t b = 0; b < kLowPlanes; ++b) counter[b] = Fresh ? Plane{} : low[o][b];
             to[o] = add_tree<kLowPlanes - 1>(Chosen{table, codes}, counter);
-#pragma GCC unroll 8
+            BBCODEC_UNROLL(8)
             for (std::size_t b = 0; b < kLowPlanes; ++b) low[o][b] = counter[b];
         }
     }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/sliced.hpp"
+#include "vectors/portable.hpp"
 
-#define BBCODEC_SLICED_BYTES 16
-#define BBCODEC_SLICED_NAME sliced_portable
 #include "engine/kernels/sliced_body.hpp"
+
+namespace bbcodec::portable {
+
+void sliced(const SlicedJob& job) { Body(job).run(); }
+
+}  // namespace bbcodec::portable

@@ -17,17 +17,16 @@ T clamped(T value, T low, T high) {
 
 }  // namespace
 
-CutMixtures::CutMixtures(const CutMixtureTables& tables, const std::int32_t* log2_weights, const std::int32_t* means,
-                         const std::int32_t* scales, std::size_t elements, std::size_t components, int bits,
-                         int cells_log2)
+CutMixtures::CutMixtures(const CutMixtureTables& tables, const CutMixtureParams& params, int bits, int cells_log2)
     : sigmoid_(tables.sigmoid),
-      components_(elements * components),
-      low_(elements),
-      inside_(elements),
-      count_(components),
+      components_(params.elements * params.components),
+      low_(params.elements),
+      inside_(params.elements),
+      count_(params.components),
       step_(kRangeLog2 - cells_log2),
       cells_(std::int64_t{1} << cells_log2),
       free_((std::int64_t{1} << bits) - cells_) {
+    const auto [log2_weights, means, scales, elements, components] = params;
     for (std::size_t i = 0; i < elements; ++i) {
         const std::int32_t* row = log2_weights + i * components;
         const std::int64_t most = *std::max_element(row, row + components);

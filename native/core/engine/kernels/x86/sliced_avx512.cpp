@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/sliced.hpp"
+#include "vectors/x86/avx512.hpp"
 
-#if BBCODEC_X86
-
-#include <immintrin.h>
-
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
-#define BBCODEC_SLICED_BYTES 64
-#define BBCODEC_SLICED_NAME sliced_avx512
 #include "engine/kernels/sliced_body.hpp"
 
-#endif  // BBCODEC_X86
+namespace bbcodec::avx512 {
+
+void sliced(const SlicedJob& job) { Body(job).run(); }
+
+}  // namespace bbcodec::avx512

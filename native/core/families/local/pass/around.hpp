@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where lanes are, and what lies around them. Slot s of a block is the lane of rows s, s + slots, ...; the slots of all blocks
-// follow each other, kChunk of them are a chunk. What was known at the last sixteen times is kept by time and slot, so that the
-// neighbours of lanes side by side lie side by side.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// Lanes and their neighbours. Slot s of a block is the lane of rows s, s + slots, and so on. The slots of all blocks follow
+// each other; kChunk of them are a chunk. Samples and errors of the last sixteen times are kept by time and slot: neighbours of
+// adjacent lanes are adjacent in memory.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
 constexpr int kDx[kOwn] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 3};
 constexpr int kDy[kOwn] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2};
-// Which own position each of X1 .. X8 is (X0 is the pixel itself).
+// X1 to X8 as positions in the own channel; X0 is the pixel itself.
 constexpr int kEarlierAsOwn[kEarlier] = {-1, 0, 1, 2, 3, 4, 5, 7, 6};
 constexpr int kTimes = 16;
 
-// Numbers by time and slot, and one that stands for what lies outside.
+// Numbers by time and slot, and one number for all pixels outside of the block.
 class Recent {
   public:
     void resize(std::size_t chunks, std::int32_t outside) {
         stride_ = (chunks + 1) * kChunk;
-        rows_.assign(1 + kTimes * (chunks + 1), Row());
+        rows_.resize(1 + kTimes * (chunks + 1));
         rows_[1 + chunks].all() = Ints{} + outside;
     }
     Row& at(int time, std::size_t chunk) { return rows_[1 + ((time & (kTimes - 1)) * stride_) / kChunk + chunk]; }
-    const std::int32_t* data() const { return rows_[1].v; }  // something lies before them too
+    const std::int32_t* data() const { return rows_[1].v; }  // reads up to one row before them are allowed
 
   private:
-    std::vector<Row> rows_;
+    Buffer<Row> rows_;
     std::size_t stride_ = 0;
 };
 
 // The lanes of a chunk.
 struct Lanes {
-    // Of their blocks: fixed.
+    // Facts about their blocks, which do not change:
     Row height, width, slots, first_slot;
-    Row period;            // times from one row of the slot to the next
+    Row period;  // times from one row of the slot to the next
     std::int32_t block[kChunk] = {};
-    // Of their pixels at this time:
-    Row y, x, active;      // active: -1 or 0
-    bool busy = false;     // a lane was active when the cell began
-    Ints alone;            // -1 where no neighbour exists
-    // Where the neighbours are: of all lanes as the position says, of all but a few lanes, or somewhere.
+    // Facts about their pixels at this time:
+    Row y, x, active;   // active: -1 or 0
+    bool busy = false;  // a lane was active when the cell began
+    Ints alone;         // -1 where no neighbour exists
+    // Places of the neighbours. If `plain`, the position gives them for all lanes; or for all lanes but `exceptions` of them.
     static constexpr int kFew = 6;
     bool plain = false;
-    int exceptions = 0;    // if not plain: how many lanes are; 0 if there are more than a few
-    int exception[kFew];   // which
-    int at[kOwn];          // of the first lane's neighbours, as the position says
-    Row index[kOwn];       // of all lanes, if not plain
+    int exceptions = 0;   // lanes that are not plain; 0 if there are more than kFew
+    int exception[kFew];  // these lanes
+    int at[kOwn];         // neighbours of the first lane, from the position
+    Row index[kOwn];      // neighbours of all lanes, if not plain
     int slow_near = 0, slow_above = 0;
     Row slow_near_index, slow_above_index;
 
-    // To the next time, which is `time`.
+    // Moves to the next time, which is `time`.
     void advance(int time) {
         const Ints wrapped = x.all() + 1 == period.all();
         y.all() += wrapped & slots.all();
@@ -80,7 +80,7 @@ struct Lanes {
         if (n <= kFew) exceptions = n;
         const Ints outside = Ints{} + static_cast<int>(chunks) * kChunk;
         alone = (x.all() == 0) & (y.all() == 0);
-        // The place of pixel (yy, xx), whose row is at most three above.
+        // Returns the place of pixel (yy, xx); its row is at most three above.
         const auto place = [&](Ints yy, Ints xx) {
             Ints s = own - (y.all() - yy);
             for (int n = 0; n < 3; ++n) s += (s < 0) & slots.all();
@@ -92,7 +92,7 @@ struct Lanes {
             xx = over ? (y.all() > 0 ? least(xx, x.all() + 2) : x.all() - 1) : xx;
             yy = over ? Ints{} : yy;
             const Ints left = xx < 0;
-            yy = left & (yy == y.all()) & (x.all() <= 0) ? yy - 1 : yy;
+            yy = (left & (yy == y.all()) & (x.all() <= 0)) ? yy - 1 : yy;
             xx = left ? Ints{} : xx;
             xx = least(xx, width.all() - 1);
             index[i].all() = alone ? outside : place(yy, xx);
@@ -110,7 +110,8 @@ struct Lanes {
         else if (exceptions)
             f([this](const Recent& of, int first, const Row& each) {
                 Ints v = unaligned<Ints>(of.data() + first);
-                for (int n = 0; n < exceptions; ++n) v = kLaneNumbers == exception[n] ? Ints{} + of.data()[each.v[exception[n]]] : v;
+                for (int n = 0; n < exceptions; ++n)
+                    v = kLaneNumbers == exception[n] ? Ints{} + of.data()[each.v[exception[n]]] : v;
                 return v;
             });
         else

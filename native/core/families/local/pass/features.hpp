@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the network sees of the lanes of a chunk.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// The inputs of the network for the lanes of a chunk.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-// Samples and errors around the lanes, by position; of earlier channels, the pixel itself comes first.
+// Samples and errors around the lanes, by position. In earlier channels the pixel itself comes first.
 struct Surroundings {
     Ints own[kOwn], error[6];
     Ints other[2][kEarlier], other_error[2][3];
     Ints guess[kPredictors], slow, alone;
 };
 
-// The features of channel c, around the predictions `mean`; returns ks.
+// Computes the features of channel c around the predictions `mean`; returns ks.
 inline Ints features(const Tables& t, int c, const Surroundings& around, Ints mean, Ints* f) {
     const Ints* e = around.error;
     Ints offset[kOwn], miss = 64 + 2 * magnitude(e[0]) + 2 * magnitude(e[1]), texture = Ints{} + 64;

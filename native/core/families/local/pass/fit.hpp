@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Least squares: sums that forget along rows and down columns, solved once a cell for the sixteen lanes of a chunk.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// Least squares: sums that decay along rows and down columns. They are solved once a cell, for all lanes of a chunk.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-// What the lanes of a chunk are fitted to, of one channel and cell: regressors of all positions, two pixels side by side
-// and the third beside a zero. The target follows the regressors.
+// Regressors and targets of the lanes of a chunk, for one channel and cell. A word has two pixels side by side, or the third
+// pixel and a zero. The target comes after the regressors.
 struct Cell {
     Row first[kRegressors + 1], second[kRegressors + 1];
     Row weight, weight2;
 
-    // Takes in n regressors of the pixel, from `regressor` on.
+    // Stores n regressors of the pixel, from number `regressor` on.
     void put(int pixel, int regressor, const Ints* d, int n) {
         Row* to = (pixel == 2 ? second : first) + regressor;
         if (pixel == 1)
@@ -32,8 +32,8 @@ inline Floats inverse_pivot(Floats pivot, float ridge) {
     return 1.0f / pivot;
 }
 
-// Takes P pivot rows, those of a from k on, from rows first .. first + R - 1: each number is read and written once, and changed in the
-// order that the pivots have.
+// Subtracts P pivot rows of a, from row k on, from rows first .. first + R - 1. Each number is read and written once, and the
+// pivots act on it in their order.
 template <int P, int R>
 inline void eliminate(Floats* a, int n, int k, const Floats* r, int first) {
     const Floats* pivot[P];
@@ -44,7 +44,7 @@ inline void eliminate(Floats* a, int n, int k, const Floats* r, int first) {
         row[i] = a + row_start(n, first + i) - (first + i);
         for (int p = 0; p < P; ++p) factor[i][p] = pivot[p][first + i] * r[k + p];
     }
-    for (int i = 0; i < R - 1; ++i)  // what the rows do not share
+    for (int i = 0; i < R - 1; ++i)  // entries that not all of the rows have
         for (int j = first + i; j < first + R - 1; ++j)
             for (int p = 0; p < P; ++p) row[i][j] = row[i][j] - factor[i][p] * pivot[p][j];
     for (int j = first + R - 1; j <= n; ++j) {
@@ -58,7 +58,7 @@ inline void eliminate(Floats* a, int n, int k, const Floats* r, int first) {
     }
 }
 
-// Solves a, n rows as StateLayout has them, for w.
+// Solves the n rows of a, laid out as StateLayout says, for w.
 inline void solve(Floats* a, int n, float ridge, Floats* w) {
     Floats r[kMaxTerms];
     int k = 0;
@@ -87,8 +87,9 @@ inline void solve(Floats* a, int n, float ridge, Floats* w) {
     }
 }
 
-// The weights for the sums of a row and of a column. Into lane `lane` of the column's go those of `other` first.
-inline void fit(const StateLayout& layout, const Row* row, Row* column, int lane, const std::int32_t* other, float ridge, Floats* w) {
+// Computes the weights from the sums of a row and of a column. First the sums `other` replace lane `lane` of the column's.
+inline void fit(const StateLayout& layout, const Row* row, Row* column, int lane, const std::int32_t* other, float ridge,
+                Floats* w) {
     Floats a[kMaxTerms * (kMaxTerms + 3) / 2];
     const Ints here = kLaneNumbers == lane;
     for (int i = 0; i < layout.size; ++i) {
@@ -100,15 +101,15 @@ inline void fit(const StateLayout& layout, const Row* row, Row* column, int lane
     solve(a, layout.terms, ridge, w);
 }
 
-// The sum of w d in eight parts; d are all regressors.
+// Returns the sum of w d, added up in eight parts; d has all regressors.
 inline Floats predicted(const StateLayout& layout, const Floats* w, const Floats* d) {
     Floats s[8] = {};
     for (int k = 0; k < layout.terms; ++k) s[k % 8] = s[k % 8] + w[k] * d[layout.regressor[k]];
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
-// The cell is done: the row's sums take it in, and the column's take in the row's. Cells lie one lane further in the row below:
-// the column's sums move on by a lane, and those of the last lane go to `beyond`.
+// Ends a cell: adds it to the row's sums, and these to the column's. The cell below belongs to the next lane, so the column's
+// sums move on by a lane, and those of the last lane go to `beyond`.
 template <int Along, int Down>
 inline void remember(const StateLayout& layout, const Cell& cell, Row* row, Row* column, std::int32_t* beyond) {
     Ints first[kMaxTerms + 1], second[kMaxTerms + 1];

@@ -1,57 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocks of a group as chunks of lanes, and which of them are coded at a time.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// The blocks of a group as chunks of lanes, and the lanes that are coded at a time.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-// A lane whose column sums do not come from the lane before it in its chunk.
+// A lane whose column sums come from another chunk, or from the end of its block.
 struct Joint {
     int lane = 0;
-    std::int32_t* sums = nullptr;  // those that the other lane left
+    std::int32_t* sums = nullptr;  // what the other lane left
 };
 
 struct Chunk {
     Lanes lanes;
     int time = 0;
-    std::vector<Joint> from, to;
-    std::int32_t* beyond = nullptr;              // where the last lane leaves its column sums
-    std::vector<Row> row, column;                // F and G
-    std::vector<Row> weights;                    // floats
+    Buffer<Joint> from, to;
+    std::int32_t* beyond = nullptr;  // place for the column sums of the last lane
+    Buffer<Row> row, column;         // F and G
+    Buffer<Row> weights;             // floats
     Cell cell[kChannels];
-    Row slow_row[kChannels];                     // h
-    Lines<std::int32_t> block_side, side;        // [lanes][H]: of the block; with what is said of the place
-    std::vector<Row> statistics;                 // [kStatistics]
-    // Of the channel at hand:
+    Row slow_row[kChannels];                // h
+    Buffer<std::int32_t> block_side, side;  // [lanes][H]: of the block alone; with that of the place
+    Buffer<Row> statistics;                 // [kStatistics]
+    // For the current channel:
     Row middle, mean, miss, spread;
     Quads features;
     LanePairs inputs;
 };
 
-// Slots of all blocks follow each other, kChunk of them are a chunk.
+// The slots of all blocks follow each other; kChunk of them are a chunk.
 class Group {
   public:
-    // used, weights: numbers of least-squares state and weights of a lane; prior: [used].
-    Group(const std::vector<Shape>& shapes, std::size_t used, std::size_t weights, const std::int32_t* prior) : blocks(shapes) {
+    // A lane has `used` numbers of least-squares state, which start as prior [used], and `weights` weights.
+    Group(const PassJob& job, std::size_t used, std::size_t weights, const std::int32_t* prior)
+        : blocks(job.blocks), first_slot_(job.blocks + 1) {
         std::size_t slots = 0;
-        for (const Shape& b : blocks) {
-            first_slot_.push_back(slots);
-            slots += std::min(b.height, (b.width + 2) / 3);
-            end = std::max(end, b.width + 3 * (b.height - 1));
+        for (std::size_t n = 0; n < blocks.size(); ++n) {
+            const Shape& b = blocks[n] = job.shapes[n];
+            first_slot_[n] = slots;
+            slots += smaller(b.height, (b.width + 2) / 3);
+            end = larger(end, b.width + 3 * (b.height - 1));
         }
-        first_slot_.push_back(slots);
+        first_slot_[blocks.size()] = slots;
         chunks.resize((slots + kChunk - 1) / kChunk), samples.resize(chunks.size());
-        lanes.assign(slots + kChunk, 0), order.assign(chunks.size() * kChunk, 0);
+        lanes.resize(slots + kChunk), order.resize(chunks.size() * kChunk);
+        in_order.resize(chunks.size()), needed.resize(chunks.size());
         place_lanes();
         join_lanes(used, weights, prior);
     }
 
-    // The lanes of time t, in their order, and the place of each.
+    // Lists the lanes of time t in their order.
     void list_lanes(int t) {
         count = 0;
         for (std::size_t n = 0; n < blocks.size(); ++n) {
             const Shape& b = blocks[n];
-            const int first = t < b.width ? 0 : (t - b.width) / 3 + 1, last = std::min(b.height - 1, t / 3);
+            const int first = t < b.width ? 0 : (t - b.width) / 3 + 1, last = smaller(b.height - 1, t / 3);
             if (first > last) continue;
             const std::size_t slots = first_slot_[n + 1] - first_slot_[n];
             std::size_t slot = first_slot_[n] + first % slots;
@@ -63,25 +66,25 @@ class Group {
         }
     }
 
-    // Lists all chunks: those without lanes, and the others in the order in which their lanes end.
+    // Lists all chunks: first those without lanes, then the others in the order of their last lanes.
     void list_chunks() {
-        in_order.clear();
-        needed.assign(chunks.size(), 0);
+        std::size_t listed = 0;
+        needed.fill(0);
         for (std::size_t i = 0; i < count; ++i) needed[lanes[i] / kChunk] = i + 1;
         for (std::size_t k = 0; k < chunks.size(); ++k)
-            if (!needed[k]) in_order.push_back(k);
+            if (!needed[k]) in_order[listed++] = k;
         for (std::size_t i = 0; i < count; ++i)
-            if (needed[lanes[i] / kChunk] == i + 1) in_order.push_back(lanes[i] / kChunk);
+            if (needed[lanes[i] / kChunk] == i + 1) in_order[listed++] = lanes[i] / kChunk;
     }
 
-    const std::vector<Shape> blocks;
-    int end = 0;                             // the last time, and one
-    std::vector<Chunk> chunks;
-    std::vector<Row> samples;                // of each chunk, of the channel at hand
-    // Of the time at hand:
-    std::size_t count = 0;                   // lanes
-    std::vector<std::int32_t> lanes, order;  // slots of the lanes; of each slot, its place among them
-    std::vector<std::size_t> in_order, needed;  // chunks; lanes that must be popped before each
+    Buffer<Shape> blocks;
+    int end = 0;  // number of times
+    Buffer<Chunk> chunks;
+    Buffer<Row> samples;  // of each chunk, for the current channel
+    // For the current time:
+    std::size_t count = 0;                 // lanes
+    Buffer<std::int32_t> lanes, order;     // slots of the lanes; place of each slot among the lanes
+    Buffer<std::size_t> in_order, needed;  // chunks; number of lanes to pop before each chunk
 
   private:
     void place_lanes() {
@@ -106,13 +109,13 @@ class Group {
     }
 
     void join_lanes(std::size_t used, std::size_t weights, const std::int32_t* prior) {
-        carried_.assign((chunks.size() + blocks.size()) * used, 0);  // of every chunk's last lane, and of every block's last
+        carried_.resize((chunks.size() + blocks.size()) * used);  // of every chunk's last lane, and of every block's last
         std::int32_t* sums = carried_.data();
         for (Chunk& chunk : chunks) {
-            chunk.row.assign(used, Row());
+            chunk.row.resize(used);
             chunk.column.resize(used);
             for (std::size_t e = 0; e < used; ++e) chunk.column[e].all() = Ints{} + prior[e];
-            chunk.weights.assign(weights, Row());
+            chunk.weights.resize(weights);
             chunk.beyond = sums;
             sums += used;
         }
@@ -127,14 +130,14 @@ class Group {
                 if (lane != kChunk - 1) {
                     at = sums;
                     sums += used;
-                    source.to.push_back({lane, at});
+                    source.to.append({lane, at});
                 }
-                chunks[s / kChunk].from.push_back({static_cast<int>(s % kChunk), at});
+                chunks[s / kChunk].from.append({static_cast<int>(s % kChunk), at});
             }
     }
 
-    std::vector<std::size_t> first_slot_;    // of each block, and the end
-    std::vector<std::int32_t> carried_;      // column sums from chunk to chunk and from the last slot of a block to its first
+    Buffer<std::size_t> first_slot_;  // of each block, and the end
+    Buffer<std::int32_t> carried_;    // column sums from chunk to chunk and from the last slot of a block to its first
 };
 
 }  // namespace

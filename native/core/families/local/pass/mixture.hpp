@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mixtures of integer logistics: from the network's outputs, to intervals and back, and their gradients.
-// Doubles hold integers below 2^53 here, so that all of it is exact but the gradients, whose roundings docs/local.md gives.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// Mixtures of integer logistics: from the network's outputs to intervals and back, and the gradients of the cost.
+// Doubles hold integers below 2^53, so that all is exact except the gradients; docs/local.md defines how these are rounded.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
@@ -9,23 +9,23 @@ namespace {
 constexpr int kPrecision = 20;
 constexpr int kMuLimit = 1 << 17;
 
-// A mixture of each lane of a chunk, in floats that are exact: weights count 2^20, means are within kMuLimit, inverse scales count
-// 2^23, which makes them 1/4 of a scale and 1/64 of a level.
+// A mixture of each lane of a chunk, in floats that are exact. Weights count 2^20, means are within kMuLimit. Inverse scales
+// count 2^23: they are quarters of a scale for each 1/64 of a level.
 template <int J>
 struct Mix {
     Floats weight[J], mu[J], inverse[J];
 };
 
-// Mixtures of all slots in memory, with what a search of the samples begins with. Numbers of slots side by side lie side by side.
+// Mixtures of all slots in memory, and the start of a search for the samples. Adjacent slots are adjacent in memory.
 constexpr int kProbes = 8;
 struct Mixtures {
     int components = 0;
-    std::size_t stride = 0;  // chunks of a part: an odd number, so that the parts of a chunk fall into different sets of a cache
-    std::vector<Row> rows;
+    std::size_t stride = 0;  // chunks of a part: odd, so that the parts of a chunk fall into different sets of a cache
+    Buffer<Row> rows;
 
     void resize(int n, std::size_t chunks) {
         components = n, stride = chunks | 1;
-        rows.assign((3 * n + kProbes + 2) * stride, Row());
+        rows.resize((3 * n + kProbes + 2) * stride);
     }
     // Parts of a chunk: its weights, mu, inverse scales (floats), the cdf at the probes (floats), their middle and unit (integers).
     Row& at(std::size_t chunk, int part) { return rows[part * stride + chunk]; }
@@ -35,7 +35,7 @@ struct Mixtures {
     int unit() const { return middle() + 1; }
 };
 
-// `load(part)` gives the row of that part as floats.
+// Returns a mixture whose rows are load(part), as floats.
 template <int J, typename Load>
 inline Mix<J> load_mix(Load load) {
     Mix<J> mix;
@@ -53,7 +53,7 @@ struct Logistics {
     Doubles weight[J], mu[J], inverse[J];
 };
 template <int J>
-inline Logistics<J> exact(const Mix<J>& mix, int h) {
+BBCODEC_INLINE Logistics<J> exact(const Mix<J>& mix, int h) {
     Logistics<J> to;
     for (int j = 0; j < J; ++j) {
         to.weight[j] = to_doubles(half(mix.weight[j], h)) * (1.0 / 16), to.mu[j] = to_doubles(half(mix.mu[j], h));
@@ -62,8 +62,8 @@ inline Logistics<J> exact(const Mix<J>& mix, int h) {
     return to;
 }
 
-// A + 2^19 and C of a component at 64 k - 32.
-inline void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, Half& u, Doubles& mass) {
+// Computes A + 2^19 and C of a component at 64 k - 32.
+BBCODEC_INLINE void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, Half& u, Doubles& mass) {
     const Doubles limit = Doubles{} + 524288.0;
     u = truncated(least(most((at - mu) * inverse, -limit), limit) + limit);
     const Half i = least(u >> 10, Half{} + 1023);
@@ -73,14 +73,14 @@ inline void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubles at, H
     mass = value + whole(rise * part);
 }
 
-// From the sum of weight times mass.
-inline Half cumulative(Doubles sum, Half k) {
+// Returns the cdf at k from the sum of weight times mass.
+BBCODEC_INLINE Half cumulative(Doubles sum, Half k) {
     const Half c = truncated(whole(sum * (1.0 / 65536)) * (((1 << kPrecision) - 256) * (1.0 / (1 << 30)))) + k;
     return k <= 0 ? Half{} : k >= 256 ? Half{} + (1 << kPrecision) : c;
 }
 
 template <int J>
-inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
+BBCODEC_INLINE Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
     const Doubles at = to_doubles(64 * k - 32);
     Doubles sum = {};
     for (int j = 0; j < J; ++j) {
@@ -92,39 +92,43 @@ inline Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
     return cumulative(sum, k);
 }
 
-// ---- the search for a symbol: nearly, in floats that nothing depends on; then exactly ----
+// ---- the search for a symbol: a guess in floats, on which no bit depends; then exactly ----
 
-// The cdf at symbol k, nearly; counts 2^20.
+// Returns about the cdf at symbol k, in 2^-20.
 template <int J>
-inline Floats rough_cdf(const Tables& t, const Mix<J>& mix, Ints k) {
+BBCODEC_INLINE Floats rough_cdf(const Tables& t, const Mix<J>& mix, Ints k) {
     const Floats at = __builtin_convertvector(64 * k - 32, Floats);
     Floats sum = Floats{} + static_cast<float>(1 << (kPrecision - 1)) + __builtin_convertvector(k, Floats);
     for (int j = 0; j < J; ++j) {
         const Floats z = (at - mix.mu[j]) * mix.inverse[j], size = least(magnitude(z), Floats{} + 31.75f);
         const Ints i = __builtin_convertvector(size, Ints);
-        sum = sum + mix.weight[j] * with_sign_of(pick(t.rough_value.data(), i) + pick(t.rough_rise.data(), i) * size, z);
+        sum = sum + mix.weight[j] * with_sign_of(pick32(t.rough_value.data(), i) + pick32(t.rough_rise.data(), i) * size, z);
     }
     return sum;
 }
 
-// Where a search begins: symbols around the likeliest.
+// A search begins at symbols around the likeliest one.
 alignas(64) constexpr std::int32_t kProbeSteps[16] = {-20, -10, -5, -2, 2, 5, 10, 20};  // quarters of a unit
 
 // The symbol in the middle and the unit of the steps, in 1/16 of a symbol.
-inline Ints probe(Ints middle, Ints unit, Ints i) { return clamp(middle + ((unit * pick16(kProbeSteps, i)) >> 6), 1, 255); }
+BBCODEC_INLINE Ints probe(Ints middle, Ints unit, Ints i) {
+    return clamp(middle + ((unit * pick16(kProbeSteps, i)) >> 6), 1, 255);
+}
 
-// The symbols of half the lanes whose intervals hold cf, nearly. Both halves of the vectors say the same: they look at different
-// symbols. A pop waits for this before the next can begin, so that four looks at a time are better than two times two.
+// Guesses the symbols of half the lanes whose intervals hold cf. Both halves of a vector have the same lanes and look at different
+// symbols: the next pop waits for this one, so that one round of four looks is better than two rounds of two.
 template <int J>
-inline Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
+BBCODEC_INLINE Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints middle, Ints unit, const Floats* known) {
     const Floats wanted = __builtin_convertvector(join(cf, cf), Floats);
     Ints passed = {};
     for (int i = 0; i < kProbes; ++i) passed -= known[i] <= wanted;  // truth is -1
-    Ints left = passed > 0 ? probe(middle, unit, passed - 1) : Ints{}, right = passed < kProbes ? probe(middle, unit, passed) : Ints{} + 256;
+    Ints left = passed > 0 ? probe(middle, unit, passed - 1) : Ints{},
+         right = passed < kProbes ? probe(middle, unit, passed) : Ints{} + 256;
     const Ints fifths = join(Half{} + 205, Half{} + 410);  // one and two, of 2^10
     while (any(low(right - left > 1))) {
         const Ints distance = right - left;
-        const Ints k = left + (dot_pairs(Ints{}, distance, fifths) >> 10), k2 = left + (dot_pairs(Ints{}, distance, fifths + 410) >> 10);
+        const Ints k = left + (dot_pairs(Ints{}, distance, fifths) >> 10),
+                   k2 = left + (dot_pairs(Ints{}, distance, fifths + 410) >> 10);
         const Ints up = (k <= left) | (rough_cdf(t, mix, k) <= wanted), up2 = (k2 <= left) | (rough_cdf(t, mix, k2) <= wanted);
         left = both_halves([](Ints a, Ints b) { return most(a, b); }, most(up ? k : left, up2 ? k2 : left));
         right = both_halves([](Ints a, Ints b) { return least(a, b); }, least(up ? right : k, up2 ? right : k2));
@@ -132,9 +136,9 @@ inline Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints middle, Int
     return low(left);
 }
 
-// The symbols whose intervals [below, above) hold cf, most of which are k.
+// Returns the symbols whose intervals [below, above) hold cf. Most of them are k.
 template <int J>
-inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half& below, Half& above) {
+BBCODEC_INLINE Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half& below, Half& above) {
     const auto wrong = [&] { return any((cf < below) | (cf >= above)); };
     below = cdf(t, mix, k), above = cdf(t, mix, k + 1);
     if (!wrong()) return k;
@@ -150,7 +154,7 @@ inline Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half
     return left;
 }
 
-// From the last layer's outputs around the predictions `mean`; for a search too, if wanted.
+// Makes mixtures from the last layer's outputs, around the predictions `mean`; and the start of a search, if `search`.
 template <int J>
 inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o, bool search, Mixtures& all, std::size_t chunk) {
     const Ints sig = look_up(t.sig.data(), spread), le = look_up(t.le.data(), spread);
@@ -168,7 +172,8 @@ inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o
             // x 2^16 and total are floats; the quotient, below 2^16, is rounded, so that it may be one too large.
             const Floats quotient = __builtin_convertvector(x[j], Floats) * 65536.0f / __builtin_convertvector(total, Floats);
             weight = __builtin_convertvector(quotient, Ints);
-            const Naturals left = (reinterpret_cast<Naturals>(x[j]) << 16) - reinterpret_cast<Naturals>(weight) * reinterpret_cast<Naturals>(total);
+            const Naturals left =
+                (reinterpret_cast<Naturals>(x[j]) << 16) - reinterpret_cast<Naturals>(weight) * reinterpret_cast<Naturals>(total);
             weight += reinterpret_cast<Ints>(left) < 0;  // truth is -1; modulo 2^32, the rest is small
             rest -= weight;
         }
@@ -197,7 +202,7 @@ inline Half rounded(Doubles g) {
     return down + __builtin_convertvector(to_doubles(down) > g, Half);  // truth is -1
 }
 
-// Intervals of symbols x of half the lanes, and the gradients of their cost, in the integers that the last layer learns from.
+// Computes the intervals of symbols x of half the lanes, and the gradients of their cost as integers.
 template <int J>
 inline void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, bool learn, Half& start, Half& freq, Half* y) {
     constexpr double kUnit = 1.0 / (1 << 30);
@@ -210,7 +215,8 @@ inline void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, bo
         boundary(t, mix.mu[j], mix.inverse[j], at + 64.0, u_high, c_high);
         below = below + mix.weight[j] * c_low, above = above + mix.weight[j] * c_high;
         if (!learn) continue;
-        const Doubles upper = (symbol == 255.0 ? Doubles{} + (1 << 30) : c_high) * kUnit, lower = (symbol == 0.0 ? Doubles{} : c_low) * kUnit;
+        const Doubles upper = (symbol == 255.0 ? Doubles{} + (1 << 30) : c_high) * kUnit,
+                      lower = (symbol == 0.0 ? Doubles{} : c_low) * kUnit;
         mass[j] = upper - lower;
         du[j] = upper * (1.0 - upper), dl[j] = lower * (1.0 - lower);
         au[j] = to_doubles(u_high - (1 << 19)) * (1.0 / 32768), al[j] = to_doubles(u_low - (1 << 19)) * (1.0 / 32768);

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network for the lanes of a chunk. Up to the last layer a vector holds neighbouring outputs of one lane: a vector of
-// weights meets several lanes while it is in a register. The last layer has few outputs: there a vector holds the lanes.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// The network for the lanes of a chunk. Up to the last layer a vector holds neighbouring outputs of one lane, and a vector of
+// weights serves several lanes while it is in a register. The last layer has few outputs: there a vector holds the lanes.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-constexpr int kBlock = 16;  // outputs whose weights lie together, in Model
+constexpr int kBlock = 16;  // outputs whose weights lie together in Model
 
-// Products of activations, broadcast to all outputs, and weights.
-// Pairs of 16-bit numbers.
+// Products of activations, broadcast to all outputs, with weights: pairs of 16-bit numbers. ByteProduct has those of quads.
 struct PairProduct {
     using Weights = Ints;
     static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
@@ -17,47 +16,7 @@ struct PairProduct {
     static Ints sum(Ints v) { return v; }
 };
 
-#if BBCODEC_LOCAL_TARGET == 3
-// Quads of 8-bit numbers, x without a sign.
-struct QuadProduct {
-    using Weights = Ints;
-    static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
-    static Ints add(Ints sum, Ints x, Ints w) {
-        return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w)));
-    }
-    static Ints sum(Ints v) { return v; }
-};
-using SignProduct = QuadProduct;
-#else
-// Quads of activations, 8 bits without a sign, and quads of +1 or -1. Below VNNI two sums of 16 bits each, which 64 quads fit into.
-struct SignProduct {
-#if BBCODEC_LOCAL_TARGET > 0
-    using Weights = Ints;
-    static Weights load(const std::int32_t* w) { return unaligned<Ints>(w); }
-    static Ints add(Ints sum, Ints x, Ints w) {
-#if BBCODEC_LOCAL_TARGET == 2
-        return reinterpret_cast<Ints>(_mm512_add_epi16(reinterpret_cast<__m512i>(sum), _mm512_maddubs_epi16(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(w))));
-#else
-        return reinterpret_cast<Ints>(_mm256_add_epi16(reinterpret_cast<__m256i>(sum), _mm256_maddubs_epi16(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(w))));
-#endif
-    }
-#else
-    struct Weights {
-        Pairs even, odd;
-    };
-    static Weights load(const std::int32_t* w) {
-        const Pairs both = reinterpret_cast<Pairs>(unaligned<Ints>(w));
-        return {both << 8 >> 8, both >> 8};
-    }
-    static Ints add(Ints sum, Ints x, const Weights& w) {
-        const Pairs even = reinterpret_cast<Pairs>(x & 0x00ff00ff), odd = reinterpret_cast<Pairs>(x >> 8 & 0x00ff00ff);
-        return reinterpret_cast<Ints>(reinterpret_cast<Pairs>(sum) + even * w.even + odd * w.odd);
-    }
-#endif
-    static Ints sum(Ints v) { return dot_pairs(Ints{}, v, Ints{} + 0x00010001); }
-};
-static_assert(kMaxHidden / 4 * 2 * 255 < 1 << 15);
-#endif
+static_assert(kMaxHidden / 4 * 2 * 255 < 1 << 15);  // a sum of ByteProduct
 
 // Words of the lanes: word i of a lane is at[lane * lane_step + i * step].
 struct Words {
@@ -65,13 +24,14 @@ struct Words {
     int lane_step, step;
 };
 
-// Calls out(lane, o, sums of the V vectors of outputs from o on) for all lanes and `outputs` outputs: sums over the first `used` of n
-// words of their products with weights, [outputs / 16][n][16] as Model has them. T lanes are computed at a time.
+// Calls out(lane, o, sums) for all lanes and outputs, V vectors of outputs at a time, from o on. A sum is over the first `used` of
+// n words of their products with weights, [outputs / 16][n][16] as in Model. T lanes are computed at a time.
 template <typename Product, int T, int V, typename Out>
 inline void multiply(Words x, int n, int used, const std::int32_t* w, int outputs, Out out) {
     for (int o = 0; o < outputs; o += V * kChunk) {
         const std::int32_t* rows[V];
-        for (int v = 0; v < V; ++v) rows[v] = w + static_cast<std::size_t>((o + v * kChunk) / kBlock) * n * kBlock + (o + v * kChunk) % kBlock;
+        for (int v = 0; v < V; ++v)
+            rows[v] = w + static_cast<std::size_t>((o + v * kChunk) / kBlock) * n * kBlock + (o + v * kChunk) % kBlock;
         for (int lane = 0; lane < kChunk; lane += T) {
             const std::int32_t* at = x.at + lane * x.lane_step;
             Ints sum[T][V];
@@ -93,40 +53,17 @@ inline void multiply(Words x, int n, int used, const std::int32_t* w, int output
     }
 }
 
-#if BBCODEC_LOCAL_TARGET > 1
-constexpr int kWide = 4;    // vectors of outputs at a time
-constexpr int kNarrow = 2;  // where there are not as many
-#else
-constexpr int kWide = 2, kNarrow = 2;
-#endif
+// Vectors of outputs at a time, and where there are not as many.
+constexpr int kWide = kRegisters / 8, kNarrow = 2;
 
-// A(s) of V vectors of neighbouring streams as bytes; streams beyond +-32767 have the activations of their clamps.
+// A(s) of V vectors of neighbouring streams as bytes. Streams beyond +-32767 have the activations of their clamps.
 template <int V>
 inline void activate(const Ints* s, std::uint8_t* to) {
-#if BBCODEC_LOCAL_TARGET > 1
-    if (V == 4) {
-        const auto part = [](Ints a, Ints b) {
-            const __m512i v = _mm512_packs_epi32(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
-            return _mm512_srai_epi16(_mm512_adds_epi16(v, _mm512_set1_epi16(8)), 4);
-        };
-        const __m512i bytes = _mm512_packus_epi16(part(s[0], s[1]), part(s[2 % V], s[3 % V]));
-        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_storeu_si512(to, _mm512_maskz_permutexvar_epi32(0xffff, order, bytes));
-        return;
-    }
-#elif BBCODEC_LOCAL_TARGET == 1
-    if (V == 2) {
-        __m256i v = _mm256_packs_epi32(reinterpret_cast<__m256i>(s[0]), reinterpret_cast<__m256i>(s[1]));
-        v = _mm256_srai_epi16(_mm256_adds_epi16(_mm256_permute4x64_epi64(v, 0xd8), _mm256_set1_epi16(8)), 4);
-        v = _mm256_permute4x64_epi64(_mm256_packus_epi16(v, v), 0xd8);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(v));
-        return;
-    }
-#endif
+    if (V == kPackedVectors) return pack_sixteenths(s, to);
     for (int v = 0; v < V; ++v) to_bytes(clamp((s[v] + 8) >> 4, 0, 255), to + v * kChunk);
 }
 
-// Features as bytes, four of a lane in a word; the last rows stay empty.
+// Features as bytes: four of a lane in a word. The last rows stay empty.
 struct Quads {
     Row rows[kBlock];
     void set(const Ints* f) {
@@ -136,7 +73,7 @@ struct Quads {
     Ints feature(int i) const { return rows[i / 4].all() << (24 - 8 * (i % 4)) >> 24; }
 };
 
-// Inputs of the last layer as its learning wants them: of each input the numbers of two lanes, [kHalf][inputs].
+// Inputs of the last layer for its learning: each word has an input of two lanes, [kHalf][inputs].
 using LanePairs = std::int32_t[kHalf][kMaxInputs];
 
 struct Layers {
@@ -144,24 +81,28 @@ struct Layers {
     alignas(64) std::uint8_t activations[kChunk][kMaxHidden], next[kChunk][kMaxHidden];
     Row inputs[kMaxInputs / 2];  // pairs of the last layer's inputs
 
-    // From features to activations. side: [lane][H] to add, or none.
+    // Computes the activations from the features. `side` [lane][H] is added, if there is one.
     void begin(const Model& m, int c, const Ints* f, const Quads& quads, const std::int32_t* side) {
         const std::size_t hidden = m.hidden;
         Row* pairs = inputs + hidden / 2;
         for (int p = 0; p < kFeatures / 2; ++p) pairs[p].all() = (f[2 * p] & 0xffff) | f[2 * p + 1] << 16;
-        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
+        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(kAnyByteWeights ? m.first_b_quads : m.first_b)[c * hidden];
         const auto value = [&](int lane, std::size_t o, Ints sum) {
             const Ints v = (sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 8192)) >> 14;
             return side ? v + unaligned<Ints>(side + lane * hidden + o) : v;
         };
-#if BBCODEC_LOCAL_TARGET == 3
-        Row bytes[kFeatures / 4];  // plus 128, without a sign
-        for (int q = 0; q < kFeatures / 4; ++q) bytes[q].all() = quads.rows[q].all() ^ 0x80808080;
-        layer<QuadProduct>({bytes[0].v, 1, kChunk}, kFeatures / 4, padded(used_features(c), 4) / 4, &m.first_quads[c * kFeatures / 4 * hidden], m, m.layers > 0, activations, value);
-#else
-        (void)quads;
-        layer<PairProduct>({pairs[0].v, 1, kChunk}, kFeatures / 2, padded(used_features(c), 2) / 2, &m.first_pairs[c * kFeatures / 2 * hidden], m, m.layers > 0, activations, value);
-#endif
+        const int used = used_features(c);
+        const bool keep = m.layers > 0;
+        if constexpr (kAnyByteWeights) {
+            Row bytes[kFeatures / 4];  // plus 128, without a sign
+            for (int q = 0; q < kFeatures / 4; ++q) bytes[q].all() = quads.rows[q].all() ^ 0x80808080;
+            const std::int32_t* w = &m.first_quads[c * kFeatures / 4 * hidden];
+            layer<ByteProduct>({bytes[0].v, 1, kChunk}, kFeatures / 4, padded(used, 4) / 4, w, m, keep, activations, value);
+        } else {
+            (void)quads;
+            const std::int32_t* w = &m.first_pairs[c * kFeatures / 2 * hidden];
+            layer<PairProduct>({pairs[0].v, 1, kChunk}, kFeatures / 2, padded(used, 2) / 2, w, m, keep, activations, value);
+        }
     }
 
     void hidden_layer(const Model& m, int n) {
@@ -169,20 +110,22 @@ struct Layers {
         const std::int32_t *scale = &m.hidden_m[from], *bias = &m.hidden_b[from];
         if constexpr (kBigEndian) turn_bytes();
         const Words x{reinterpret_cast<const std::int32_t*>(activations[0]), kMaxHidden / 4, 1};
-        layer<SignProduct>(x, m.hidden / 4, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next, [&](int lane, std::size_t o, Ints sum) {
-            return unaligned<Ints>(streams[lane] + o) + ((sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 2048)) >> 12);
-        });
+        layer<ByteProduct>(x, m.hidden / 4, m.hidden / 4, &m.hidden_quads[from * hidden / 4], m, n + 1 < m.layers, next,
+                           [&](int lane, std::size_t o, Ints sum) {
+                               return unaligned<Ints>(streams[lane] + o) +
+                                      ((sum * unaligned<Ints>(scale + o) + (unaligned<Ints>(bias + o) + 2048)) >> 12);
+                           });
         std::memcpy(activations, next, sizeof next);
     }
 
-    // Makes pairs of the activations for the last layer.
+    // Makes pairs of activations for the last layer.
     void end(const Model& m) {
         const int quads = m.hidden / 4;
         for (int from = 0; from < quads; from += kChunk) {
             Ints rows[kChunk];
             for (int l = 0; l < kChunk; ++l) rows[l] = as_words(unaligned<Ints>(activations[l] + 4 * from));
             transpose(rows);
-            for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
+            for (int q = 0; q < smaller(kChunk, quads - from); ++q) {
                 const Ints v = rows[q];
                 inputs[2 * (from + q)].all() = (v & 0xff) | (v << 8 & 0xff0000);
                 inputs[2 * (from + q) + 1].all() = (v >> 16 & 0xff) | (v >> 8 & 0xff0000);
@@ -190,29 +133,20 @@ struct Layers {
         }
     }
 
-    // The same as begin and end where there are no hidden layers and no side: here too a vector holds the lanes.
+    // Does the work of begin and end for a network without hidden layers and side. Here a vector holds the lanes.
     void only(const Model& m, int c, const Ints* f, const Quads& quads) {
         const std::size_t hidden = m.hidden;
         Row* pairs = inputs + hidden / 2;
         for (int p = 0; p < kFeatures / 2; ++p) pairs[p].all() = (f[2 * p] & 0xffff) | f[2 * p + 1] << 16;
-        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(BBCODEC_LOCAL_TARGET == 3 ? m.first_b_quads : m.first_b)[c * hidden];
-#if BBCODEC_LOCAL_TARGET == 3
-        using Product = QuadProduct;
-        constexpr int kWords = kFeatures / 4;
-        const int words = padded(used_features(c), 4) / 4;
+        const std::int32_t *scale = &m.first_m[c * hidden], *bias = &(kAnyByteWeights ? m.first_b_quads : m.first_b)[c * hidden];
+        using Product = std::conditional_t<kAnyByteWeights, ByteProduct, PairProduct>;
+        constexpr int kNumbers = kAnyByteWeights ? 4 : 2;  // of a word
+        constexpr int kWords = kFeatures / kNumbers;
+        const int words = padded(used_features(c), kNumbers) / kNumbers;
         Ints x[kWords];
-        for (int q = 0; q < words; ++q) x[q] = quads.rows[q].all() ^ 0x80808080;
-        const std::int32_t* w = &m.first_quads[c * kWords * hidden];
-#else
-        (void)quads;
-        using Product = PairProduct;
-        constexpr int kWords = kFeatures / 2;
-        const int words = padded(used_features(c), 2) / 2;
-        Ints x[kWords];
-        for (int p = 0; p < words; ++p) x[p] = pairs[p].all();
-        const std::int32_t* w = &m.first_pairs[c * kWords * hidden];
-#endif
-        constexpr int kOutputs = BBCODEC_LOCAL_TARGET > 1 ? 8 : 4;  // at a time
+        for (int i = 0; i < words; ++i) x[i] = kAnyByteWeights ? quads.rows[i].all() ^ 0x80808080 : pairs[i].all();
+        const std::int32_t* w = &(kAnyByteWeights ? m.first_quads : m.first_pairs)[c * kWords * hidden];
+        constexpr int kOutputs = kRegisters / 4;  // at a time
         static_assert(kBlock % kOutputs == 0);
         for (std::size_t o = 0; o < hidden; o += kOutputs) {
             const std::int32_t* from = w + o / kBlock * kWords * kBlock + o % kBlock;
@@ -220,17 +154,18 @@ struct Layers {
             for (int k = 0; k < kOutputs; ++k) sum[k] = Ints{};
             for (int i = 0; i < words; ++i)
                 for (int k = 0; k < kOutputs; ++k) sum[k] = Product::add(sum[k], x[i], Ints{} + from[i * kBlock + k]);
-            for (int k = 0; k < kOutputs; ++k) sum[k] = clamp((((Product::sum(sum[k]) * scale[o + k] + (Ints{} + bias[o + k] + 8192)) >> 14) + 8) >> 4, 0, 255);
+            for (int k = 0; k < kOutputs; ++k)
+                sum[k] = clamp((((Product::sum(sum[k]) * scale[o + k] + (Ints{} + bias[o + k] + 8192)) >> 14) + 8) >> 4, 0, 255);
             for (int k = 0; k < kOutputs; k += 2) inputs[(o + k) / 2].all() = sum[k] | sum[k + 1] << 16;
         }
     }
 
-    // After that: the activations of each lane, which pair_lanes wants.
+    // Makes the activations of each lane, which pair_lanes needs; comes after only().
     void part_lanes(const Model& m) {
         const int quads = m.hidden / 4;
         for (int from = 0; from < quads; from += kChunk) {
             Ints rows[kChunk] = {};
-            for (int q = 0; q < std::min(kChunk, quads - from); ++q) {
+            for (int q = 0; q < smaller(kChunk, quads - from); ++q) {
                 const Ints a = inputs[2 * (from + q)].all(), b = inputs[2 * (from + q) + 1].all();
                 rows[q] = (a & 0xff) | (a >> 8 & 0xff00) | (b & 0xff) << 16 | (b & 0xff0000) << 8;
             }
@@ -239,7 +174,7 @@ struct Layers {
         }
     }
 
-    // The last layer's inputs for its learning.
+    // Makes the inputs of the last layer for its learning.
     void pair_lanes(const Model& m, const Quads& quads, LanePairs& to) const {
         alignas(64) std::int8_t features[kChunk][4 * kBlock];
         for (int from = 0; from < kBlock; from += kChunk) {
@@ -260,13 +195,13 @@ struct Layers {
         }
     }
 
-    // The outputs of the last layer, with weights as LastLayer has them.
+    // Computes the outputs of the last layer; LastLayer has the layout of the weights.
     void outputs(const Model& m, int c, const std::int16_t* w, const std::int32_t* bias, Ints* to) const {
         const int n = (m.hidden + padded(used_features(c), 4)) / 2;
         in_parts<9, 6, 3, 1>(m.outputs, [&](auto size, int o) {
             constexpr int kSize = decltype(size)::value;
             const std::int16_t* row = w + static_cast<std::size_t>(o) * kMaxInputs;
-            Ints sum[kSize], odd[kSize];  // of every other input: more of them at a time
+            Ints sum[kSize], odd[kSize];  // sums over even and odd inputs: more of them are in flight
             for (int k = 0; k < kSize; ++k) sum[k] = odd[k] = Ints{};
             for (int i = 0; i < n; i += 2, row += 4) {
                 const Ints x = inputs[i].all(), x2 = inputs[i + 1].all();
@@ -280,7 +215,7 @@ struct Layers {
     }
 
   private:
-    // Turns the activations, bytes in memory, into words: they are not needed as bytes any more.
+    // Turns the activations from bytes in memory into words.
     void turn_bytes() {
         for (auto& lane : activations)
             for (int i = 0; i < kMaxHidden; i += 4 * kChunk) {
@@ -296,7 +231,8 @@ struct Layers {
     }
 
     template <typename Product, typename Value>
-    void layer(Words x, int n, int used, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden], Value value) {
+    void layer(Words x, int n, int used, const std::int32_t* w, const Model& m, bool keep, std::uint8_t (*to)[kMaxHidden],
+               Value value) {
         const auto done = [&](auto vectors, int lane, int o, const Ints* sums) {
             constexpr int kVectors = decltype(vectors)::value;
             Ints s[kVectors];
@@ -310,15 +246,19 @@ struct Layers {
             activate<kVectors>(s, to[lane] + o);
         };
         if (m.hidden % (kWide * kChunk) == 0)
-            multiply<Product, 4, kWide>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kWide>(), lane, o, sums); });
+            multiply<Product, 4, kWide>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) {
+                done(std::integral_constant<int, kWide>(), lane, o, sums);
+            });
         else
-            multiply<Product, kChunk / 2, kNarrow>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) { done(std::integral_constant<int, kNarrow>(), lane, o, sums); });
+            multiply<Product, kChunk / 2, kNarrow>(x, n, used, w, m.hidden, [&](int lane, int o, const Ints* sums) {
+                done(std::integral_constant<int, kNarrow>(), lane, o, sums);
+            });
     }
 };
 
-// sums[k][i] += over the lanes x[i] y[k], for `inputs` inputs and all outputs; sums[outputs][k] += over the lanes y[k].
+// Adds to sums[k][i] the sum of x[i] y[k] over the lanes, and to sums[outputs][k] the sum of y[k].
 inline void outer_products(const LanePairs& x, int inputs, const ShortRow* y, int outputs, std::int32_t (*sums)[kMaxInputs]) {
-    constexpr int kVectors = BBCODEC_LOCAL_TARGET > 1 ? 2 : 1;
+    constexpr int kVectors = kRegisters / 16;
     in_parts<9, 6, 3, 1>(outputs, [&](auto size, int o) {
         constexpr int kSize = decltype(size)::value;
         const auto add = [&](auto vectors, int i) {

@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <type_traits>
-#include <vector>
+#include "vectors/portable.hpp"
 
-#include "targets.hpp"
-#include "crew.hpp"
-#include "families/local/model.hpp"
-
-#if BBCODEC_X86
-#include <immintrin.h>
-#endif
-
-#define BBCODEC_LOCAL_TARGET 0
-#define BBCODEC_LOCAL_NAME make_pass_portable
 #include "families/local/pass/group_pass.hpp"
+
+namespace bbcodec::local {
+
+Pass* make_pass_portable(const PassJob& job) { return new GroupPass(job); }
+
+}  // namespace bbcodec::local

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Side information: what is said of the lanes' blocks, and of their places in them.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// Side information: numbers that depend on the block of a lane, and on its place in the block.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
@@ -8,22 +8,21 @@ namespace {
 class Sides {
   public:
     // side: of each block [H], or null.
-    Sides(const Model& m, const std::int32_t* const* side, std::vector<Chunk>& chunks) : hidden_(m.hidden), positions_(m.positions) {
+    Sides(const Model& m, const std::int32_t* const* side, Buffer<Chunk>& chunks) : hidden_(m.hidden), positions_(m.positions) {
         if (!side && positions_.empty()) return;
         for (Chunk& chunk : chunks) {
-            chunk.block_side.assign(kChunk * hidden_, 0);
+            chunk.block_side.resize(kChunk * hidden_);
             if (side)
-                for (int l = 0; l < kChunk; ++l)
-                    std::copy_n(side[chunk.lanes.block[l]], hidden_, &chunk.block_side[l * hidden_]);
+                for (int l = 0; l < kChunk; ++l) copy(side[chunk.lanes.block[l]], hidden_, &chunk.block_side[l * hidden_]);
             chunk.side = chunk.block_side;
         }
     }
 
-    // Brings what is said to the places of the chunk's lanes.
+    // Updates the side information to the places of the lanes.
     void tell(Chunk& chunk) const {
         if (positions_.empty()) return;
         const Lanes& lanes = chunk.lanes;
-        const auto near = [](int v) { return static_cast<std::size_t>(std::clamp(v, 0, kNear - 1)); };
+        const auto near = [](int v) { return static_cast<std::size_t>(smaller(larger(v, 0), kNear - 1)); };
         for (int l = 0; l < kChunk; ++l) {
             const std::int32_t* top = &positions_[near(lanes.y.v[l]) * hidden_];
             const std::int32_t* left = &positions_[(kNear + near(lanes.x.v[l])) * hidden_];

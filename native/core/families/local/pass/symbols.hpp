@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// From mixtures to samples: the symbols of all lanes of a time, popped from the message.
-// Part of pass.hpp, compiled once for each instruction set; no include guard.
+// Pops the symbols of all lanes of a time from the message.
+// Part of group_pass.hpp, compiled once for each instruction set; no include guard.
 
 namespace bbcodec::local {
 namespace {
 
-// The message as it is popped.
+// A message that is being popped.
 struct Source {
     std::uint64_t* head;  // [kLanes]
     const std::uint32_t* words;
@@ -28,27 +28,8 @@ void with_components(int components, F f) {
     }
 }
 
-// Fills up those of n heads that need a word, each with the next; false if the words do not suffice.
-inline bool refill(Heads& heads, std::size_t n, Source& from) {
-#if BBCODEC_LOCAL_TARGET > 1
-    const __m512i h = reinterpret_cast<__m512i>(heads);
-    const __mmask8 low = _mm512_cmplt_epu64_mask(h, _mm512_set1_epi64(std::int64_t{1} << 31)) & ((1u << n) - 1);
-    const std::size_t needed = static_cast<std::size_t>(__builtin_popcount(low));
-    if (needed > from.size - from.taken) return false;
-    const __m512i words = _mm512_maskz_cvtepu32_epi64(0xff, _mm256_maskz_expandloadu_epi32(low, from.words + from.taken));
-    heads = reinterpret_cast<Heads>(_mm512_mask_or_epi64(h, low, _mm512_maskz_slli_epi64(0xff, h, 32), words));
-    from.taken += needed;
-#else
-    for (std::size_t l = 0; l < n; ++l)
-        if (heads[l] < std::uint64_t{1} << 31) {
-            if (from.taken == from.size) return false;
-            heads[l] = heads[l] << 32 | from.words[from.taken++];
-        }
-#endif
-    return true;
-}
-
-// Pops the samples of all lanes, half a chunk at a time, and tells how many there are so far; false if the words do not suffice.
+// Pops the samples of all lanes, half a chunk at a time, and stores their number in `popped`. Returns false if there are too
+// few words.
 template <int J>
 bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, std::atomic<std::size_t>& popped) {
     static_assert(kLanes % kHalf == 0);
@@ -56,9 +37,10 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
     Heads heads[kLanes / kHalf];
     std::memcpy(heads, from.head, sizeof heads);
     for (std::size_t i = 0; i < group.count; i += kHalf) {
-        const std::int32_t* slots = &group.lanes[i];  // those beyond the last are of an earlier time, and what they give is not used
+        const std::int32_t* slots =
+            &group.lanes[i];  // those beyond the last are of an earlier time, and their results are not used
         const Half slot = unaligned<Half>(slots);
-        const std::size_t n = std::min<std::size_t>(kHalf, group.count - i);
+        const std::size_t n = smaller<std::size_t>(kHalf, group.count - i);
         const bool together = n == kHalf && !any(slot - slots[0] - low(kLaneNumbers));
         const auto of = [&](int part) {
             const std::int32_t* first = all.at(0, part).v;
@@ -75,7 +57,8 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
         Half below, above;
         const Half guess = nearly(t, rough, cf, of(all.middle()), of(all.unit()), known);
         const Half x = find(t, mix, cf, guess, below, above);
-        const Heads next = times(__builtin_convertvector(above - below, Heads), head >> kPrecision) + __builtin_convertvector(cf - below, Heads);
+        const Heads next =
+            times(__builtin_convertvector(above - below, Heads), head >> kPrecision) + __builtin_convertvector(cf - below, Heads);
         std::int32_t* samples = group.samples[0].v;
         if (n == kHalf) {
             head = next;
@@ -86,7 +69,7 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
             std::memcpy(samples + slots[0], &x, sizeof x);
         else
             for (std::size_t l = 0; l < n; ++l) samples[slots[l]] = x[l];
-        if (!refill(head, n, from)) return false;
+        if (!refill(head, n, from.words, from.size, from.taken)) return false;
         if (i % kChunk) popped.store(i + n, std::memory_order_release);
     }
     std::memcpy(from.head, heads, sizeof heads);
