@@ -52,7 +52,18 @@ def native_target() -> str | None:
     """Instruction set that the native backend uses, or None where there is no native backend."""
     if not _available("native"):
         return None
-    return str(importlib.import_module("bbcodec._native").target())
+    return str(_native().target())
+
+
+def obey_target() -> None:
+    """Tell the native module what ``BBCODEC_TARGET`` says, where that has changed.
+
+    Raises
+    ------
+    OptionError
+        The target is unknown or not available here.
+    """
+    _available("native")
 
 
 def _available(name: str) -> bool:

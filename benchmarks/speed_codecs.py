@@ -118,7 +118,7 @@ class Backend:
             module = implementation(self.name)
             words = f"backend {self.title}: the family `local` is computed by {module.__name__}"
             if self.name == "native":
-                words += f", target {module._target()} (the engine's: {native_target()})"
+                words += f", target {native_target()}"
         return words
 
 

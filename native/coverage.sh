@@ -28,7 +28,7 @@ python -m coverage report >"$folder/python.txt"
 # A line of a template or of a file that is compiled for several targets is run if it is in one of them.
 python -m gcovr --root "$root" --filter native/ --merge-lines --exclude-throw-branches --exclude-noncode-lines \
   --gcov-ignore-errors all --gcov-suspicious-hits-threshold 0 --object-directory "$folder/cmake" --print-summary \
-  --txt "$folder/native.txt" "$folder/cmake/CMakeFiles/_native.dir/native" >"$folder/summary.txt" 2>"$folder/gcovr.log"
+  --txt "$folder/native.txt" "$folder"/cmake/CMakeFiles/{_native,bbcodec_core}.dir/native >"$folder/summary.txt" 2>"$folder/gcovr.log"
 echo "== Python, lines of all files: $folder/python.txt"
 tail -n 3 "$folder/python.txt"
 echo "== C++, lines of all files: $folder/native.txt"

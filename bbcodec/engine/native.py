@@ -57,7 +57,7 @@ def steps(function: Function, tensors: Tensors, values: Mapping[str, Value]) -> 
     plan: list[Step] = []
     merged: set[str] = set()
     # A tensor that many operations use is bound once.
-    convs: dict[tuple[str, str, int, int, int], Any] = {}
+    convs: dict[tuple[str, str, int, int, int], _native.BitConv | _native.IntConv] = {}
     for op in function.ops:
         if op.out in merged:
             continue
@@ -136,7 +136,9 @@ def prepare(op: Op, tensors: Tensors, channels: int) -> Kernel:
             return _depth_to_space
 
 
-def _conv(op: Conv, tensors: Tensors, channels: int, lo: int = INT16_MIN, hi: int = INT16_MAX) -> Any:
+def _conv(
+    op: Conv, tensors: Tensors, channels: int, lo: int = INT16_MIN, hi: int = INT16_MAX
+) -> _native.BitConv | _native.IntConv:
     """Convolution of inputs proven to lie in ``lo`` to ``hi``; where bytes hold these it works on bytes."""
     weight = np.ascontiguousarray(tensors[op.weight])
     match op:
@@ -148,12 +150,12 @@ def _conv(op: Conv, tensors: Tensors, channels: int, lo: int = INT16_MIN, hi: in
             return _native.IntConv(weight, lo, hi)
 
 
-def _scale(op: Requantise, tensors: Tensors) -> Any:
+def _scale(op: Requantise, tensors: Tensors) -> _native.Scale:
     mul, add = np.ascontiguousarray(tensors[op.mul]), np.ascontiguousarray(tensors[op.add])
     return _native.Scale(mul, add, op.shift, op.lo, op.hi)
 
 
-def _threshold(op: Requantise, sign: Sign, tensors: Tensors) -> Any:
+def _threshold(op: Requantise, sign: Sign, tensors: Tensors) -> _native.Threshold:
     """Solve ``clamp((acc * mul + add + half) >> shift, lo, hi) + t < 0`` for acc: ``(acc < limit) xor flip``.
 
     Where the clamp lets it vary, that is ``acc * mul < (-t << shift) - (add + half)``.
@@ -174,7 +176,7 @@ def _threshold(op: Requantise, sign: Sign, tensors: Tensors) -> Any:
     return _native.Threshold(limit.astype(np.int32), flip.astype(np.uint8))
 
 
-def _acc_kernel(conv: Any, outputs: int) -> Kernel:
+def _acc_kernel(conv: _native.BitConv | _native.IntConv, outputs: int) -> Kernel:
     def run(x: Array) -> Array:
         out = np.empty((*x.shape[:3], outputs), np.int32)
         conv.acc(x, out)
@@ -183,7 +185,7 @@ def _acc_kernel(conv: Any, outputs: int) -> Kernel:
     return run
 
 
-def _scale_kernel(conv: Any, scale: Any, outputs: int) -> Kernel:
+def _scale_kernel(conv: _native.BitConv | _native.IntConv, scale: _native.Scale, outputs: int) -> Kernel:
     def run(x: Array) -> Array:
         out = np.empty((*x.shape[:3], outputs), np.int16)
         conv.scale(x, scale, out)
@@ -192,7 +194,9 @@ def _scale_kernel(conv: Any, scale: Any, outputs: int) -> Kernel:
     return run
 
 
-def _sign_kernel(conv: Any, threshold: Any, outputs: int) -> Kernel:
+def _sign_kernel(
+    conv: _native.BitConv | _native.IntConv, threshold: _native.Threshold, outputs: int
+) -> Kernel:
     depth = bits.words(outputs)
 
     def run(x: Array) -> Array:

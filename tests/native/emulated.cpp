@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "convolve.hpp"
+#include "engine/convolve.hpp"
 
 namespace {
 

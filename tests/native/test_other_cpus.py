@@ -21,8 +21,19 @@ EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static") o
 if not (EMULATOR and shutil.which(COMPILER)):
     pytest.skip(f"{COMPILER} or qemu-aarch64 is not installed", allow_module_level=True)
 
-NATIVE = Path(__file__).resolve().parents[2] / "native"
-SOURCES = ("convolve", "epilogue", "kernels", "kernels_portable", "sliced", "sliced_portable", "targets")
+NATIVE = Path(__file__).resolve().parents[2] / "native" / "core"
+SOURCES = (
+    "crew",
+    "engine/convolve",
+    "engine/epilogue",
+    "engine/kernels/portable",
+    "engine/kernels/sliced_portable",
+    "engine/sliced",
+    "families/local/model",
+    "families/local/pass",
+    "families/local/pass/portable",
+    "select_kernels",
+)
 SHAPE = (2, 9, 17)  # 306 pixels: more than two vectors of 128 lanes
 
 

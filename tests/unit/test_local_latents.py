@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_backend import chosen
 from local_cases import CONFIG, group, random_tensors, same, some_message
 
 from bbcodec import modelfile
@@ -92,23 +93,22 @@ def test_statistics_are_sums_over_the_blocks_pixels(model: LocalModel) -> None:
 
 @pytest.mark.parametrize("target", ["portable", "avx2", "avx512", "avx512vnni"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_native_gives_the_same_numbers(
-    model: LocalModel, target: str, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_native_gives_the_same_numbers(model: LocalModel, target: str, threads: int) -> None:
     native = pytest.importorskip("bbcodec.families.local.native", exc_type=ImportError)
     if target not in native._native.targets():
         pytest.skip(f"this CPU has no {target}")
-    monkeypatch.setattr(native, "_target", lambda: target)
     shapes = [(20, 33), (37, 16), (1, 1), (40, 41)]
     blocks = group(shapes, 3)
-    assert np.array_equal(native.survey(blocks, model, threads), reference.survey(blocks, model))
-    codecs = [
-        latents.latent_codec(shapes, model, execution=Execution(threads=threads, backend=backend))
-        for backend in ("numpy", "native")
-    ]
-    messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
-    assert message_equal(*messages)
-    after, found = codecs[1].pop(messages[0])
+    with chosen(("native", target)):
+        assert np.array_equal(native.survey(blocks, model, threads), reference.survey(blocks, model))
+        codecs = [
+            latents.latent_codec(shapes, model, Execution(threads, backend))
+            for backend in ("numpy", "native")
+        ]
+        messages = [codec.push(some_message(), blocks)[0] for codec in codecs]
+        assert native._native.target() == target
+        assert message_equal(*messages)
+        after, found = codecs[1].pop(messages[0])
     assert same(found, blocks)
     assert message_equal(after, some_message())
 

@@ -20,12 +20,15 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.coding.logistic_tables import inverse_scales, sigmoid, sigmoid_table
+
+if TYPE_CHECKING:
+    from bbcodec import _native
 
 Integers = NDArray[np.int64]
 
@@ -106,16 +109,18 @@ class CutMixture:
 
 
 class NativeCutMixture:
-    """`CutMixture` in C++ (``native/cut_mixture.cpp``)."""
+    """`CutMixture` in C++ (``native/core/families/latent/cut_mixture.cpp``)."""
 
     def __init__(self, log2_weights: Integers, means: Integers, e: Integers, bits: int, cells_log2: int):
         _check(log2_weights.shape[-1], bits, cells_log2)
         self._shape = log2_weights.shape[:-1]
-        parts = (
+        from bbcodec import _native  # late: it may be absent
+
+        weights, mu, scales = (
             np.ascontiguousarray(part, np.int32).reshape(-1, part.shape[-1])
             for part in (log2_weights, means, e)
         )
-        self._maps = _native().CutMixtures(_native_tables(), *parts, bits, cells_log2)
+        self._maps = _native.CutMixtures(_native_tables(), weights, mu, scales, bits, cells_log2)
 
     def ends(self, m: Integers) -> Integers:
         """Return what `CutMixture.ends` returns."""
@@ -151,12 +156,8 @@ def _check(components: int, bits: int, cells_log2: int) -> None:
         raise ValueError(f"{components} logistics, expected 1 to {MAX_COMPONENTS}")
 
 
-def _native() -> Any:
-    import bbcodec._native as module
-
-    return module
-
-
 @lru_cache(maxsize=1)
-def _native_tables() -> Any:
-    return _native().CutMixtureTables(sigmoid_table(), inverse_scale_table(), weight_table())
+def _native_tables() -> _native.CutMixtureTables:
+    from bbcodec import _native  # late: it may be absent
+
+    return _native.CutMixtureTables(sigmoid_table(), inverse_scale_table(), weight_table())

@@ -2,8 +2,8 @@
 """The rANS kernels as plain loops compiled by numba (compiled lazily, cached on disk).
 
 Importing this module imports numba (half a second): only :func:`bbcodec.coding.kernels.kernels` does so. The
-same loops, word for word, are in ``native/rans.cpp``. numba turns mixed uint64/int64 arithmetic into floats:
-every operand below is cast on purpose.
+same loops, word for word, are in ``native/core/coding/rans.cpp``. numba turns mixed uint64/int64 arithmetic
+into floats: every operand below is cast on purpose.
 """
 
 from __future__ import annotations

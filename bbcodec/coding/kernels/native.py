@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rANS kernels in C++ (``native/rans.cpp``): a thin layer over ``bbcodec._native``.
+"""The rANS kernels in C++ (``native/core/coding/rans.cpp``): a thin layer over ``bbcodec._native``.
 
 The tables are computed once in Python (:mod:`bbcodec.coding.logistic_tables`) and handed over, so that the
 constants of the format exist in one place. The C++ side checks its arguments again and releases the GIL.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import _native
-from bbcodec.backends import native_target
+from bbcodec.backends import obey_target
 from bbcodec.coding import logistic_tables as logistic
 from bbcodec.coding.ans import Head, Words
 from bbcodec.errors import MessageUnderflow
@@ -36,7 +36,8 @@ def plan(
     sizes = [(block.shape[0], block.shape[1]) for block in blocks]
     channels = blocks[0].shape[2]
     cut = [np.ascontiguousarray(block) for block in blocks]
-    start, freq = _native.local_plan(_model(model), cut, sizes, channels, _side(side), threads, _target())
+    obey_target()
+    start, freq = _native.local_plan(_model(model), cut, sizes, channels, _side(side), threads)
     return start, freq
 
 
@@ -50,6 +51,7 @@ def decode(
     threads: int = 1,
 ) -> tuple[list[Pixels], Head, int, Statistics | None]:
     """Blocks, head, how many words were taken, statistics; as in `bbcodec.families.local.reference`."""
+    obey_target()
     samples, lanes, used, sums = _native.local_decode(
         _model(model),
         np.ascontiguousarray(head),
@@ -58,7 +60,6 @@ def decode(
         channels,
         _side(side),
         threads,
-        _target(),
     )
     if used < 0:
         raise MessageUnderflow("the message ends before the last sample")
@@ -74,7 +75,8 @@ def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Sta
     """Statistics of every block; as in `bbcodec.families.local.reference`."""
     sizes = [(block.shape[0], block.shape[1]) for block in blocks]
     cut = [np.ascontiguousarray(block) for block in blocks]
-    sums: Statistics = _native.local_survey(_model(model), cut, sizes, blocks[0].shape[2], threads, _target())
+    obey_target()
+    sums = _native.local_survey(_model(model), cut, sizes, blocks[0].shape[2], threads)
     return sums.reshape(len(blocks), -1)
 
 
@@ -92,8 +94,9 @@ def observe(block: Pixels, model: LocalModel) -> tuple[NDArray[np.int8], NDArray
     facts : int32 [h w, C, 3]: prediction ``p`` in 1/64 of a level, ``ks``, and the sample.
     """
     height, width, channels = block.shape
+    obey_target()
     features, facts = _native.local_observe(
-        _model(model), np.ascontiguousarray(block), height, width, channels, _target()
+        _model(model), np.ascontiguousarray(block), height, width, channels
     )
     return features.reshape(-1, channels, FEATURES), facts.reshape(-1, channels, 3)
 
@@ -104,47 +107,45 @@ def _side(side: Side) -> list[NDArray[np.int32]]:
     return [np.ascontiguousarray(np.clip(s, -SIDE_LIMIT, SIDE_LIMIT), np.int32) for s in side]
 
 
-def _target() -> str:
-    """Instruction set: the engine's."""
-    return native_target() or "portable"
-
-
 @lru_cache(maxsize=8)
-def _model(model: LocalModel) -> Any:
-    table = {
-        "r1": tables.r1_table(),
-        "r2": tables.r2_table(),
-        "sig": tables.sigma_table(),
-        "le": tables.log_table(),
-        "exp": tables.exp_table(),
-    }
+def _model(model: LocalModel) -> _native.LocalModel:
+    def i8(values: NDArray[Any]) -> NDArray[np.int8]:
+        return np.ascontiguousarray(values, np.int8)
+
+    def i32(values: NDArray[Any]) -> NDArray[np.int32]:
+        return np.ascontiguousarray(values, np.int32)
+
     return _native.LocalModel(
-        model.hidden,
-        model.layers,
-        model.components,
-        list(model.own),
-        list(model.earlier),
-        list(model.along),
-        list(model.down),
-        model.ridge,
-        model.rate_q,
-        model.every,
-        model.first_w,
-        model.first_m,
-        model.first_b,
-        model.signs,
-        model.hidden_m,
-        model.hidden_b,
-        model.out_w,
-        model.out_b,
-        np.concatenate([prior for row in model.priors for prior in row]),
-        model.positions if model.positions is not None else np.empty(0, np.int32),
-        model.latents is not None,
-        {name: np.asarray(values, np.int32) for name, values in table.items()}
-        | {
-            "sigmoid": np.asarray(logistic.sigmoid_table()),
-            "inverse": np.asarray(logistic.inverse_scale_table()),
-        },
+        {
+            "hidden": model.hidden,
+            "layers": model.layers,
+            "components": model.components,
+            "own": model.own,
+            "earlier": model.earlier,
+            "along": model.along,
+            "down": model.down,
+            "ridge": model.ridge,
+            "rate_q": model.rate_q,
+            "every": model.every,
+            "latents": model.latents is not None,
+            "first_w": i8(model.first_w),
+            "first_m": i32(model.first_m),
+            "first_b": i32(model.first_b),
+            "signs": i8(model.signs),
+            "hidden_m": i32(model.hidden_m),
+            "hidden_b": i32(model.hidden_b),
+            "out_w": i32(model.out_w),
+            "out_b": i32(model.out_b),
+            "prior": i32(np.concatenate([prior for row in model.priors for prior in row])),
+            "positions": i32(model.positions if model.positions is not None else np.empty(0)),
+            "r1": i32(tables.r1_table()),
+            "r2": i32(tables.r2_table()),
+            "sig": i32(tables.sigma_table()),
+            "le": i32(tables.log_table()),
+            "exp": i32(tables.exp_table()),
+            "sigmoid": np.ascontiguousarray(logistic.sigmoid_table(), np.int64),
+            "inverse": np.ascontiguousarray(logistic.inverse_scale_table(), np.int64),
+        }
     )
 
 

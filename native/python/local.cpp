@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bindings of families/local: they check lengths, own buffers and release the GIL. bbcodec/families/local/native.py checks
+// the numbers.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arrays.hpp"
+#include "families/local/pass.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using bbcodec::to_numpy;
+using namespace bbcodec::local;
+
+template <typename T>
+using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+using Blocks = std::vector<Array<std::uint8_t>>;
+using Sizes = std::vector<std::pair<int, int>>;
+using Sides = std::vector<Array<std::int32_t>>;
+
+template <typename T>
+void expect(const Array<T>& array, std::size_t size, const char* name) {
+    if (array.size() != size) throw nb::value_error(name);
+}
+
+// Reads the fields of a model from a dict, each of them once.
+class Reader {
+  public:
+    explicit Reader(const nb::dict& fields) : fields_(fields) {}
+
+    template <typename T>
+    void read(const char* name, T& to) {
+        to = nb::cast<T>(take(name));
+    }
+    // The numbers stay where they are: the dict keeps them alive.
+    template <typename T>
+    void read(const char* name, Span<T>& to) {
+        const auto array = nb::cast<Array<T>>(take(name), false);
+        to = {array.data(), array.size()};
+    }
+    void finish() const {
+        if (fields_.size() != read_) throw nb::value_error("local model: there are unknown fields");
+    }
+
+  private:
+    nb::object take(const char* name) {
+        if (!fields_.contains(name)) throw nb::value_error((std::string("local model: no field ") + name).c_str());
+        ++read_;
+        return fields_[name];
+    }
+
+    const nb::dict& fields_;
+    std::size_t read_ = 0;
+};
+
+void init(Model* self, const nb::dict& dict) {
+    ModelFields f;
+    Reader from(dict);
+    from.read("hidden", f.hidden), from.read("layers", f.layers), from.read("components", f.components);
+    from.read("own", f.own), from.read("earlier", f.earlier), from.read("along", f.along), from.read("down", f.down);
+    from.read("ridge", f.ridge), from.read("rate_q", f.rate_q), from.read("every", f.every), from.read("latents", f.latents);
+    from.read("first_w", f.first_w), from.read("first_m", f.first_m), from.read("first_b", f.first_b);
+    from.read("signs", f.signs), from.read("hidden_m", f.hidden_m), from.read("hidden_b", f.hidden_b);
+    from.read("out_w", f.out_w), from.read("out_b", f.out_b);
+    from.read("prior", f.prior), from.read("positions", f.positions);
+    from.read("r1", f.r1), from.read("r2", f.r2), from.read("sig", f.sig), from.read("le", f.le), from.read("exp", f.exp);
+    from.read("sigmoid", f.sigmoid), from.read("inverse", f.inverse);
+    from.finish();
+    new (self) Model(f);
+}
+
+// The blocks of a group, checked.
+struct Request {
+    std::vector<Shape> shapes;
+    std::vector<const std::int32_t*> side;
+    std::size_t samples = 0;
+    PassJob job{};
+
+    Request(const Model& model, const Sizes& sizes, int channels, const Sides& sides, int threads) {
+        if (channels != 1 && channels != 3) throw nb::value_error("channels must be 1 or 3");
+        if (sizes.empty() || (!sides.empty() && sides.size() != sizes.size())) throw nb::value_error("blocks do not match");
+        std::size_t lanes = 0;
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            const auto [height, width] = sizes[i];
+            if (height < 1 || width < 1) throw nb::value_error("a block has no pixels");
+            shapes.push_back({height, width});
+            samples += static_cast<std::size_t>(height) * width * channels;
+            lanes += std::min(height, (width + 2) / 3);
+            if (!sides.empty()) {
+                expect(sides[i], model.hidden, "side");
+                side.push_back(sides[i].data());
+            }
+        }
+        if (lanes > kMaxLanes) throw nb::value_error("a group has too many lanes");
+        job = {&model, shapes.data(), shapes.size(), channels, side.empty() ? nullptr : side.data(), threads};
+    }
+    Request(const Request&) = delete;
+    Request& operator=(const Request&) = delete;
+};
+
+std::vector<const std::uint8_t*> pixels_of(const Blocks& blocks, const Sizes& sizes, int channels) {
+    std::vector<const std::uint8_t*> data;
+    if (blocks.size() != sizes.size()) throw nb::value_error("blocks do not match");
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        expect(blocks[i], static_cast<std::size_t>(sizes[i].first) * sizes[i].second * channels, "block");
+        data.push_back(blocks[i].data());
+    }
+    return data;
+}
+
+nb::tuple plan(const Model& model, const Blocks& blocks, const Sizes& sizes, int channels, const Sides& sides, int threads) {
+    const Request request(model, sizes, channels, sides, threads);
+    const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
+    std::unique_ptr<std::uint32_t[]> start(new std::uint32_t[request.samples]), freq(new std::uint32_t[request.samples]);
+    {
+        nb::gil_scoped_release release;
+        make_pass(request.job)->plan(data.data(), start.get(), freq.get());
+    }
+    return nb::make_tuple(to_numpy(std::move(start), request.samples), to_numpy(std::move(freq), request.samples));
+}
+
+nb::tuple observe(const Model& model, const Array<std::uint8_t>& block, int height, int width, int channels) {
+    const Request request(model, {{height, width}}, channels, {}, 1);
+    expect(block, request.samples, "block");
+    const std::size_t n = request.samples;
+    std::unique_ptr<std::int8_t[]> features(new std::int8_t[n * kFeatures]);
+    std::unique_ptr<std::int32_t[]> facts(new std::int32_t[n * 3]);
+    {
+        nb::gil_scoped_release release;
+        make_pass(request.job)->observe(block.data(), features.get(), facts.get());
+    }
+    return nb::make_tuple(to_numpy(std::move(features), n * kFeatures), to_numpy(std::move(facts), n * 3));
+}
+
+// Empty for a model without latents.
+bbcodec::Vector<std::int64_t> statistics_of(const Pass& pass, const PassJob& job) {
+    const std::size_t size = job.model->latents ? job.blocks * kStatistics : 0;
+    std::unique_ptr<std::int64_t[]> sums(new std::int64_t[size]());
+    if (size > 0) pass.add_statistics(sums.get());
+    return to_numpy(std::move(sums), size);
+}
+
+bbcodec::Vector<std::int64_t> survey(const Model& model, const Blocks& blocks, const Sizes& sizes, int channels, int threads) {
+    const Request request(model, sizes, channels, {}, threads);
+    const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
+    const std::unique_ptr<Pass> pass = make_pass(request.job);
+    {
+        nb::gil_scoped_release release;
+        pass->survey(data.data());
+    }
+    return statistics_of(*pass, request.job);
+}
+
+nb::tuple decode(const Model& model, const Array<std::uint64_t>& head, const Array<std::uint32_t>& words, const Sizes& sizes,
+                 int channels, const Sides& sides, int threads) {
+    const Request request(model, sizes, channels, sides, threads);
+    expect(head, kLanes, "head");
+    std::unique_ptr<std::uint64_t[]> lanes(new std::uint64_t[kLanes]);
+    std::copy_n(head.data(), kLanes, lanes.get());
+    std::unique_ptr<std::uint8_t[]> samples(new std::uint8_t[request.samples]);
+    std::vector<std::uint8_t*> data;
+    std::size_t at = 0;
+    for (const Shape& shape : request.shapes) {
+        data.push_back(samples.get() + at);
+        at += static_cast<std::size_t>(shape.height) * shape.width * channels;
+    }
+    std::ptrdiff_t used = 0;
+    const std::unique_ptr<Pass> pass = make_pass(request.job);
+    {
+        nb::gil_scoped_release release;
+        used = pass->decode(data.data(), lanes.get(), words.data(), words.size());
+    }
+    return nb::make_tuple(to_numpy(std::move(samples), request.samples), to_numpy(std::move(lanes), kLanes), used,
+                          statistics_of(*pass, request.job));
+}
+
+}  // namespace
+
+void bind_local(nb::module_& m) {
+    nb::class_<Model>(m, "LocalModel", "A model, packed for the kernels.").def("__init__", &init, "fields"_a);
+    m.def("local_plan", &plan, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a,
+          "(start, freq) of all samples of a group, uint32, in decoding order.");
+    m.def("local_observe", &observe, "model"_a, "block"_a, "height"_a, "width"_a, "channels"_a,
+          "(features, facts) of every sample of a block, for training.");
+    m.def("local_survey", &survey, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a,
+          "Statistics of a group's blocks, for models with latents.");
+    m.def("local_decode", &decode, "model"_a, "head"_a, "words"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a,
+          "(samples of all blocks, head, words taken or -1, statistics) of a group.");
+}
