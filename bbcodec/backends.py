@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one place that chooses who computes.
+"""Choose the implementation that computes: the only place that does.
 
-Backends are ``numpy`` (the reference), ``numba`` and ``native``.  All give the same integers, so that the
-choice is about speed alone.  ``BBCODEC_BACKEND`` forces a backend, ``BBCODEC_TARGET`` (portable, avx2,
-avx512, avx512vnni) the instruction set of the native one.  Modules are imported when chosen and not before:
-numba alone costs half a second.
+The backends are ``numpy`` (the reference), ``numba`` and ``native`` (C++). All return the same integers, so
+that the choice affects speed only. ``BBCODEC_BACKEND`` forces a backend. ``BBCODEC_TARGET`` (portable, avx2,
+avx512, avx512vnni) forces the instruction set of the native one. A backend is imported when it is chosen:
+numba alone takes half a second.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ TARGETS: Final = ("portable", "avx2", "avx512", "avx512vnni")
 
 
 def backend_name(name: str | None = None) -> str:
-    """Name of the backend to use.
+    """Return the name of the backend to use.
 
     Parameters
     ----------
-    name : a backend, or None for ``BBCODEC_BACKEND``, or else the fastest one that is installed
+    name : a backend, or None for the one in ``BBCODEC_BACKEND``, or else the fastest installed one.
 
     Raises
     ------
@@ -37,26 +37,26 @@ def backend_name(name: str | None = None) -> str:
     if wanted is None:
         return next(candidate for candidate in BACKENDS if _available(candidate))
     if wanted not in BACKENDS:
-        raise OptionError(f"backend {wanted!r}: expected one of {', '.join(BACKENDS)}")
+        raise OptionError(f"backend {wanted!r} is unknown; expected one of {', '.join(BACKENDS)}")
     if not _available(wanted):
-        raise OptionError(f"backend {wanted!r} is not installed")
+        raise OptionError(f"backend {wanted!r} is not installed; installed are {', '.join(available())}")
     return wanted
 
 
 def available() -> list[str]:
-    """Names of the backends that can be used here, best first."""
+    """Return the names of the installed backends, the fastest first."""
     return [candidate for candidate in BACKENDS if _available(candidate)]
 
 
 def native_target() -> str | None:
-    """Instruction set that the native backend uses, or None where there is no native backend."""
+    """Return the instruction set of the native backend, or None if it is not installed."""
     if not _available("native"):
         return None
     return str(_native().target())
 
 
 def obey_target() -> None:
-    """Tell the native module what ``BBCODEC_TARGET`` says, where that has changed.
+    """Set the target of the native module if ``BBCODEC_TARGET`` has changed.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def obey_target() -> None:
 
 def _available(name: str) -> bool:
     if name == "native":
-        return _native_serves(os.environ.get("BBCODEC_TARGET") or None)
+        return _native_is_ready(os.environ.get("BBCODEC_TARGET") or None)
     return name == "numpy" or _installed("numba")
 
 
@@ -79,29 +79,31 @@ def _installed(module: str) -> bool:
 
 @cache
 def _native() -> Any:
-    """The native module, or None where it is not built."""
+    """Return the native module, or None if it is not built."""
     try:
         return importlib.import_module("bbcodec._native")
     except ImportError:
         return None
 
 
-# Value of the variable that the native module was last told; at import it takes the best target.
-_told: str | None = None
+# Value of BBCODEC_TARGET that was last set. At import the native module takes the best target.
+_applied_target: str | None = None
 
 
-def _native_serves(target: str | None) -> bool:
-    """Is there a native module? Where ``BBCODEC_TARGET`` has changed, tell it; None is the best target."""
-    global _told
+def _native_is_ready(target: str | None) -> bool:
+    """Return whether the native module is there, after setting its target; None is the best target."""
+    global _applied_target
     if target is not None and target not in TARGETS:
-        raise OptionError(f"BBCODEC_TARGET={target!r}: expected one of {', '.join(TARGETS)}")
+        raise OptionError(f"BBCODEC_TARGET={target!r} is unknown; expected one of {', '.join(TARGETS)}")
     native = _native()
     if native is None:
         return False
-    if target != _told:
+    if target != _applied_target:
         offered = native.targets()
         if target is not None and target not in offered:
-            raise OptionError(f"BBCODEC_TARGET={target!r}: this CPU offers {', '.join(offered)}")
+            raise OptionError(
+                f"BBCODEC_TARGET={target!r}: expected a target of this CPU: {', '.join(offered)}"
+            )
         native.set_target(target or max(offered, key=TARGETS.index))
-        _told = target
+        _applied_target = target
     return True
