@@ -173,7 +173,7 @@ def test_hostile_chains(model: Path) -> None:
     chains = good.sections[1]
     assert chains.kind == "CHNS"
     for payload, text in (
-        (b"\1\xff\xff\xff\xff\x7f", "chains cannot stand"),
+        (b"\1\xff\xff\xff\xff\x7f", "chains do not fit"),
         (b"\1\2\5\5abc", "chain 0 needs 5"),
         (b"\1\1\1abc", "2 bytes too many"),
         (b"\2\1\1a", "plane mask"),

@@ -91,7 +91,7 @@ def test_a_turned_picture() -> None:
 def test_files_of_old(name: str) -> None:
     data = (GOLDEN / f"{name}.bb").read_bytes()
     found = bbcodec.info(data)
-    bits = bbcodec.bit_map(data)
+    bits = bbcodec.cost_map(data)
     assert bits.shape == (found.height, found.width)
     assert 0 <= left_over(bits, chains_in(data)) <= CHAIN_OVERHEAD
 

@@ -279,7 +279,7 @@ def test_palette_only_where_it_belongs() -> None:
     gray = container.read(FILES["L"])
     with pytest.raises(FormatError, match="section PLTE is missing"):
         bbcodec.decompress(container.write(palette.header, palette.sections[1:]))
-    with pytest.raises(FormatError, match="outside of a picture of mode P"):
+    with pytest.raises(FormatError, match="section PLTE in a picture of mode L, expected P"):
         bbcodec.decompress(container.write(gray.header, [palette.sections[0], *gray.sections]))
 
 
