@@ -25,9 +25,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# The command line still opens archives with the deprecated name of the option.
-OLD_NAME = pytest.mark.filterwarnings("ignore:the option recover is now salvage:DeprecationWarning")
-
 IMAGE = np.random.default_rng(0).integers(0, 9, (2, 16500, 3)).astype(np.uint8)
 
 
@@ -78,7 +75,6 @@ def archive_of(**content: np.ndarray) -> bytearray:
     return bytearray(Path("a.bb").read_bytes())
 
 
-@OLD_NAME
 def test_an_archive_without_its_end() -> None:
     data = archive_of(one=IMAGE, two=IMAGE[:, :50], three=IMAGE[:1])
     data = data[:-40]
@@ -92,7 +88,6 @@ def test_an_archive_without_its_end() -> None:
     assert np.array_equal(np.asarray(Image.open("out/two.png")), IMAGE[:, :50])
 
 
-@OLD_NAME
 def test_a_damaged_picture_of_an_archive() -> None:
     from bbcodec.archive import sections
 
@@ -108,7 +103,6 @@ def test_a_damaged_picture_of_an_archive() -> None:
     assert np.array_equal(np.asarray(Image.open("out/two.png")), IMAGE[:, :50])
 
 
-@OLD_NAME
 def test_a_sound_archive_is_a_success() -> None:
     archive_of(one=IMAGE)
     assert invoke("unpack", "--salvage", "a.bb", "-o", "out").exit_code == 0
