@@ -54,7 +54,7 @@ def test_train_compress_decompress(place: Path) -> None:
     assert (record["pictures"], record["embedded_as_changes_of"]) == (10, "fast")
     assert record["worth_embedding"] == (record["saved_bytes"] > 0)
     assert "validation" in result.stderr
-    assert "pay" in result.stderr.splitlines()[-1]
+    assert "worth embedding" in result.stderr.splitlines()[-1]
     model = modelfile.load_named(place / "mine.bbm")
     assert model.id == record["id"]
 
