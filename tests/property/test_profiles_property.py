@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from backends import choices, chosen, label
+from every_backend import choices, chosen, label
 from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
