@@ -16,9 +16,17 @@ from bbcodec.families.local.model import CELL, FEATURES, MOMENTS, NEAR, PREDICTO
 from bbcodec.families.local.order import EARLIER, OWN, Order
 from bbcodec.families.local.reference import SIDE_LIMIT, Integers, Shapes, Side
 
-# Nothing here allocates, so that no references need be counted. Without inlining, a call would copy all
-# fields of the tuples, and take longer than what it does.
-njit: Final = partial(numba.njit, error_model="numpy", forceinline=True, _nrt=False)
+# Only `walk.run` calls functions of this package: they need no wrappers for Python and C. Nothing allocates:
+# references are not counted. A call that is not inlined copies all fields of the tuples, which takes longer
+# than most functions do.
+njit: Final = partial(
+    numba.njit,
+    error_model="numpy",
+    forceinline=True,
+    _nrt=False,
+    no_cfunc_wrapper=True,
+    no_cpython_wrapper=True,
+)
 
 CHUNK: Final = 32  # lanes whose fits are solved together
 PARTIAL: Final = 8  # sums of a prediction

@@ -48,7 +48,7 @@ def _count(g: Any, c: int, b: int, error: int, ks: int, seen: Any) -> None:
 def _compiled(version: int) -> Any:
     """`run`, of this version of the package."""
 
-    @njit(cache=True, nogil=True, forceinline=False)
+    @njit(cache=True, nogil=True, forceinline=False, no_cpython_wrapper=False)
     def run(m: Any, g: Any, mode: int, head: Any, words: Any, start: Any, freq: Any) -> Any:
         """One pass over a group; return how many words were taken, or -1 where they do not suffice.
 
