@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bbcodec.coding.logistic_tables import MU_LIMIT, PRECISION, sigmoid_table
+from bbcodec.coding.logistic_tables import PRECISION, sigmoid_table
 from bbcodec.families.local.jit.network import SIG, clamp
 from bbcodec.families.local.jit.state import njit
 
@@ -28,7 +28,6 @@ _LOWER: Final = np.uint64(1 << 31)
 @njit
 def _boundary(k: int, mu: int, inverse: int) -> Any:
     """``A`` and ``C`` at the boundary below symbol k."""
-    mu = clamp(mu, -MU_LIMIT, MU_LIMIT)
     a = clamp(((64 * k - 32 - mu) * inverse) >> 10, -_HALF_RANGE, _HALF_RANGE)
     u = a + _HALF_RANGE
     i = min(u >> 10, len(_SIGMOID) - 2)
@@ -55,14 +54,20 @@ def pop(mixture: Any, head: Any, lane: int, words: Any, taken: int) -> Any:
     """Pop a symbol; return it and how many words are taken by then, -1 if there are too few."""
     h = head[lane]
     cf = np.int64(h & _MASK)
-    k, end, start, stop = 0, _SYMBOLS, 0, _TOTAL
-    while end - k > 1:
-        middle = (k + end) >> 1
+    mean = 0
+    for i in range(mixture.shape[1]):
+        mean += mixture[0, i] * mixture[1, i]
+    k, end, start, stop, step = 0, _SYMBOLS, 0, _TOTAL, 2
+    middle = clamp(mean >> 22, 1, _SYMBOLS - 1)
+    while end - k > 1:  # gallop from the mean, then halve
         c = cdf(mixture, middle)
         if c <= cf:
             k, start = middle, c
+            middle = min(k + step, (k + end) >> 1)
         else:
             end, stop = middle, c
+            middle = max(end - step, (k + end) >> 1)
+        step *= 2
     h = np.uint64(stop - start) * (h >> _SHIFT) + np.uint64(cf - start)
     if h < _LOWER:
         if taken == len(words):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bbcodec.coding.logistic_tables import inverse_scale_table
+from bbcodec.coding.logistic_tables import MU_LIMIT, inverse_scale_table
 from bbcodec.families.local.jit.state import njit
 from bbcodec.families.local.model import NEAR
 from bbcodec.families.local.tables import EXP_LIMIT, exp_table, log_table, r1_table, r2_table, sigma_table
@@ -163,7 +163,8 @@ def mix(g: Any, c: int, p: int, ks: int) -> None:
         highest = max(highest, outputs[2 * j + i])
     total = 0
     for i in range(j):
-        mu[i] = p + ((clamp(outputs[i], -4096, 4096) * SIG[ks] + 1024) >> 11)
+        mean = p + ((clamp(outputs[i], -4096, 4096) * SIG[ks] + 1024) >> 11)
+        mu[i] = clamp(mean, -MU_LIMIT, MU_LIMIT)
         e = (_LE[ks] + ((clamp(outputs[j + i], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4
         inverse[i] = _INVERSE[clamp(e, 0, 79)]
         weight[i] = _EXP[min(highest - outputs[2 * j + i], EXP_LIMIT)]
