@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bbcodec.errors import (
         BBCodecError,
         FormatError,
+        LeftOutWarning,
         LimitError,
         MessageUnderflow,
         ModelError,
@@ -56,6 +57,7 @@ __all__ = [
     "BBCodecError",
     "FormatError",
     "Info",
+    "LeftOutWarning",
     "LimitError",
     "Limits",
     "Loss",

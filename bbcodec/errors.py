@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = [
     "BBCodecError",
     "FormatError",
+    "LeftOutWarning",
     "LimitError",
     "MessageUnderflow",
     "ModelError",
@@ -49,3 +50,7 @@ class LimitError(BBCodecError):
 
 class OptionError(BBCodecError):
     """An option, or a combination of options, is not valid."""
+
+
+class LeftOutWarning(UserWarning):
+    """Part of an image file is not in the picture that was read from it. The message names the part."""

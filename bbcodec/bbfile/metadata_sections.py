@@ -17,16 +17,18 @@ import numpy as np
 from bbcodec.container import Buffer, Limits, Reader, Section, varint
 from bbcodec.container.inflate import deflate, inflate
 from bbcodec.errors import FormatError, LimitError, UnsupportedImageError
-from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.metadata import Metadata, Note
 
 __all__ = ["FIELDS", "Field", "check_size", "pack", "unpack"]
 
 ICC, EXIF, XMP, DENSITY, TEXT, COLOUR_KEY = "iccp", "exif", "xmpd", "dens", "text", "trns"
+NOTES = "orig"
 
 _RAW, _DEFLATE, _CURVES = 0, 1, 2  # forms of a value in its section
 _DPI: Final = struct.Struct("<dd")
 _MAX_TEXT_BYTES: Final = 2**20  # of JSON: a parsed list takes many times its memory
 _MAX_TEXT_PAIRS: Final = 10_000
+_MAX_NOTES: Final = 10_000
 
 
 def check_size(metadata: Metadata) -> None:
@@ -37,7 +39,13 @@ def check_size(metadata: Metadata) -> None:
             f"metadata: {len(metadata.text)} texts of {len(text)} bytes; at most {_MAX_TEXT_PAIRS} texts of "
             f"{_MAX_TEXT_BYTES} bytes can be kept; leave the metadata out"
         )
-    size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text))
+    if len(metadata.notes) > _MAX_NOTES:
+        raise UnsupportedImageError(
+            f"metadata: {len(metadata.notes)} chunks or tags, at most {_MAX_NOTES} can be kept; "
+            f"leave the metadata out"
+        )
+    notes = _dump_notes(metadata.notes)
+    size = sum(len(block or b"") for block in (metadata.icc, metadata.exif, metadata.xmp, text, notes))
     limit = Limits().max_metadata
     if size > limit - 2**10:  # the other fields take less than 1 KiB
         raise UnsupportedImageError(
@@ -188,6 +196,32 @@ def _load_density(raw: bytes, reader: Reader) -> tuple[float, ...]:
     return _DPI.unpack(raw)
 
 
+def _dump_notes(notes: tuple[Note, ...]) -> bytes | None:
+    if not notes:
+        return None
+    out = bytearray()
+    for note in notes:
+        for part in (note.format.encode("ascii"), note.key.encode("ascii"), note.data):
+            out += varint(len(part)) + part
+        out.append(note.place)
+    return bytes(out)
+
+
+def _load_notes(raw: Buffer, outer: Reader) -> tuple[Note, ...]:
+    reader = Reader(raw, f"section {NOTES}", outer.offset)
+    notes: list[Note] = []
+    while reader.left:
+        if len(notes) == _MAX_NOTES:
+            raise LimitError(f"section {NOTES}: more than {_MAX_NOTES} notes")
+        parts = [bytes(reader.take(reader.varint(name), name)) for name in ("format", "key", "data")]
+        try:
+            names = [part.decode("ascii") for part in parts[:2]]
+        except UnicodeDecodeError as error:
+            raise reader.error("format and key are not ASCII") from error
+        notes.append(Note(names[0], names[1], parts[2], reader.u8("place")))
+    return tuple(notes)
+
+
 def _dump_bytes(value: bytes | None) -> bytes | None:
     return value
 
@@ -219,5 +253,6 @@ FIELDS: Final = {
     DENSITY: Field("dpi", _dump_density, _load_density),
     TEXT: Field("text", _dump_text, _load_text),
     COLOUR_KEY: Field("colour_key", _dump_key, _load_key),
+    NOTES: Field("notes", _dump_notes, _load_notes),
 }
 """Fields of metadata by their section types, in file order."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write image files without changing a pixel. Refuse those that cannot be read exactly.
+"""Read and write image files without changing a sample: `read_image`, `write_image`.
 
-This module knows the file formats. `bbcodec.picture.picture` defines pictures and their modes.
+`bbcodec.picture.formats` has the readers and writers of each format. `bbcodec.picture.picture` defines
+pictures and their modes.
 """
 
 from __future__ import annotations
@@ -9,31 +10,26 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from PIL import Image, PngImagePlugin
-
 from bbcodec.container import MAX_PIXELS, Buffer
-from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
-from bbcodec.picture import metadata as meta
-from bbcodec.picture import png16
+from bbcodec.errors import LeftOutWarning, OptionError, UnsupportedImageError
+from bbcodec.picture import formats
+from bbcodec.picture.formats import png, pnm, tiff
 from bbcodec.picture.metadata import Metadata
-from bbcodec.picture.picture import Palette, Picture, PictureLike, frames
-from bbcodec.picture.pillow_limit import limited
+from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.storage.atomic import atomic_write
 
 __all__ = ["left_out", "read_image", "suffixes", "write_image"]
 
-# Pillow reads the exact samples of these formats. Its other readers reduce deep samples silently (JPEG 2000,
-# AVIF), rasterise (EPS, WMF), or choose one of several pictures (ICO, ICNS).
-_EXACT_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "TGA", "PCX", "QOI")
-
 
 def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read an image file exactly, including 16-bit RGB(A) PNG.
+    """Read an image file: all of its samples and metadata.
+
+    What the picture cannot hold of the file is named by one `LeftOutWarning`.
 
     Parameters
     ----------
@@ -44,8 +40,8 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
     Raises
     ------
     UnsupportedImageError
-        The image cannot be kept exactly: an animation, a multi-page file, CMYK, 32-bit or float samples, or
-        a format whose reader reduces the samples.
+        The samples cannot be kept: an animation, a multi-page file, CMYK, 32-bit or float samples, or a
+        format that has no reader here.
     FormatError
         The file is not an image, or is damaged.
     LimitError
@@ -53,67 +49,22 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
     OSError
         The file cannot be read.
     """
-    if not isinstance(source, str | os.PathLike):
-        return _read(io.BytesIO(source.read()), max_pixels)
-    with open(source, "rb") as file:
-        try:
-            # Pillow seeks in the file, and a pipe cannot seek.
-            return _read(file if file.seekable() else io.BytesIO(file.read()), max_pixels)
-        except BBCodecError as error:
-            raise type(error)(f"{os.fspath(source)}: {error}") from error
+    reading = formats.read(source, max_pixels=max_pixels)
+    if reading.left_out:
+        name = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
+        warnings.warn(f"{name}left out: {', '.join(reading.left_out)}", LeftOutWarning, stacklevel=3)
+    return reading.picture
 
 
-def _read(file: BinaryIO, max_pixels: int) -> Picture:
-    with warnings.catch_warnings():  # readers warn about damage that they tolerate
-        warnings.simplefilter("ignore")
-        with limited(max_pixels):
-            try:
-                image = Image.open(file)
-            except Image.DecompressionBombError as error:
-                raise LimitError(f"{error}; the limit is {max_pixels}") from error
-            # UnidentifiedImageError, or any error of a reader on a damaged header
-            except Exception as error:
-                raise FormatError("not an image that Pillow can read, or damaged") from error
-        return _exact(image, file, max_pixels)
-
-
-def _exact(image: Image.Image, file: BinaryIO, max_pixels: int) -> Picture:
-    """Return the exact picture of an image that Pillow has opened from a file."""
-    if image.format not in _EXACT_FORMATS:
-        raise UnsupportedImageError(
-            f"{image.format} files may lose bits when read; expected one of {', '.join(_EXACT_FORMATS)}"
-        )
-    if image.width * image.height > max_pixels:
-        raise LimitError(f"{image.width} x {image.height} is above the limit of {max_pixels} pixels")
-    mode = None
-    if image.format == "PNG":
-        at = file.tell()
-        file.seek(0)
-        mode = png16.sniff(file.read(png16.SNIFF_BYTES))
-        file.seek(at)
-    if mode is None:
-        return Picture.of(image)
-    if frames(image) > 1:
-        return Picture.of(image)  # raises UnsupportedImageError
-    file.seek(0)
-    pixels = png16.decode(file.read())
-    file.seek(at)
-    try:
-        image.load()  # metadata chunks may follow the pixels
-    except Exception as error:
-        raise FormatError(f"PNG: pixels cannot be read: {error}") from error
-    return Picture(pixels, mode, metadata=meta.from_pil(image))
-
-
-# The modes that each file format holds exactly: Pillow reads the same mode and pixels back.
+# The modes that each file format holds exactly: its reader returns the same mode and pixels.
 _EXACT_MODES = {
-    "PNG": ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I;16B"),
+    "PNG": png.MODES_HELD,
     "WEBP": ("RGB", "RGBA"),
-    "TIFF": ("1", "L", "P", "LA", "RGB", "RGBA", "I;16", "I;16B"),
+    "TIFF": tiff.MODES_HELD,
     "BMP": ("1", "L", "P", "RGB"),
-    "PPM": ("1", "L", "RGB"),
+    "PPM": pnm.MODES_HELD,
 }
-# The metadata fields that `write_image` writes to each format.
+# The metadata fields that `write_image` writes to each format, and the notes that it understands.
 _METADATA_FIELDS = {
     "PNG": ("icc", "exif", "xmp", "dpi", "text", "colour_key"),
     "WEBP": ("icc", "exif", "xmp"),
@@ -121,6 +72,7 @@ _METADATA_FIELDS = {
     "BMP": ("dpi",),
     "PPM": (),
 }
+_NOTES = {"PNG": png.FORMAT, "TIFF": tiff.FORMAT, "PPM": pnm.FORMAT}
 _SUFFIXES = {
     ".png": "PNG",
     ".webp": "WEBP",
@@ -183,117 +135,83 @@ def write_image(
         return _write(file, picture, kind)
 
 
-class _CountingWriter(io.RawIOBase):
-    """File object that forwards the bytes to a target and counts them.
+class _CountingWriter:
+    """Write bytes to a target and count them."""
 
-    It has no file descriptor on purpose: Pillow would write to one in a single call that no signal can
-    interrupt.
-    """
-
-    def __init__(self, target: BinaryIO):
+    def __init__(self, target: BinaryIO) -> None:
         self.target, self.size = target, 0
-        self.failure: OSError | None = None  # of the target
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer) -> int:  # type: ignore[override]
-        try:
-            self.target.write(data)
-        except OSError as error:
-            self.failure = error
-            raise
+    def write(self, data: Buffer) -> None:
+        self.target.write(data)
         self.size += len(data)
-        return len(data)
 
 
 def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
-    """Write a picture in Pillow's format `kind`, and return the size of the file in bytes."""
+    """Write a picture in a format, and return the size of the file in bytes."""
     m, palette = picture.metadata, picture.palette
     if wrong := m.problem(picture.mode):
         raise UnsupportedImageError(f"{kind} cannot hold the metadata: {wrong}")
     if m.dpi is not None and not all(_fits(v) for v in m.dpi):
-        m = replace(m, dpi=None)  # no file format can hold this density
-    if kind == "PNG" and picture.mode in ("LA;16", "RGB;16", "RGBA;16"):
-        return sum(map(_CountingWriter(target).write, png16.encode(picture.pixels, m)))
+        picture = replace(picture, metadata=replace(m, dpi=None))  # no file format can hold this density
     rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
     if picture.mode not in _EXACT_MODES[kind] or (kind != "PNG" and (rich or m.colour_key is not None)):
         what = "a palette with alpha" if rich else f"mode {picture.mode}"
         raise UnsupportedImageError(f"{kind} cannot hold {what} exactly; write a PNG")
-    if kind == "PNG" and palette is not None and palette.layout == "RGBA":
-        palette = _split_alpha(palette)
-    image = replace(picture, palette=palette, metadata=Metadata()).to_pil()
-    options = _save_options(kind, m, palette)
-    writer, whole = _CountingWriter(target), io.BytesIO()
-    file: Any = whole if kind == "TIFF" else writer  # Pillow's TIFF writer seeks
+    writer = _CountingWriter(target)
     try:
-        image.save(file, kind, **options)
+        for piece in _pieces(picture, kind):
+            writer.write(piece)
+    except (OSError, UnsupportedImageError):
+        raise
     except Exception as error:  # Pillow's writers raise many kinds on metadata that they cannot write
-        if error is writer.failure:
-            raise
         raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
-    writer.write(whole.getbuffer())
     return writer.size
 
 
-def _save_options(kind: str, m: Metadata, palette: Palette | None) -> dict[str, Any]:
-    """Return the options of Pillow's writer for lossless pixels, and for the metadata of the format."""
-    options: dict[str, Any] = {}
-    if kind in ("PNG", "WEBP", "TIFF"):
-        options = {"icc_profile": m.icc, "exif": m.exif, "dpi": m.dpi if kind != "WEBP" else None}
+def _pieces(picture: Picture, kind: str) -> Iterable[bytes | memoryview]:
+    """Return the pieces of a file."""
+    if kind == "PNG":
+        return png.write(picture)
+    if kind == "TIFF":
+        return tiff.write(picture)
+    if kind == "PPM":
+        return pnm.write(picture)
+    m = picture.metadata
+    options: dict[str, Any] = {"dpi": m.dpi}
     if kind == "WEBP":
-        options |= {"lossless": True, "exact": True, "xmp": m.xmp}
-    elif kind == "TIFF":
-        options |= {"compression": "tiff_adobe_deflate", "exif": _tiff_tags(m)}
-    elif kind == "BMP":
-        options["dpi"] = m.dpi
-    elif kind == "PNG":
-        options |= {"pnginfo": _png_text(m), "transparency": m.colour_key}
-        if palette is not None:
-            options["transparency"] = palette.transparency
-    return {key: value for key, value in options.items() if value is not None}
+        options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "lossless": True, "exact": True}
+    whole = io.BytesIO()
+    image = replace(picture, metadata=Metadata()).to_pil()
+    try:
+        image.save(whole, kind, **{key: value for key, value in options.items() if value is not None})
+    except OSError as error:  # about the picture: nothing is written to a disk here
+        raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
+    return [whole.getbuffer()]
 
 
 def left_out(picture: Picture, format: str) -> list[str]:
-    """Return the metadata fields that `write_image` leaves out in a file of a format."""
-    kept = _METADATA_FIELDS[_SUFFIXES[f".{format.lower()}"]]
+    """Return the metadata that `write_image` leaves out in a file of a format: fields, and names of notes."""
+    kind = _SUFFIXES[f".{format.lower()}"]
+    kept = _METADATA_FIELDS[kind]
     m = picture.metadata
-    out = [f.name for f in fields(m) if getattr(m, f.name) not in (None, ()) and f.name not in kept]
+    named = [f.name for f in fields(m) if f.name != "notes"]
+    out = [name for name in named if getattr(m, name) not in (None, ()) and name not in kept]
     if m.dpi is not None and "dpi" in kept and not all(_fits(v) for v in m.dpi):
         out.append("dpi")
-    return out
+    notes = dict.fromkeys(n.key for n in m.notes if n.format != _NOTES.get(kind) and n.key not in _OF_FIELDS)
+    return out + [_note_name(key, m) for key in notes]
+
+
+_OF_FIELDS = ("iCCP", "eXIf", "pHYs", "tRNS", "tEXt", "zTXt", "iTXt")  # chunks that fields hold too
+
+
+def _note_name(key: str, metadata: Metadata) -> str:
+    """Return what the notes with a key are called in messages."""
+    kind = next(note.format for note in metadata.notes if note.key == key)
+    names = {"png": f"PNG chunk {key}", "tiff": f"TIFF tag {key.partition('/')[0]}", "pnm": f"PNM {key}"}
+    return "bits a sample" if (kind, key) == (png.FORMAT, png.DEPTH) else names.get(kind, f"{kind} {key}")
 
 
 def _fits(dpi: float) -> bool:
     """Return whether a density, rounded to dots per metre, is above 0 and below 2**31."""
     return 1 <= dpi / 0.0254 + 0.5 < 2**31
-
-
-def _split_alpha(palette: Palette) -> Palette:
-    """Return an RGBA palette in the form of PNG: RGB entries, and their alpha as transparency."""
-    entries = np.frombuffer(palette.data, np.uint8).reshape(-1, 4)
-    return Palette(entries[:, :3].tobytes(), "RGB", entries[:, 3].tobytes())
-
-
-def _tiff_tags(m: Metadata) -> Image.Exif:
-    """Return the EXIF and XMP tags of a TIFF file."""
-    source = Image.Exif()
-    if m.exif is not None:
-        try:
-            source.load(m.exif)
-        except Exception:  # leave out a damaged block: Pillow's writer could not write it
-            source = Image.Exif()
-    tags = meta.descriptive(source)
-    if m.xmp is not None:
-        tags[meta.TIFF_XMP] = m.xmp
-    return tags
-
-
-def _png_text(m: Metadata) -> PngImagePlugin.PngInfo:
-    """Return the text chunks of a PNG file, XMP included."""
-    chunks = PngImagePlugin.PngInfo()
-    if m.xmp is not None:
-        chunks.add_itxt("XML:com.adobe.xmp", m.xmp.decode("utf-8", "replace"))
-    for key, value in m.text:
-        chunks.add_text(key, value)
-    return chunks

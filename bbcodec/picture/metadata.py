@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata of a picture: ICC, EXIF (with orientation), XMP, DPI, PNG text, colour key.
+"""Metadata of a picture: ICC, EXIF (with orientation), XMP, DPI, PNG text, colour key, notes.
 
-This module has the dataclass and reads it from Pillow images. `bbcodec.bbfile.metadata_sections` packs it.
+This module has the dataclasses and reads them from Pillow images. `bbcodec.bbfile.metadata_sections` packs
+them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,29 @@ _RGB_KEY_MODES = ("RGB", "RGB;16")
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a file format says of a picture and no other field of the metadata holds, kept verbatim.
+
+    Parameters
+    ----------
+    format : str
+        ``png``, ``tiff``, ``pnm``, ``bmp``: whose note it is. Writers of other formats leave it out.
+    key : str
+        For PNG the type of a chunk or ``depth``, for TIFF the number and type of a tag (``270/2``), for PNM
+        ``maxval`` or ``comment``.
+    data : bytes
+        Body of the chunk, values of the tag in little-endian order, text.
+    place : int
+        Where it stands in the file; the meaning is the format's own.
+    """
+
+    format: str
+    key: str
+    data: bytes = b""
+    place: int = 0
+
+
+@dataclass(frozen=True)
 class Metadata:
     """Metadata that a file keeps beside the pixels.
 
@@ -49,6 +73,9 @@ class Metadata:
         PNG text chunks, in file order.
     colour_key : int or tuple of int, optional
         PNG ``tRNS`` of a gray or RGB picture: the one colour that viewers show as transparent.
+    notes : tuple of Note
+        What else the source file says, in file order: PNG chunks, TIFF tags, depths. Where a note and another
+        field disagree, the field counts.
 
     Examples
     --------
@@ -64,6 +91,7 @@ class Metadata:
     dpi: tuple[float, float] | None = None
     text: tuple[tuple[str, str], ...] = ()
     colour_key: int | tuple[int, ...] | None = None
+    notes: tuple[Note, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, field.name) not in (None, ()) for field in fields(self))
@@ -112,7 +140,13 @@ class Metadata:
                 given["colour_key"] = tuple(map(operator.index, key)) if several else operator.index(key)
         except TypeError as error:
             raise OptionError(f"metadata: colour_key must be one integer or three: {error}") from error
+        given["notes"] = tuple(given.get("notes") or ())
         return cls(**given)
+
+    def note(self, format: str, key: str) -> bytes | None:
+        """Return the data of the first note of a format with this key, or None."""
+        found = (note.data for note in self.notes if (note.format, note.key) == (format, key))
+        return next(found, None)
 
     def as_info(self) -> dict[str, Any]:
         """Return the metadata as the ``info`` of a Pillow image."""
@@ -135,7 +169,12 @@ class Metadata:
         for name in ("icc", "exif", "xmp"):
             if not isinstance(getattr(self, name), bytes | None):
                 return f"{name} is {type(getattr(self, name)).__name__}, expected bytes"
-        return _density_problem(self.dpi) or _text_problem(self.text) or _key_problem(self.colour_key, mode)
+        return (
+            _density_problem(self.dpi)
+            or _text_problem(self.text)
+            or _key_problem(self.colour_key, mode)
+            or _notes_problem(self.notes)
+        )
 
 
 def _density_problem(dpi: object) -> str | None:
@@ -183,6 +222,18 @@ def _key_problem(key: object, mode: str) -> str | None:
     ):
         wanted = "three numbers" if count == 3 else "one number"
         return f"colour_key is {key!r}, expected {wanted} of 0 to 65535 in mode {mode}"
+    return None
+
+
+def _notes_problem(notes: object) -> str | None:
+    if not isinstance(notes, tuple) or not all(isinstance(note, Note) for note in notes):
+        return "notes are not a tuple of Note"
+    for note in notes:
+        if not (isinstance(note.data, bytes) and isinstance(note.place, int) and 0 <= note.place < 256):
+            return f"note {note.key!r}: expected bytes, and a place of 0 to 255"
+        for name in (note.format, note.key):
+            if not (isinstance(name, str) and name.isascii() and 0 < len(name) < 128):
+                return f"note {note.key!r}: format and key must be 1 to 127 ASCII characters"
     return None
 
 

@@ -20,13 +20,14 @@ from PIL import Image
 
 from bbcodec.errors import FormatError, UnsupportedImageError
 from bbcodec.picture import metadata as meta
-from bbcodec.picture import png16
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.raster import bands
 
 __all__ = ["BY_CODE", "MODES", "Mode", "Palette", "Picture", "PictureLike", "digest"]
 
 Pixels: TypeAlias = NDArray[Any]
+
+_PNG_HEAD_BYTES = 29  # signature and IHDR
 
 
 @dataclass(frozen=True)
@@ -352,7 +353,7 @@ def _refuse_reduced_samples(image: Image.Image) -> None:
         if (
             where is not None
             and image.mode not in ("I;16", "I")
-            and png16.sniff(_first_bytes(where)) is not None
+            and _first_bytes(where)[24:25] == b"\x10"  # bits of a sample
         ):
             deep = "16 bits a sample"
     elif image.format == "TIFF":
@@ -378,10 +379,10 @@ def _first_bytes(where: Any) -> bytes:
     try:
         if isinstance(where, str | os.PathLike):
             with open(where, "rb") as file:
-                return file.read(png16.SNIFF_BYTES)
+                return file.read(_PNG_HEAD_BYTES)
         at = where.tell()
         where.seek(0)
-        head: bytes = where.read(png16.SNIFF_BYTES)
+        head: bytes = where.read(_PNG_HEAD_BYTES)
         where.seek(at)
         return head
     except (OSError, ValueError, AttributeError):

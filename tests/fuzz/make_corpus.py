@@ -30,7 +30,8 @@ from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta
-from bbcodec.picture import png16, turn
+from bbcodec.picture import turn
+from bbcodec.picture.formats import png
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Palette, Picture
 
@@ -39,6 +40,7 @@ from fuzz_engine import CORPUS
 
 Seeds = dict[str, bytes]
 # First column, first row, and the steps of each pass.
+_NAMES = {2: "LA", 3: "RGB", 4: "RGBA"}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CURVE = b"curv" + bytes(4) + struct.pack(">I", 20) + struct.pack(">20H", *range(0, 40000, 2000))
 _ICC = bytes(128) + struct.pack(">I4sII", 1, b"rTRC", 144, len(_CURVE)) + _CURVE
@@ -256,7 +258,9 @@ def deep_pngs() -> Seeds:
     out = {}
     for channels in (2, 3, 4):
         picture = smooth(6, 5, channels).astype(np.uint16) * 257
-        out[str(channels)] = b"".join(png16.encode(picture, Metadata(dpi=(72.0, 72.0))))
+        out[str(channels)] = b"".join(
+            png.write(Picture(picture, f"{_NAMES[channels]};16", metadata=Metadata(dpi=(72.0, 72.0))))
+        )
     rows = b""
     for number, (x, y, dx, dy) in enumerate(_ADAM7):
         part = smooth(9, 10, 3)[y::dy, x::dx].astype(">u2") * 257

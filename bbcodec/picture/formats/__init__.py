@@ -5,5 +5,6 @@ from __future__ import annotations
 
 from bbcodec.picture.formats.reading import Reading
 from bbcodec.picture.formats.registry import read, read_again
+from bbcodec.picture.formats.signatures import HEAD_BYTES, Foreign, foreign, sniff
 
-__all__ = ["Reading", "read", "read_again"]
+__all__ = ["HEAD_BYTES", "Foreign", "Reading", "foreign", "read", "read_again", "sniff"]
