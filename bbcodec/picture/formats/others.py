@@ -97,6 +97,10 @@ def read_bmp(data: bytes, max_pixels: int) -> Reading:
     if size >= 40 and len(data) >= 14 + size:
         width, height, _, bits, packing, stored = struct.unpack_from("<iiHHII", data, 18)
         width, height = abs(width), abs(height)
+        (used,) = struct.unpack_from("<I", data, 46)
+        colours = (used or 2**bits) if bits <= 8 else 0
+        if offset < 14 + size + 4 * min(colours, 256):
+            raise FormatError(f"BMP: the pixels begin at byte {offset}, inside the header or the palette")
         pixel_end = offset + (stored or (width * bits + 31) // 32 * 4 * height)
         if size >= 108 and struct.unpack_from("<I", data, 70)[0] == 0 and any(data[74:122]):
             left_out.append("its colour space")

@@ -175,7 +175,7 @@ def chunks_of(
     """
     left = _Left(metadata, transparency)
     for note in metadata.notes:
-        if note.format == FORMAT and len(note.key) == 4:
+        if note.format == FORMAT and len(note.key) == 4 and note.key[0].islower():  # ancillary
             take = left.take if note.place & _MARK else left.agree
             body = take(note.key, note.data)
             if body is not None:

@@ -139,7 +139,9 @@ def foreign(head: bytes) -> Foreign | None:
 
 
 def _whole(magic: bytes, head: bytes) -> bool:
-    """Return whether two letters are a signature, and not the beginning of a word."""
+    """Return whether a short signature is one, and not the beginning of something else."""
+    if magic == b"\0\0\x02\0":  # of a cursor; a TGA file has 0 where a cursor has its count
+        return head[4:5] != b"\0"
     return magic not in (b"Pf", b"PF") or head[2:3].isspace()
 
 
