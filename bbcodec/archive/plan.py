@@ -195,7 +195,7 @@ class Coder:
         assert isinstance(coded.content, Batch)
         assert self.model is not None
         taken = len(coded.content.message)
-        doubtful = [item for item in group if choose.flat_share(item.samples) > choose.MAX_FLAT_SHARE]
+        doubtful = [item for item in group if choose.flat_share(item.samples) > choose.DOUBTFUL_FLAT_SHARE]
         if not choose.batch_is_good(taken, lambda quick: self._classic_size(group, threads, quick)):
             doubtful = list(group)
         out = []

@@ -25,11 +25,9 @@ Samples = NDArray[np.uint8]
 CROP_SIDE: Final = 128  # pixels: large enough that WebP's tables do not matter, small enough to be quick
 CROPS: Final = (2, 3)  # crops along the short and the long side
 SAMPLED_ROWS: Final = 256  # rows used for statistics
-# Share of pixels equal to their left neighbour: photographs are below 0.2, screens and charts above 0.6.
-MAX_FLAT_SHARE: Final = 0.5
-# In gray pictures more neighbours are equal: nine of ten photographs are below 0.4, as are all of Kodak's.
-# Half of the charts and screens are above 0.8. The crops decide between these.
-MAX_FLAT_SHARE_GRAY: Final = 0.7
+# Share of pixels equal to their left neighbour: photographs are below 0.2, charts and most screens above 0.8.
+# Between them, also for photographs on plain ground, the crops decide.
+MAX_FLAT_SHARE: Final = 0.8
 MIN_LEARNED_SIDE: Final = 16  # pixels of the shorter side; a model does not pay for thinner pictures
 # A photograph has hundreds of times more distinct colours than a drawing.
 MIN_COLOURS_PER_PIXEL: Final = 1 / 64
@@ -46,6 +44,8 @@ CLASSIC_ONLY_ABOVE: Final = 1.03
 # extrapolated from the crops, the second by WebP's quick size, which finds repeats that the crops miss.
 COMPARE_ABOVE_WEBP: Final = 0.97
 COMPARE_ABOVE_QUICK_WEBP: Final = 0.8
+# A picture of a batch with a larger share of flat pixels may be smaller alone, with the classic method.
+DOUBTFUL_FLAT_SHARE: Final = 0.5
 # Of a batch in an archive. Up to the first, divided by quick WebP, no picture is compared: WebP's default
 # effort is ten times as slow and at most a sixth smaller on photographs. Above the second, divided by WebP,
 # pictures are compared one by one.
@@ -127,8 +127,7 @@ def choose(samples: Samples, learned_bits: Callable[[Samples], float]) -> Choice
     """
     height, width = samples.shape[:2]
     share = flat_share(samples)
-    max_share = MAX_FLAT_SHARE if samples.shape[2] > 1 else MAX_FLAT_SHARE_GRAY
-    if min(height, width) < MIN_LEARNED_SIDE or share > max_share or _has_few_colours(samples):
+    if min(height, width) < MIN_LEARNED_SIDE or share > MAX_FLAT_SHARE or _has_few_colours(samples):
         return Choice(learned=False, classic=True)
     places = [np.ascontiguousarray(samples[place]) for place in crops(height, width)]
     webp = 8.0 * sum(webp_size(crop) for crop in places)

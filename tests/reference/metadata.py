@@ -12,12 +12,12 @@ import numpy as np
 
 from .wire import Reader, demand, inflate
 
-NAMES = ("iccp", "exif", "xmpd", "dens", "text", "trns")
+NAMES = ("iccp", "exif", "xmpd", "dens", "text", "trns", "orig")
 BUDGET = 64 << 20  # raw bytes of all sections of a picture together
 
 
 def read(found: list[tuple[str, bytes]], mode: int) -> dict[str, Any]:
-    """Return values by section type: bytes, but numbers and strings for `dens`, `text` and `trns`."""
+    """Return values by section type: bytes, but numbers, strings and tuples for the last four."""
     out: dict[str, Any] = {}
     total = 0
     for kind, payload in found:
@@ -94,4 +94,13 @@ def _value(kind: str, raw: bytes, mode: int) -> Any:
         key = tuple(reader.varint() for _ in range(max(n, 1)))
         demand(reader.ends() and max(key) < 1 << 16, "colour key")
         return key
+    if kind == "orig":
+        reader = Reader(raw)
+        notes = []
+        while not reader.ends():
+            demand(len(notes) < 10_000, "too many notes")
+            form, name, data = (reader.take(reader.varint()) for _ in range(3))
+            demand(all(0 < len(part) < 128 and part.isascii() for part in (form, name)), "names of a note")
+            notes.append((form.decode(), name.decode(), data, reader.number(1)))
+        return notes
     return raw

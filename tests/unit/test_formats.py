@@ -142,6 +142,14 @@ def test_deep_pnm_cases(name: str, shape: tuple[int, ...]) -> None:
     assert written(through(picture), "ppm").endswith(samples.tobytes())
 
 
+@needs_cases
+def test_a_photograph_on_bars_takes_the_smallest_method() -> None:
+    picture = bbcodec.read_image(CASES / "c_photo_on_bars.png")
+    sizes = [len(bbcodec.compress(picture, method=method)) for method in ("auto", "classic", "learned")]
+    assert sizes[0] == min(sizes)
+    assert sizes[0] < 16_113  # JPEG XL, effort 9
+
+
 # --- PNG ----------------------------------------------------------------------------------------------------
 
 

@@ -234,6 +234,10 @@ def with_sections(*sections: Section, mode: str = "L") -> bytes:
         ("RGB", "trns", b"\2\1\1", FormatError),
         ("LA", "trns", b"\0\1", FormatError),
         ("RGBA", "trns", b"\3\1\1\1", FormatError),
+        ("L", "orig", b"\3png\4gAMA\5abc", FormatError),
+        ("L", "orig", b"\0\1x\0\0", FormatError),
+        ("L", "orig", b"\1\xff\1x\0\0", FormatError),
+        ("L", "orig", b"\1a\1b\0\0" * 10_001, LimitError),
     ],
 )
 def test_metadata_that_could_not_be_written(

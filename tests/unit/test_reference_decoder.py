@@ -30,7 +30,7 @@ from bbcodec.engine.graph import Graph
 from bbcodec.families import learned
 from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
 from bbcodec.modelfile import registry
-from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Palette, Picture
 
 TESTS = Path(__file__).parents[1]
@@ -172,6 +172,7 @@ def test_metadata(reference: Any) -> None:
         dpi=(72.0, 96.5),
         text=text,
         colour_key=7,
+        notes=(Note("png", "gAMA", b"\0\1", 1), Note("pnm", "maxval", b"9")),
     )
     data = bbcodec.compress(np.zeros((3, 4), np.uint8), metadata=told)
     found = assert_same(reference, data).metadata
@@ -183,6 +184,7 @@ def test_metadata(reference: Any) -> None:
         "dens": told.dpi,
         "text": list(text),
         "trns": (7,),
+        "orig": [("png", "gAMA", b"\0\1", 1), ("pnm", "maxval", b"9", 0)],
     }
 
 
