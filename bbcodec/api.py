@@ -347,7 +347,9 @@ def cost_map(
 def read_image(
     source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS, **options: Any
 ) -> Picture:
-    """Read an image file exactly, also ``.bb`` files and 16-bit RGB(A) PNG.
+    """Read an image file or a ``.bb`` file: all of its samples and metadata.
+
+    What the picture cannot hold of an image file is named by one `LeftOutWarning` (docs/images.md).
 
     Parameters
     ----------
@@ -360,8 +362,8 @@ def read_image(
     Raises
     ------
     UnsupportedImageError
-        The samples cannot be kept exactly: animations, multi-page files, CMYK, 32-bit and float samples,
-        formats whose reader reduces the samples.
+        The samples cannot be kept: animations, multi-page files, CMYK, 32-bit and float samples, and files
+        of formats without a reader.
     FormatError
         The file is not an image, or a damaged one.
     LimitError
