@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bbcodec.container import Limits
     from bbcodec.errors import (
         BBCodecError,
+        FloatModeError,
         FormatError,
         LimitError,
         MessageUnderflow,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "BBCodecError",
+    "FloatModeError",
     "FormatError",
     "Info",
     "LimitError",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crew.hpp"
 
+#include "float_mode.hpp"
+
 #if BBCODEC_X86
 #include "x86/cpu.hpp"
 #endif
@@ -51,6 +53,7 @@ bool Crew::take(int worker) {
 bool Crew::waiting() const { return valid(tickets_.load(std::memory_order_relaxed)); }
 
 void Crew::work(int worker) {
+    const NormalFloats normal;
     for (int spins = 0; !stop_.load(std::memory_order_acquire);)
         if (waiting() && take(worker))
             spins = 0;
