@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bbcodec.container import Limits
     from bbcodec.errors import (
         BBCodecError,
+        FloatModeError,
         FormatError,
         LeftOutWarning,
         LimitError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Archive",
     "BBCodecError",
+    "FloatModeError",
     "FormatError",
     "Info",
     "LeftOutWarning",

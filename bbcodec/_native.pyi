@@ -7,6 +7,8 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+__normal_floats__: list[str]  # all functions and methods: each sets the mode of floats that the format needs
+
 # ---- targets: native/core/select_kernels.hpp ----
 
 def target() -> str: ...

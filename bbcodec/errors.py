@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "BBCodecError",
+    "FloatModeError",
     "FormatError",
     "LeftOutWarning",
     "LimitError",
@@ -46,6 +47,10 @@ class UnsupportedImageError(BBCodecError):
 
 class LimitError(BBCodecError):
     """A declared size exceeds a limit of the caller (pixels, memory)."""
+
+
+class FloatModeError(BBCodecError):
+    """This thread computes with floats in another way than the format asks for."""
 
 
 class OptionError(BBCodecError):

@@ -10,7 +10,7 @@ from bbcodec.archive import sections
 from bbcodec.archive.reader import Reader
 from bbcodec.archive.sections import BATCH
 from bbcodec.archive.tables import Stored
-from bbcodec.errors import BBCodecError
+from bbcodec.errors import BBCodecError, FloatModeError
 
 __all__ = ["describe", "verify"]
 
@@ -52,6 +52,8 @@ def verify(reader: Reader) -> Iterator[tuple[Stored, BBCodecError | None]]:
     for stored in reader.stored:
         try:
             reader.pictures(stored)
+        except FloatModeError:  # says nothing of the pictures
+            raise
         except BBCodecError as error:
             yield stored, error
         else:

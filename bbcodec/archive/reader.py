@@ -22,7 +22,7 @@ from bbcodec.archive.tables import Entry, Index, Stored
 from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.bbfile.decoder import decode
 from bbcodec.container import MODEL_ID_SIZE, Limits, Section
-from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
+from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import batch
 from bbcodec.families.family import family_of
 from bbcodec.jobs import SERIAL, Execution
@@ -176,7 +176,7 @@ class Reader:
 
         try:
             return Salvaged(self.picture(name), ())
-        except (LimitError, ModelMissingError):
+        except (FloatModeError, LimitError, ModelMissingError):
             raise
         except BBCodecError as error:
             place = self.places[name]

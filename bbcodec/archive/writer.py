@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from typing import Final
 
-from bbcodec import container
+from bbcodec import container, jobs
 from bbcodec.archive import sections, tables
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
@@ -66,7 +66,7 @@ class Writer:
         self._output, self._coder, self._embed = output, coder, embed_model
         self._groups, self._keep = Groups(batch, coder.side), keep_metadata
         self._threads, self._done = max(1, threads), done
-        self._pool = ThreadPoolExecutor(self._threads)
+        self._pool = jobs.Pool(self._threads)
         self._pending: deque[Future[list[Coded]]] = deque()
         self._old = old
         self._models = list(old.models) if old else []
@@ -115,7 +115,7 @@ class Writer:
 
     def abandon(self) -> None:
         """Stop without finishing. The stored sections stay for the next writer."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel=True)
         self._output.abandon()
 
     def _submit(self, group: list[Item]) -> None:

@@ -22,7 +22,7 @@ from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
 from bbcodec.bbfile.sections import Holds, holding
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
-from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError
+from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import ModelLike, installed, model_for
@@ -137,7 +137,7 @@ class _Salvage:
             before = len(self.lost)
             try:
                 samples, palette = self._samples(part, palette)
-            except (LimitError, ModelMissingError):
+            except (FloatModeError, LimitError, ModelMissingError):
                 raise
             except BBCodecError as error:
                 self._lose(part.mask, str(error))

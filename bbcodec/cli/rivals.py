@@ -20,6 +20,7 @@ from PIL import Image, features
 
 from bbcodec.cli import codec
 from bbcodec.cli.settings import Decoding, Encoding
+from bbcodec.jobs import MAX_THREADS
 from bbcodec.picture.files import read_image, write_image
 from bbcodec.picture.picture import Picture
 
@@ -145,7 +146,7 @@ def codecs(models: list[str], threads: int, backend: str | None) -> list[Codec]:
     rows.append(_webp("WebP"))
     rows.append(_webp("WebP slowest", method=6, quality=100))
     if importlib.util.find_spec("imagecodecs") is not None:
-        rows.append(_jpegxl(threads))
+        rows.append(_jpegxl(min(threads, MAX_THREADS)))
     return rows
 
 

@@ -115,7 +115,7 @@ def _train_on(name: str, how: _Training, reporter: Reporter) -> dict[str, Any]:
     reporter.note(f"{len(pictures)} pictures, {pixels / 1e6:.2f} megapixels", shown(name))
     limits = {"steps": how.steps if how.steps is None else float(how.steps), "minutes": how.minutes}
     budget: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
-    cores = how.threads or jobs.cpus()
+    cores = jobs.Execution(how.threads).workers
     plan = own.Plan(**budget, seed=how.seed, what=how.what, fresh=how.fresh, threads=cores)
     with stop_on_interrupt(reporter, "training ends; the best model so far is kept") as stopped:
         data = own.train(pictures, parent, plan, say=reporter.note, stopped=stopped)

@@ -24,11 +24,13 @@ symbol in 2,000 over the whole range.
 from __future__ import annotations
 
 import math
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bbcodec.coding import decimals
 
 PRECISION = 20
 MAX_SYMBOLS = 4096
@@ -45,13 +47,13 @@ def sigmoid_table() -> NDArray[np.int64]:
 
     The ends are T[0] = 0 and T[1024] = 2**30.
     """
-    context = Context(prec=50, rounding=ROUND_HALF_UP)
+    context = decimals.context()
     one, scale = Decimal(1), Decimal(1 << 30)
     values = []
-    exponential, step = context.exp(Decimal(16)), context.exp(Decimal(-1) / 32)
+    exponential, step = context.exp(Decimal(16)), context.exp(context.divide(Decimal(-1), Decimal(32)))
     for _ in range(_CELLS + 1):
         value = context.divide(scale, context.add(one, exponential))
-        values.append(int(value.to_integral_value(ROUND_HALF_UP)))
+        values.append(decimals.to_int(value))
         exponential = context.multiply(exponential, step)  # the error of 50 digits stays below 10^-40
     values[0], values[_CELLS] = 0, 1 << 30
     return _frozen(values)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
@@ -22,6 +21,7 @@ from bbcodec.engine import bits
 from bbcodec.engine.bounds import Analysis, Value, check_graph
 from bbcodec.engine.graph import Function, Graph, Input, Op, Tensors, reads
 from bbcodec.errors import ModelError
+from bbcodec.jobs import parallel
 
 Array: TypeAlias = NDArray[Any]
 Kernel: TypeAlias = Callable[..., Array]
@@ -153,8 +153,7 @@ class Program:
         if self.threads == 1:
             done = [run(part) for part in slices]
         else:
-            with ThreadPoolExecutor(min(self.threads, parts)) as pool:
-                done = list(pool.map(run, slices))
+            done = parallel(run, slices, self.threads)
         return {name: np.concatenate([result[name] for result in done]) for name in done[0]}
 
     def _plan(self, function: str) -> _Plan:

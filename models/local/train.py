@@ -15,8 +15,8 @@ import argparse
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bbcodec import modelfile
+from bbcodec import jobs, modelfile
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe
 
@@ -63,8 +63,13 @@ def observed(
     """Yield features [pixels, 3, 48] and facts [pixels, 3, 3] of every picture, computed by the codec."""
     blank = Head(replace(config, hidden=64, layers=0, precision="1/32", bases=1))
     model = LocalModel.from_model(modelfile.load(export(blank, {}, prior=start)))
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(lambda picture: observe(picture, model), images)
+    pool = jobs.Pool(threads)
+    try:
+        pending = deque(pool.submit(observe, picture, model) for picture in images)
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel=True)
 
 
 def samples(

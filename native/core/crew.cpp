@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crew.hpp"
 
+#include <exception>
+
+#include "float_mode.hpp"
+
 #if BBCODEC_X86
 #include "x86/cpu.hpp"
 #endif
@@ -15,8 +19,12 @@ bool valid(std::uint64_t ticket) { return (ticket / kFront & 0xffff) + (ticket &
 
 }  // namespace
 
-Crew::Crew(int threads) : size_(threads < 1 ? 1 : threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+Crew::Crew(int threads) {
+    try {
+        for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    } catch (const std::exception&) {
+        // The system gives no more threads, or no memory for them: those that run do all the work.
+    }
 }
 
 Crew::~Crew() {
@@ -51,6 +59,7 @@ bool Crew::take(int worker) {
 bool Crew::waiting() const { return valid(tickets_.load(std::memory_order_relaxed)); }
 
 void Crew::work(int worker) {
+    const NormalFloats normal;
     for (int spins = 0; !stop_.load(std::memory_order_acquire);)
         if (waiting() && take(worker))
             spins = 0;

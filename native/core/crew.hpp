@@ -12,12 +12,14 @@ namespace bbcodec {
 
 class Crew {
   public:
+    // Starts threads - 1 threads, or fewer where the system gives no more. None is needed: the caller works too.
     explicit Crew(int threads);
     Crew(const Crew&) = delete;
     Crew& operator=(const Crew&) = delete;
     ~Crew();
 
-    int size() const { return size_; }
+    // The number of workers, at least 1.
+    int size() const { return static_cast<int>(workers_.size()) + 1; }
 
     // Calls task(worker, i) for i = 0 to tasks - 1 (below 2^15), and returns when all are done. The calling thread is
     // worker 0: it calls `first` before it takes a task; the others may begin at once. Nothing may throw.
@@ -45,7 +47,6 @@ class Crew {
     void work(int worker);
     static void rest(int& spins);
 
-    const int size_;
     std::atomic<bool> stop_{false};
     alignas(64) std::atomic<std::uint64_t> tickets_{0};  // tasks << 32 | taken from the front << 16 | from the back
     alignas(64) std::atomic<std::uint32_t> done_{0};

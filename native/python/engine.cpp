@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bindings.hpp"
 #include "engine/convolve.hpp"
 #include "engine/kernels/kernels.hpp"
 #include "engine/maps.hpp"
@@ -44,7 +45,7 @@ std::size_t words(std::size_t channels) { return (channels + 63) / 64; }
 
 // The three ways to run a convolution, for both kinds.
 template <typename Conv, typename X>
-void bind_runs(nb::class_<Conv>& cls) {
+void bind_runs(Class<Conv>& cls) {
     const auto run = [](const Conv& conv, const Map<const X>& x, const Epilogue& epilogue) {
         expect(x.shape(3) == conv.depth(), "the input has the wrong number of channels");
         const MapShape shape = shape_of(x);
@@ -85,8 +86,8 @@ void bind_runs(nb::class_<Conv>& cls) {
         "x"_a.noconvert(), "threshold"_a, "out"_a.noconvert(), "Write the signs of the requantised stream.");
 }
 
-void bind_convs(nb::module_& m) {
-    nb::class_<Scale>(m, "Scale", "Requantise: multiply, shift, clamp per channel.")
+void bind_convs(Module& m) {
+    m.add<Scale>("Scale", "Requantise: multiply, shift, clamp per channel.")
         .def(
             "__init__",
             [](Scale* self, const Array<const std::int32_t, 1>& mul, const Array<const std::int64_t, 1>& add, int shift, int lo,
@@ -106,7 +107,7 @@ void bind_convs(nb::module_& m) {
             },
             "acc"_a.noconvert(), "out"_a.noconvert());
 
-    nb::class_<Threshold>(m, "Threshold", "Sign of a Requantise: bit = (acc < limit) xor flip.")
+    m.add<Threshold>("Threshold", "Sign of a Requantise: bit = (acc < limit) xor flip.")
         .def(
             "__init__",
             [](Threshold* self, const Array<const std::int32_t, 1>& limits, const Array<const std::uint8_t, 1>& flips) {
@@ -115,7 +116,7 @@ void bind_convs(nb::module_& m) {
             },
             "limits"_a.noconvert(), "flips"_a.noconvert());
 
-    nb::class_<BitConv> bit_conv(m, "BitConv", "Bits x bits.");
+    Class<BitConv> bit_conv = m.add<BitConv>("BitConv", "Bits x bits.");
     bit_conv.def(
         "__init__",
         [](BitConv* self, const Map<const std::uint64_t>& weight, std::size_t channels) {
@@ -125,7 +126,7 @@ void bind_convs(nb::module_& m) {
         "weight"_a.noconvert(), "channels"_a);
     bind_runs<BitConv, std::uint64_t>(bit_conv);
 
-    nb::class_<IntConv> int_conv(m, "IntConv", "int16 x int8; results hold for inputs of lo to hi.");
+    Class<IntConv> int_conv = m.add<IntConv>("IntConv", "int16 x int8; results hold for inputs of lo to hi.");
     int_conv.def(
         "__init__",
         [](IntConv* self, const Map<const std::int8_t>& weight, int lo, int hi) {
@@ -137,7 +138,7 @@ void bind_convs(nb::module_& m) {
     bind_runs<IntConv, std::int16_t>(int_conv);
 }
 
-void bind_maps(nb::module_& m) {
+void bind_maps(Module& m) {
     using Stream = Map<std::int16_t>;
     using ConstStream = Map<const std::int16_t>;
     m.def(
@@ -210,7 +211,7 @@ void bind_maps(nb::module_& m) {
 
 }  // namespace
 
-void bind_engine(nb::module_& m) {
+void bind_engine(Module& m) {
     m.def("target", &target, "Instruction set in use.");
     m.def("targets", &targets, "Instruction sets that this CPU offers, weakest first.");
     m.def("set_target", &set_target, "name"_a, "Force an instruction set; ValueError where it is not available.");

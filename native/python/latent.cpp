@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "bindings.hpp"
 #include "families/latent/cut_mixture.hpp"
 
 namespace nb = nanobind;
@@ -42,8 +43,8 @@ Numbers each(const CutMixtures& maps, const Table& numbers, std::int64_t most, F
 
 }  // namespace
 
-void bind_latent(nb::module_& m) {
-    nb::class_<CutMixtureTables>(m, "CutMixtureTables")
+void bind_latent(bbcodec::Module& m) {
+    m.add<CutMixtureTables>("CutMixtureTables")
         .def(
             "__init__",
             [](CutMixtureTables* self, Table sigmoid, Table inverse, Table weight) {
@@ -51,7 +52,7 @@ void bind_latent(nb::module_& m) {
                                             table(weight, CutMixtureTables::kWeights)};
             },
             "sigmoid"_a, "inverse"_a, "weight"_a);
-    nb::class_<CutMixtures>(m, "CutMixtures")
+    m.add<CutMixtures>("CutMixtures")
         .def(
             "__init__",
             [](CutMixtures* self, const CutMixtureTables& tables, Params log2_weights, Params means, Params scales, int bits,

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "bindings.hpp"
 #include "families/local/pass.hpp"
 
 namespace nb = nanobind;
@@ -188,8 +189,8 @@ nb::tuple decode(const Model& model, const Array<std::uint64_t>& head, const Arr
 
 }  // namespace
 
-void bind_local(nb::module_& m) {
-    nb::class_<Model>(m, "LocalModel", "A model, packed for the kernels.").def("__init__", &init, "fields"_a);
+void bind_local(bbcodec::Module& m) {
+    m.add<Model>("LocalModel", "A model, packed for the kernels.").def("__init__", &init, "fields"_a);
     m.def("local_plan", &plan, "model"_a, "blocks"_a, "sizes"_a, "channels"_a, "sides"_a, "threads"_a,
           "(start, freq) of all samples of a group, uint32, in decoding order.");
     m.def("local_observe", &observe, "model"_a, "block"_a, "height"_a, "width"_a, "channels"_a,

@@ -2,17 +2,20 @@
 // The extension module bbcodec._native.
 #include <nanobind/nanobind.h>
 
+#include "bindings.hpp"
+
 namespace bbcodec {
-void bind_engine(nanobind::module_& m);
+void bind_engine(Module& m);
 }
-void bind_latent(nanobind::module_& m);
-void bind_local(nanobind::module_& m);
-void bind_rans(nanobind::module_& m);
+void bind_latent(bbcodec::Module& m);
+void bind_local(bbcodec::Module& m);
+void bind_rans(bbcodec::Module& m);
 
 NB_MODULE(_native, m) {
     m.doc() = "Exact integer kernels of bbcodec; use them through bbcodec.engine and bbcodec.coding.ans.";
-    bbcodec::bind_engine(m);
-    bind_latent(m);
-    bind_local(m);
-    bind_rans(m);
+    bbcodec::Module module(m);
+    bbcodec::bind_engine(module);
+    bind_latent(module);
+    bind_local(module);
+    bind_rans(module);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "arrays.hpp"
+#include "bindings.hpp"
 #include "coding/rans.hpp"
 
 namespace nb = nanobind;
@@ -96,8 +97,8 @@ nb::tuple pop_logistic(const bbcodec::LogisticTables& tables, In<std::uint64_t> 
 
 }  // namespace
 
-void bind_rans(nb::module_& m) {
-    nb::class_<bbcodec::LogisticTables>(m, "LogisticTables", "The tables of the integer logistic, checked once.")
+void bind_rans(bbcodec::Module& m) {
+    m.add<bbcodec::LogisticTables>("LogisticTables", "The tables of the integer logistic, checked once.")
         .def(
             "__init__",
             [](bbcodec::LogisticTables* self, In<std::int64_t> sigmoid, In<std::int64_t> inverse_scale,

@@ -18,13 +18,14 @@ divisor is positive.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcodec.coding import decimals
 from bbcodec.coding.logistic_tables import inverse_scales, sigmoid, sigmoid_table
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ WEIGHT_LIMIT = 1536
 @lru_cache(maxsize=1)
 def weight_table() -> Integers:
     """Return ``W[i] = round(2**(12 - i/128))``, halves up; int64 [1537]."""
-    context = Context(prec=50, rounding=ROUND_HALF_UP)
-    two = context.ln(Decimal(2))
-    exponents = (context.multiply(two, Decimal(WEIGHT_LIMIT - i) / 128) for i in range(WEIGHT_LIMIT + 1))
-    values = [int(context.exp(x).to_integral_value(ROUND_HALF_UP)) for x in exponents]
+    context = decimals.context()
+    step = context.divide(context.ln(Decimal(2)), Decimal(128))
+    exponents = (context.multiply(step, Decimal(WEIGHT_LIMIT - i)) for i in range(WEIGHT_LIMIT + 1))
+    values = [decimals.to_int(context.exp(x)) for x in exponents]
     table = np.array(values, np.int64)
     table.flags.writeable = False
     return table

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bbcodec.coding import ans
 from bbcodec.coding.codecs import flatten, message_bits, size_bits, unflatten
 from bbcodec.container import Buffer
-from bbcodec.errors import BBCodecError, FormatError
+from bbcodec.errors import BBCodecError, FloatModeError, FormatError
 from bbcodec.families.local.codec import block_bits, group_codec
 from bbcodec.families.local.model import local_model
 from bbcodec.families.local.order import LANES
@@ -110,6 +110,8 @@ def decode(
         try:
             if lost is None or index not in lost:
                 decoded(index)
+        except FloatModeError:  # says nothing of the block
+            raise
         except BBCodecError as error:
             if lost is None:
                 raise

@@ -21,6 +21,7 @@ from bbcodec.coding import logistic_tables
 from bbcodec.coding.ans import Head, Message, Words, tail_gather
 from bbcodec.coding.codecs import Codec
 from bbcodec.coding.kernels import kernels
+from bbcodec.families.local import float_mode
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.order import LANES, Order
 from bbcodec.jobs import SERIAL, Execution
@@ -64,9 +65,51 @@ class Implementation(Protocol):
 
 
 def implementation(backend: str | None = None) -> Implementation:
-    """Return the implementation for a backend; see `bbcodec.backends.backend_name`."""
-    module = _MODULES.get(backend_name(backend), "reference")
-    return cast(Implementation, importlib.import_module(f"bbcodec.families.local.{module}"))
+    """Return the implementation for a backend; see `bbcodec.backends.backend_name`.
+
+    The functions of implementations in Python raise `FloatModeError` on a thread that computes with floats in
+    another way than the format asks for.
+    """
+    name = backend_name(backend)
+    module = importlib.import_module(f"bbcodec.families.local.{_MODULES.get(name, 'reference')}")
+    found = cast(Implementation, module)
+    return found if name == "native" else _Checked(found)
+
+
+class _Checked:
+    """An implementation in Python, which runs only if floats are computed as the format asks for.
+
+    What the caller wants to hear of underflow and the like (`numpy.seterr`) does not concern it.
+    """
+
+    def __init__(self, found: Implementation):
+        self._found = found
+
+    def plan(
+        self, blocks: Sequence[Pixels], model: LocalModel, side: Side = None, threads: int = 1
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        float_mode.check()
+        with np.errstate(all="ignore"):
+            return self._found.plan(blocks, model, side, threads)
+
+    def decode(
+        self,
+        head: Head,
+        words: Words,
+        shapes: Shapes,
+        channels: int,
+        model: LocalModel,
+        side: Side = None,
+        threads: int = 1,
+    ) -> tuple[list[Pixels], Head, int, Statistics | None]:
+        float_mode.check()
+        with np.errstate(all="ignore"):
+            return self._found.decode(head, words, shapes, channels, model, side, threads)
+
+    def survey(self, blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Statistics:
+        float_mode.check()
+        with np.errstate(all="ignore"):
+            return self._found.survey(blocks, model, threads)
 
 
 def group_codec(

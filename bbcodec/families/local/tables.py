@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -17,11 +17,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bbcodec.coding import decimals
+
 KS: Final = 80
 EXP_LIMIT: Final = 2816  # 11 in 1/256; beyond it a weight would round to less than one part in 2^16
 
 _HALF: Final = Fraction(1, 2)
-_CONTEXT: Final = Context(prec=50, rounding=ROUND_HALF_UP)
 
 
 def magnitude(k: int) -> Fraction:
@@ -50,12 +51,13 @@ def sigma_table() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def log_table() -> NDArray[np.int64]:
     """Return ``LE[k] = round(128 log2 V_k) - 128 * 6``, int64 [80]."""
-    two = _CONTEXT.ln(Decimal(2))
+    context = decimals.context()
+    two = context.ln(Decimal(2))
 
     def entry(k: int) -> int:
         v = magnitude(k)
-        natural = _CONTEXT.ln(_CONTEXT.divide(Decimal(v.numerator), Decimal(v.denominator)))
-        return _to_int(_CONTEXT.divide(_CONTEXT.multiply(Decimal(128), natural), two)) - 128 * 6
+        natural = context.ln(context.divide(Decimal(v.numerator), Decimal(v.denominator)))
+        return decimals.to_int(context.divide(context.multiply(Decimal(128), natural), two)) - 128 * 6
 
     return _frozen(entry(k) for k in range(KS))
 
@@ -63,11 +65,12 @@ def log_table() -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def exp_table() -> NDArray[np.int64]:
     """Return ``EXP[u] = round(2^16 exp(-u / 256))``, int64 [2817]; the last entry is 0."""
-    step = _CONTEXT.exp(Decimal(-1) / 256)
+    context = decimals.context()
+    step = context.exp(context.divide(Decimal(-1), Decimal(256)))
     values, value = [], Decimal(1 << 16)
     for _ in range(EXP_LIMIT):
-        values.append(_to_int(value))
-        value = _CONTEXT.multiply(value, step)  # the error of 50 digits stays below 10^-40
+        values.append(decimals.to_int(value))
+        value = context.multiply(value, step)  # the error of 50 digits stays below 10^-40
     return _frozen([*values, 0])
 
 
@@ -81,11 +84,6 @@ def qlog(v: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _round(value: Fraction) -> int:
     return math.floor(value + _HALF)
-
-
-def _to_int(value: Decimal) -> int:
-    """Return the nearest integer. Values are irrational or whole, so halves never occur."""
-    return int(value.to_integral_value(ROUND_HALF_UP))
 
 
 def _frozen(values: Iterable[int]) -> NDArray[np.int64]:

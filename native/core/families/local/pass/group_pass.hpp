@@ -35,7 +35,7 @@ constexpr int kNothing = -1;
 class GroupPass final : public Pass {
   public:
     explicit GroupPass(const PassJob& job)
-        : crew_(job.threads), coder_(job, crew_.size()), layers_(static_cast<std::size_t>(crew_.size())) {
+        : crew_(useful_threads(job)), coder_(job, crew_.size()), layers_(static_cast<std::size_t>(crew_.size())) {
         if (job.model->latents) statistics_.resize(job.blocks * kStatistics);
     }
 
@@ -129,6 +129,14 @@ class GroupPass final : public Pass {
     }
 
   private:
+    // No more threads than there are tasks at a time: a thread without work would only wait, and keep a core busy.
+    static int useful_threads(const PassJob& job) {
+        int slots = 0;
+        for (std::size_t n = 0; n < job.blocks; ++n) slots += smaller(job.shapes[n].height, (job.shapes[n].width + 2) / 3);
+        const int chunks = (slots + kChunk - 1) / kChunk;
+        return smaller(job.threads, larger(chunks + kParts, job.channels * kParts));
+    }
+
     bool pop(Source& from) {
         bool enough = true;
         with_components(coder_.model().components, [&](auto j) {
