@@ -26,7 +26,7 @@ from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.picture.region import Region
-from bbcodec.storage import PLAIN, Attributes, Storage, local_path
+from bbcodec.storage import PLAIN, Attributes, Storage, local_path, redacted
 
 __all__ = ["Archive"]
 
@@ -319,7 +319,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             self.abandon()
 
     def __repr__(self) -> str:
-        name = os.fspath(self._file) if isinstance(self._file, str | os.PathLike) else "a file"
+        name = redacted(os.fspath(self._file)) if isinstance(self._file, str | os.PathLike) else "a file"
         return f"<bbcodec.Archive {name!r}, mode {self.mode!r}, {len(self)} pictures>"
 
     def __reduce__(self) -> tuple[Any, ...]:

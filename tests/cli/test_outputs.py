@@ -175,6 +175,19 @@ def test_lossy_images_that_grow(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"compressed with loss: the pixels take more bytes than the files: {before} ->" in packed.stderr
 
 
+def test_a_cluster_tells_it_too(capsys: pytest.CaptureFixture[str]) -> None:
+    from bbcodec.cli.dask import _report
+    from bbcodec.cli.report import Reporter
+    from bbcodec.integrations.files import FileResult
+
+    _report(FileResult("a.jpg", "a.bb", "done", 10, 20, left_out=("SubIFDs",), lossy=True), Reporter())
+    told = "the pixels take more bytes than the file: 10 -> 20 bytes"
+    assert capsys.readouterr().err.splitlines() == [
+        "a.jpg: left out: SubIFDs",
+        f"a.jpg: compressed with loss: {told}",
+    ]
+
+
 # --- --rm -------------------------------------------------------------------------------------------------
 
 
