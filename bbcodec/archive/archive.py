@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 from numpy.typing import NDArray
 
 from bbcodec.api import Method
-from bbcodec.archive.output import Elsewhere, Output, Stream, Unfinished
+from bbcodec.archive.output import Elsewhere, Output, Stream, output_at
 from bbcodec.archive.plan import Coder
 from bbcodec.archive.reader import Reader, salvage_option
 from bbcodec.archive.sections import Source
@@ -26,7 +26,7 @@ from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.picture.region import Region
-from bbcodec.storage import Storage, local_path
+from bbcodec.storage import PLAIN, Attributes, Storage, local_path, redacted
 
 __all__ = ["Archive"]
 
@@ -72,6 +72,9 @@ class Archive(Mapping[str, NDArray[Any]]):
         describes the damage, names are in file order, and those of damaged batches are missing.
     done : callable, optional
         When writing: called with the entries and the size in bytes of each stored section.
+    attributes : Attributes, optional
+        When writing a file on this machine: the permission bits that it may have at most, and its times. An
+        append takes the other permissions away, and its time is that of writing.
     recover : bool
         Deprecated name of `salvage`; it goes with version 0.3.
 
@@ -123,6 +126,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         preload: bool = True,
         salvage: bool = False,
         done: Done | None = None,
+        attributes: Attributes | None = None,
         recover: bool = False,
     ) -> None:
         salvage = salvage_option(salvage, recover) and mode == "r"
@@ -132,6 +136,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise OptionError(f"batch is {batch}, expected 0 or more")
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
+        self._attributes = PLAIN if attributes is None else attributes
         self._execution = Execution(threads, backend)
         self._reading: dict[str, Any] = {"model": model, "limits": limits, "salvage": salvage}
         self._reader: Reader | None = None
@@ -196,7 +201,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         if path is None:
             return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w")
         end = self._reader.end if self._reader is not None else None
-        return Unfinished(path, end, overwrite=self.mode == "w")
+        return output_at(self._storage, path, end, overwrite=self.mode == "w", attributes=self._attributes)
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -314,7 +319,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             self.abandon()
 
     def __repr__(self) -> str:
-        name = os.fspath(self._file) if isinstance(self._file, str | os.PathLike) else "a file"
+        name = redacted(os.fspath(self._file)) if isinstance(self._file, str | os.PathLike) else "a file"
         return f"<bbcodec.Archive {name!r}, mode {self.mode!r}, {len(self)} pictures>"
 
     def __reduce__(self) -> tuple[Any, ...]:

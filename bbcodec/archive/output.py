@@ -19,12 +19,15 @@ from bbcodec.archive.sections import Mark, Source
 from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError
 from bbcodec.storage import Storage
-from bbcodec.storage.atomic import put_in_place
+from bbcodec.storage.atomic import PLAIN, Attributes, open_growing, place_of, put_in_place, stamp
 
-__all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished"]
+__all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished", "output_at"]
 
 PART: Final = ".part"
 """Suffix of an unfinished archive."""
+
+NO_READ_OR_WRITE: Final = 0o7111
+"""Permission bits that an append leaves as they are."""
 
 
 class Output:
@@ -73,7 +76,9 @@ class Stream(Output):
 
 
 class Elsewhere(Stream):
-    """A file at a URL. It appears when the archive is finished; an interrupted writer leaves nothing.
+    """A file at a URL, or a device. An interrupted writer leaves nothing that the next one could keep.
+
+    A file appears when the archive is finished.
 
     Raises the errors of `Storage.write`.
     """
@@ -98,6 +103,7 @@ class Unfinished(Output):
     path : path of the archive.
     end : offset of the end of the archive to append to; None for a new archive.
     overwrite : whether the new archive may replace a file.
+    attributes : permission bits that the archive may have at most, and times of a new one.
 
     Raises
     ------
@@ -107,16 +113,25 @@ class Unfinished(Output):
         Another process is writing the archive, or ``NAME.part`` is not an archive.
     """
 
-    def __init__(self, path: str | os.PathLike[str], end: int | None, *, overwrite: bool = False) -> None:
-        self._target = os.path.realpath(path)
-        self._overwrite = overwrite
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        end: int | None,
+        *,
+        overwrite: bool = False,
+        attributes: Attributes = PLAIN,
+    ) -> None:
         self._new = end is None
-        if self._new and not overwrite and os.path.lexists(self._target):
-            raise FileExistsError(17, os.strerror(17), os.fspath(path))
+        place = place_of(path, overwrite=overwrite or not self._new)
+        self._target = place.target
+        self._overwrite = overwrite
+        self._times = attributes.times if self._new else None  # an append is a change of now
         name = self._target + PART if self._new else self._target
-        flags = os.O_RDWR | (os.O_CREAT if self._new else 0) | getattr(os, "O_CLOEXEC", 0)
         self._name = name
-        self._descriptor = os.open(name, flags, 0o666)
+        if self._new and os.path.islink(name):
+            raise BBCodecError(f"{name} is in the way and is a symbolic link; remove it first")
+        mode = attributes.mode if self._new else attributes.mode | NO_READ_OR_WRITE
+        self._descriptor = open_growing(name, mode & place.mode, new=self._new)
         try:
             _lock(self._descriptor, name, os.fspath(path))
             self._source = Source(os.fdopen(os.dup(self._descriptor), "rb"))
@@ -167,15 +182,11 @@ class Unfinished(Output):
         os.fsync(self._descriptor)
 
     def finish(self) -> None:
+        if self._new:
+            stamp(self._descriptor, self._times)
         self.sync()
         if self._new:
             put_in_place(self._name, self._target, self._overwrite)
-            with contextlib.suppress(OSError):  # sync the name too; not every system can sync a directory
-                folder = os.open(os.path.dirname(self._target), os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
         self.abandon()
 
     def abandon(self) -> None:
@@ -185,6 +196,18 @@ class Unfinished(Output):
                 source.close()
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def output_at(
+    storage: Storage, path: str, end: int | None, *, overwrite: bool, attributes: Attributes = PLAIN
+) -> Output:
+    """Return the output of an archive on this machine. Parameters and errors are those of `Unfinished`.
+
+    A device or a pipe is written to, as by every other command.
+    """
+    if end is None and place_of(path, overwrite=overwrite).direct:
+        return Elsewhere(storage, path, overwrite=overwrite)
+    return Unfinished(path, end, overwrite=overwrite, attributes=attributes)
 
 
 def _lock(descriptor: int, name: str, shown: str) -> None:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import io
-import sys
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bbcodec.cli.filetype import ARCHIVE, HEAD_BYTES, expect_archive, file_type
+from bbcodec.cli.filetype import expect_archive, is_archive, is_compressed
 from bbcodec.cli.report import STREAM, Reporter, shown, write_text
-from bbcodec.cli.streams import read_head
+from bbcodec.cli.streams import anything, read_head, read_input
 from bbcodec.storage import Storage
 
 if TYPE_CHECKING:
@@ -23,12 +22,12 @@ __all__ = ["as_archive", "describe_archive", "open_archive", "test_archive"]
 def as_archive(name: str, storage: Storage) -> tuple[BinaryIO | str | None, bytes]:
     """Return what an archive can be opened from, or None; for standard input also its bytes.
 
-    Only the first bytes of a file are looked at. Errors as of `Storage.open`.
+    Only the first bytes of a file are looked at. Errors as of `read_input`.
     """
     if name == STREAM:
-        data = sys.stdin.buffer.read()
-        return (io.BytesIO(data), data) if file_type(data[:HEAD_BYTES]) == ARCHIVE else (None, data)
-    return (name, b"") if file_type(read_head(name, storage)) == ARCHIVE else (None, b"")
+        data = read_input(name, storage, is_compressed)
+        return (io.BytesIO(data), data) if is_archive(data) else (None, data)
+    return (name, b"") if is_archive(read_head(name, storage)) else (None, b"")
 
 
 def open_archive(
@@ -45,8 +44,13 @@ def open_archive(
     """
     from bbcodec.archive import Archive
 
-    source: Any = io.BytesIO(sys.stdin.buffer.read()) if name == STREAM else name
-    expect_archive(source.getvalue()[:HEAD_BYTES] if name == STREAM else read_head(name, storage), name)
+    source: Any = name
+    if name == STREAM:
+        data = read_input(name, storage, anything if salvage else is_archive)
+        source = io.BytesIO(data)
+        expect_archive(data, name)
+    else:
+        expect_archive(read_head(name, storage), name)
     options = {"threads": 1} if how is None else how.options()
     return Archive(source, storage_options=storage.options, preload=preload, salvage=salvage, **options)
 

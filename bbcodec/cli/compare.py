@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bbcodec.cli import options
+from bbcodec.cli.filetype import may_be_image
 from bbcodec.cli.images import read_picture
 from bbcodec.cli.measure import mean_results, measure, prepare
 from bbcodec.cli.model_choice import check_model
@@ -22,6 +23,7 @@ from bbcodec.cli.settings import read_storage
 from bbcodec.cli.streams import read_input
 from bbcodec.errors import BBCodecError
 from bbcodec.storage import Storage
+from bbcodec.storage.display import HIDDEN, redacted
 
 if TYPE_CHECKING:
     from bbcodec.cli.rivals import Codec
@@ -41,6 +43,7 @@ class _Settings:
     max_pixels: int | None
     storage: Storage
     html: str | None
+    force: bool
 
 
 @dataclass
@@ -84,10 +87,9 @@ def compare(
     if html == STREAM:
         refuse("--html needs a file: standard output has the table")
     models = None if model is None else [name for name in map(check_model, model) if name is not None]
-    how = _Settings(models, threads, backend, max_pixels, read_storage(storage_options), html)
-    if html is not None and os.path.lexists(html) and not force:
-        reporter.fail(html, BBCodecError("exists already; use -f to overwrite it"))
-        raise typer.Exit(1)
+    how = _Settings(models, threads, backend, max_pixels, read_storage(storage_options), html, force)
+    if html is not None:
+        _check_page(html, force, reporter)
     results = _Results()
     records = reporter.each(inputs, str, partial(_compare_one, how=how, results=results, reporter=reporter))
     failures = [record for record in records if "error" in record]
@@ -103,9 +105,24 @@ def compare(
         raise typer.Exit(1)
 
 
+def _check_page(name: str, force: bool, reporter: Reporter) -> None:
+    """Leave with exit code 1 if the page of `--html` cannot be written: the measurements take minutes."""
+    from bbcodec.storage.atomic import place_of
+
+    try:
+        place_of(name, overwrite=force)
+    except FileExistsError:
+        reporter.fail(name, BBCodecError("exists already; use -f to overwrite it"))
+        raise typer.Exit(1) from None
+    except OSError as error:
+        reporter.fail(name, error)
+        raise typer.Exit(1) from None
+
+
 def _compare_one(name: str, how: _Settings, results: _Results, reporter: Reporter) -> dict[str, Any]:
     """Measure all codecs on an image, print the table, and return the record."""
-    picture = read_picture(io.BytesIO(read_input(name, how.storage)), how.max_pixels)
+    data = read_input(name, how.storage, may_be_image)
+    picture = read_picture(io.BytesIO(data), how.max_pixels).picture
     if not results.codecs:
         results.codecs.extend(prepare(how.models, how.threads, how.backend))
     rows = []
@@ -146,7 +163,7 @@ def _write_page(name: str, how: _Settings, results: _Results, failures: list[Any
         failures=failures,
         facts=_facts(how.threads, how.backend),
     )
-    with atomic_write(name, overwrite=True) as file:
+    with atomic_write(name, overwrite=how.force) as file:
         file.write(page.encode("utf-8", "backslashreplace"))
     return {"output": name}
 
@@ -162,13 +179,20 @@ def _facts(threads: int, backend: str | None) -> dict[str, str]:
     chosen = backends.backend_name(backend)
     target = f", {backends.native_target()}" if chosen == "native" else ""
     return {
-        "command": shlex.join(["bbcodec", *sys.argv[1:]]),
+        "command": redacted(shlex.join(["bbcodec", *_public(sys.argv[1:])])),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         **versions(),
         "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
         "threads": f"{threads or 'all cores'} (bbcodec and JPEG XL; the others take one)",
         "backend": chosen + target,
     }
+
+
+def _public(words: list[str]) -> list[str]:
+    """Return a command line without the options of storages, which may hold keys."""
+    option = "--storage-options"
+    hidden = [f"{option}={HIDDEN}" if word.startswith(f"{option}=") else word for word in words]
+    return [HIDDEN if before == option else word for before, word in zip(["", *hidden], hidden, strict=False)]
 
 
 def _table(results: list[dict[str, Any]]) -> list[str]:

@@ -9,14 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
-from bbcodec.cli.images import read_picture
+from bbcodec.cli.images import read_picture, warn_incomplete, warn_larger
 from bbcodec.cli.interrupt import stop_on_interrupt
 from bbcodec.cli.model_choice import choose_model
 from bbcodec.cli.names import COMPRESSED
 from bbcodec.cli.plan import Job, make_plan, skip
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.removal import original_of, remove_compressed
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown, verified
 from bbcodec.cli.settings import Destination, Encoding, read_storage
-from bbcodec.cli.streams import open_output, remove_source
+from bbcodec.cli.streams import open_output
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.info import Info
@@ -119,8 +120,10 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
         broken = job.storage.exists(job.target)
         if broken and whole_bb(job.storage, job.target):
             return skip(job, reporter)
-    source, size = job.image()
-    picture = read_picture(source, how.max_pixels)
+    original = original_of(job, where.remove)
+    opened = job.image()
+    reading = read_picture(opened.source, how.max_pixels)
+    picture, size = reading.picture, opened.size
     proof: list[float] = []
     with (
         open_output(job, force=where.force or broken) as file,
@@ -129,8 +132,11 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
         stop = stop_on_interrupt(reporter, "the fit ends; compressing with what it found")
         data = codec.encode(picture, how, progress=progress, stop=stop, on_verified=proof.append)
         file.write(data)
-    if where.remove:
-        remove_source(job, data)
+    warn_incomplete(reporter, job.source, reading.left_out)
+    if reading.lossy and len(data) > size:
+        warn_larger(reporter, job.source, size, len(data))
+    if original is not None:
+        remove_compressed(original, job, reading, size, data, how)
     found = codec.describe(data)
     record = {
         "input": job.source,
@@ -142,6 +148,8 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
         "mode": picture.mode,
         "method": found.method,
         "bits_per_dim": 8 * len(data) / picture.pixels.size,
+        "left_out": list(reading.left_out),
+        "lossy": reading.lossy,
         "seconds": time.perf_counter() - started,
     }
     if proof:
@@ -164,10 +172,8 @@ def _report(record: dict[str, Any], reporter: Reporter) -> None:
         reporter.detail(what, shown(record["input"]))
     else:
         reporter.note(what, f"{shown(record['input'])} -> {shown(record['output'])}")
-    proof = record.get("verify_seconds")
-    checked = "" if proof is None else f", verified in {proof:.2f} s of it"
     size = f"{record['width']} x {record['height']} {record['mode']}"
-    reporter.detail(f"  {size}, {record['seconds']:.2f} s{checked}")
+    reporter.detail(f"  {size}, {record['seconds']:.2f} s{verified(record.get('verify_seconds'))}")
 
 
 def _fit_result(found: Info) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
+from bbcodec.cli.images import warn_incomplete, warn_larger
 from bbcodec.cli.plan import Plan
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown, write_json
 from bbcodec.cli.settings import Destination
@@ -120,6 +121,9 @@ def _report(result: FileResult, reporter: Reporter) -> None:
     elif result.status == "skipped":
         reporter.detail(f"{shown(result.target)} is there already", name)
     else:
+        warn_incomplete(reporter, result.source, result.left_out)
+        if result.lossy and result.output_bytes > result.input_bytes:
+            warn_larger(reporter, result.source, result.input_bytes, result.output_bytes)
         sizes = f"{result.input_bytes} -> {result.output_bytes} bytes"
         reporter.detail(sizes, f"{name} -> {shown(result.target)}")
 

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
-from bbcodec.cli.images import check_suffix, differences, format_of, warn_left_out, write_picture
+from bbcodec.cli.images import check_suffix, format_of, warn_left_out, write_picture
 from bbcodec.cli.losses import report_losses
 from bbcodec.cli.names import restored
 from bbcodec.cli.plan import Job, make_plan, skip
-from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.cli.removal import original_of, remove_decompressed
+from bbcodec.cli.report import STREAM, Reporter, refuse, shown, verified
 from bbcodec.cli.settings import Decoding, Destination, read_region, read_storage
 from bbcodec.cli.streams import open_output
-from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.salvage import Loss
@@ -39,6 +39,7 @@ def decompress(
     format: options.ImageFormat = None,
     region: options.Region = None,
     salvage: options.Salvage = False,
+    verify: options.VerifyImage = True,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -52,11 +53,11 @@ def decompress(
 ) -> None:
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
-    The checksum of the pixels is verified before the image appears (not with --region). PNG holds every
-    image. Another format is refused where it could not hold the image exactly.
+    The checksum of the pixels is verified (not with --region), and the image is read back and compared before
+    it appears. PNG holds every image. Another format is refused where it could not hold the image exactly.
     """
     how = Decoding.of(model, threads, backend, max_pixels, max_memory)
-    wanted = _Wanted(format, read_region(region), salvage)
+    wanted = _Wanted(format, read_region(region), salvage, verify)
     storage = read_storage(storage_options)
     where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
     _refuse_contradictions(wanted, where, on_dask=dask is not None, limited=max_memory is not None)
@@ -66,24 +67,31 @@ def decompress(
         from bbcodec.cli.dask import work_on_dask
 
         more = {"format": format, "model": model, "threads": threads or 1, "backend": backend}
-        work_on_dask(plan, "decompress", dask, more | {"max_pixels": max_pixels}, where, reporter)
+        more |= {"max_pixels": max_pixels, "verify": verify}
+        work_on_dask(plan, "decompress", dask, more, where, reporter)
     work = partial(_decompress_one, how=how, wanted=wanted, where=where, reporter=reporter)
     plan.finish(reporter, reporter.each(plan.jobs, lambda job: job.source, work))
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is written of each file: format, region, and whether damaged files are salvaged."""
+    """What is written of each file: format, region, and whether damaged files are salvaged.
+
+    `verify` says whether each image is read back before it appears.
+    """
 
     format: str | None
     region: tuple[int, int, int, int] | None
     salvage: bool
+    verify: bool
 
 
 def _refuse_contradictions(wanted: _Wanted, where: Destination, *, on_dask: bool, limited: bool) -> None:
     """Refuse options that contradict each other, and outputs of unknown formats."""
     if limited and on_dask:
         refuse("--max-memory and --dask exclude each other: workers have limits of their own")
+    if where.remove and not wanted.verify:
+        refuse("--rm and --no-verify exclude each other")
     if wanted.region is not None and where.remove:
         refuse("--rm and --region exclude each other")
     if wanted.salvage and (where.remove or wanted.region is not None or where.skip_existing or on_dask):
@@ -100,7 +108,8 @@ def _decompress_one(
 ) -> dict[str, Any]:
     """Decompress a file, print what came of it, and return its record."""
     started = time.perf_counter()
-    data = job.picture_file()
+    original = original_of(job, where.remove)
+    data = job.picture_file(damaged=wanted.salvage)
     broken = False
     if where.skip_existing and job.target != STREAM:
         from bbcodec.integrations.files import whole_image
@@ -115,22 +124,24 @@ def _decompress_one(
     ):
         picture, lost = _decoded(data, how, wanted, progress)
         del data  # it may be large, and so may the image
-        written = write_picture(file, picture, job, kind)
-    if where.remove:
-        _remove(job, picture, how)
+        written = write_picture(file, picture, kind, verify=wanted.verify)
+    if original is not None:
+        remove_decompressed(original, job, picture, how)
     else:
-        warn_left_out(reporter, job.source, picture, kind)
+        warn_left_out(reporter, job.source, written, kind)
     record = {
         "input": job.source,
         "output": job.target,
         "input_bytes": size,
-        "output_bytes": written,
+        "output_bytes": written.size,
         "width": picture.width,
         "height": picture.height,
         "mode": picture.mode,
         "format": kind,
         "seconds": time.perf_counter() - started,
     }
+    if written.verify_seconds is not None:
+        record["verify_seconds"] = written.verify_seconds
     _report(record, reporter)
     losses = {"lost": report_losses(reporter, job.source, lost)} if wanted.salvage else {}
     return {**losses, **record}
@@ -146,15 +157,6 @@ def _decoded(
     return saved.picture, saved.lost
 
 
-def _remove(job: Job, picture: Picture, how: Decoding) -> None:
-    """Delete the input of a job if the image gives back all of the picture; else raise `BBCodecError`."""
-    if other := differences(picture, job.storage.source(job.target)[0], how.limits.max_pixels):
-        raise BBCodecError(
-            f"{shown(job.target)} is written, but reads back with other {other}; the input is kept"
-        )
-    job.storage.remove(job.source)
-
-
 def _report(record: dict[str, Any], reporter: Reporter) -> None:
     """Print what came of a file."""
     what = f"{record['width']} x {record['height']} {record['mode']}"
@@ -162,4 +164,5 @@ def _report(record: dict[str, Any], reporter: Reporter) -> None:
         reporter.detail(what, shown(record["input"]))
     else:
         reporter.note(what, f"{shown(record['input'])} -> {shown(record['output'])}")
-    reporter.detail(f"  {record['format']} of {record['output_bytes']} bytes, {record['seconds']:.2f} s")
+    size = f"{record['format']} of {record['output_bytes']} bytes"
+    reporter.detail(f"  {size}, {record['seconds']:.2f} s{verified(record.get('verify_seconds'))}")

@@ -5,21 +5,29 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import fields
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from bbcodec.cli.quiet import quiet_libraries
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown
+from bbcodec.errors import BBCodecError
 
 if TYPE_CHECKING:
-    from bbcodec.cli.plan import Job
+    from bbcodec.picture.formats import Reading
     from bbcodec.picture.picture import Picture
 
 __all__ = [
+    "Written",
     "check_suffix",
-    "differences",
     "format_of",
     "image_name",
+    "named",
+    "read_again",
     "read_picture",
+    "warn_incomplete",
+    "warn_larger",
     "warn_left_out",
     "write_picture",
 ]
@@ -33,23 +41,89 @@ _METADATA_NAMES = {
 }
 
 
-def read_picture(source: str | BinaryIO, max_pixels: int | None) -> Picture:
-    """Return the picture of an image file. Errors as of `bbcodec.read_image`."""
-    from bbcodec.picture.files import read_image
+def read_picture(source: str | BinaryIO, max_pixels: int | None) -> Reading:
+    """Return the picture of an image file, and what it leaves out. Errors as of `bbcodec.read_image`."""
+    from bbcodec.container import MAX_PIXELS
+    from bbcodec.picture.formats import read
 
-    return read_image(source, **({} if max_pixels is None else {"max_pixels": max_pixels}))
+    quiet_libraries()
+    return read(source, max_pixels=max_pixels or MAX_PIXELS)
 
 
-def write_picture(file: BinaryIO, picture: Picture, job: Job, kind: str) -> int:
-    """Write a picture as an image file and return its size in bytes. Errors as of `bbcodec.write_image`."""
-    from bbcodec.picture.files import write_image
+def read_again(source: str | BinaryIO, max_pixels: int | None) -> Picture | None:
+    """Return the picture of an image file by another way than `read_picture`, or None if there is none."""
+    from bbcodec.container import MAX_PIXELS
+    from bbcodec.picture import formats
 
-    if job.target != STREAM:
-        return write_image(file, picture, format=kind)
-    whole = io.BytesIO()  # a stream gets all of the image or nothing, as a file does
-    written = write_image(whole, picture, format=kind)
+    quiet_libraries()
+    return formats.read_again(source, max_pixels=max_pixels or MAX_PIXELS)
+
+
+def warn_incomplete(reporter: Reporter, name: str, left_out: Sequence[str]) -> None:
+    """Warn of what a picture does not hold of its image file, in one line."""
+    if left_out:
+        reporter.warn(f"left out: {', '.join(map(shown, left_out))}", shown(name))
+
+
+def warn_larger(reporter: Reporter, name: str, before: int, after: int) -> None:
+    """Warn that the pixels of an image that was compressed with loss take more bytes than its file."""
+    reporter.warn(
+        f"compressed with loss: the pixels take more bytes than the file: {before} -> {after} bytes",
+        shown(name),
+    )
+
+
+@dataclass(frozen=True)
+class Written:
+    """An image file that was written.
+
+    Parameters
+    ----------
+    size
+        Size in bytes.
+    left_out
+        Fields of the metadata that the format has no place for.
+    verify_seconds
+        Time that it took to read it back and to compare it; None if that was not wanted.
+    """
+
+    size: int
+    left_out: tuple[str, ...]
+    verify_seconds: float | None = None
+
+
+def write_picture(file: BinaryIO, picture: Picture, kind: str, *, verify: bool) -> Written:
+    """Write a picture as an image file.
+
+    The output gets the bytes after they were read back and compared with the picture.
+
+    Raises
+    ------
+    BBCodecError
+        They read back as another picture. Nothing was written.
+    UnsupportedImageError, OSError
+        As of `bbcodec.write_image`.
+    """
+    from bbcodec.picture.files import left_out, write_image
+
+    whole = io.BytesIO()
+    size = write_image(whole, picture, format=kind)
+    missing, seconds = tuple(left_out(picture, kind)), None
+    if verify:
+        from bbcodec.picture.readback import check
+
+        started = time.perf_counter()
+        quiet_libraries()
+        whole.seek(0)
+        found = check(picture, whole, kind)
+        if found.changed:
+            raise BBCodecError(
+                f"the {kind} file reads back with other {named(found.changed)}; it is not written. "
+                f"Use another --format, or --no-verify to write it as it is"
+            )
+        missing, seconds = found.left_out, time.perf_counter() - started
     file.write(whole.getbuffer())
-    return written
+    return Written(size, missing, seconds)
 
 
 def format_of(target: str, wanted: str | None) -> str:
@@ -78,31 +152,12 @@ def check_suffix(name: str, advice: str = "") -> None:
         refuse(f"cannot write {what}, expected {', '.join(suffixes())}{advice}")
 
 
-def warn_left_out(reporter: Reporter, name: str, picture: Picture, kind: str) -> None:
+def warn_left_out(reporter: Reporter, name: str, written: Written, kind: str) -> None:
     """Warn of the metadata that an image format has no place for."""
-    from bbcodec.picture.files import left_out
-
-    if missing := left_out(picture, kind):
-        reporter.warn(f"{kind} has no place for {_named(missing)}: left out", shown(name))
+    if written.left_out:
+        reporter.warn(f"{kind} has no place for {named(written.left_out)}: left out", shown(name))
 
 
-def differences(picture: Picture, path: str | BinaryIO, max_pixels: int | None) -> str:
-    """Return what differs between a picture and the image file that was written of it, or an empty text."""
-    found = read_picture(path, max_pixels)
-    same = {
-        "pixels": found.same_pixels(picture),
-        "mode": found.mode == picture.mode and not picture.axis,
-        "palette": found.palette == picture.palette,
-    }
-    before, after = picture.metadata, found.metadata
-    for field in fields(before):
-        a, b = getattr(before, field.name), getattr(after, field.name)
-        if field.name == "exif":  # the prefix belongs to the file format
-            a, b = ((value or b"").removeprefix(b"Exif\0\0") for value in (a, b))
-        same[field.name] = a == b
-    return _named([name for name, equal in same.items() if not equal])
-
-
-def _named(names: list[str]) -> str:
+def named(names: Sequence[str]) -> str:
     """Return fields of a picture as they are called in messages."""
     return ", ".join(_METADATA_NAMES.get(name, name) for name in names)

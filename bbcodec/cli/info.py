@@ -14,7 +14,7 @@ import typer
 
 from bbcodec.cli import codec, cost_map, options
 from bbcodec.cli.archives import as_archive, describe_archive
-from bbcodec.cli.filetype import expect_picture
+from bbcodec.cli.filetype import expect_picture, is_picture
 from bbcodec.cli.plan import Job
 from bbcodec.cli.report import Reporter, shown, write_text
 from bbcodec.cli.settings import Decoding, read_storage
@@ -90,7 +90,7 @@ def _describe(
         if wanted is not None:
             raise OptionError("an archive has no cost map; write one of its pictures with bbcodec get")
         return describe_archive(archive, name, storage, reporter)
-    data = data or read_input(name, storage)
+    data = data or read_input(name, storage, is_picture)
     expect_picture(data, name)
     found = codec.describe(data, how)
     model_name = _model_name(found.model_id)

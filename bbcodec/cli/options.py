@@ -106,6 +106,10 @@ Verify = Annotated[
     bool,
     typer.Option("--verify/--no-verify", help="Decode again and compare every pixel before a file appears."),
 ]
+VerifyImage = Annotated[
+    bool,
+    typer.Option("--verify/--no-verify", help="Read each image back and compare it before it appears."),
+]
 Metadata = Annotated[
     Literal["all", "none"],
     typer.Option("--metadata", help="Keep ICC, EXIF, XMP, resolution and text, or drop them."),

@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
+import stat
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bbcodec.cli import options
-from bbcodec.cli.filetype import expect_image
 from bbcodec.cli.folders import Found, Image, find_images
-from bbcodec.cli.images import read_picture
+from bbcodec.cli.images import read_picture, warn_incomplete
 from bbcodec.cli.model_choice import choose_model
 from bbcodec.cli.report import STREAM, Reporter, counted, refuse, shown
 from bbcodec.cli.settings import Encoding, read_storage
-from bbcodec.cli.streams import read_head, refuse_terminal
+from bbcodec.cli.streams import open_image, refuse_terminal, standard_output
 from bbcodec.errors import BBCodecError
-from bbcodec.storage import Storage, local_path
+from bbcodec.storage import Attributes, Storage, local_path
 
 if TYPE_CHECKING:
     from bbcodec.archive import Archive
@@ -119,9 +119,11 @@ def append(
     how = Encoding(method, chosen, embed_model, not strip, verify, threads, backend, max_pixels)
     target = _Target(archive, "a", batch, skip_existing, read_storage(storage_options))
     reporter = Reporter(quiet, verbose, as_json)
-    if not target.storage.exists(archive):
-        record = reporter.fail(archive, FileNotFoundError(2, os.strerror(2), archive))
-        reporter.finish([record])
+    try:
+        if not target.storage.exists(archive):
+            raise FileNotFoundError(2, os.strerror(2), archive)
+    except (OSError, BBCodecError) as error:
+        reporter.finish([reporter.fail(archive, error)])
     _pack(inputs, target, how, reporter)
 
 
@@ -131,7 +133,8 @@ def _pack(inputs: Sequence[str], target: _Target, how: Encoding, reporter: Repor
     if not found.images:
         reporter.finish(found.failures)
     work = partial(_write_archive, target, found, how=how, reporter=reporter)
-    records = reporter.each([target.name], str, lambda name: work())
+    label = "standard output" if target.name == STREAM else target.name
+    records = reporter.each([label], str, lambda name: work())
     reporter.finish([*records, *found.failures])
 
 
@@ -139,7 +142,8 @@ def _write_archive(target: _Target, found: Found, how: Encoding, reporter: Repor
     """Put images into an archive, print what came of it, and return its record."""
     started = time.perf_counter()
     tally, there = _Tally(), 0
-    with _opened(target, how, tally) as archive:
+    attributes = _attributes([image.path for image in found.images], target.storage)
+    with _opened(target, how, tally, attributes) as archive:
         before = len(archive)
         with reporter.progress(target.name) as progress:
             for number, image in enumerate(found.images):
@@ -148,7 +152,7 @@ def _write_archive(target: _Target, found: Found, how: Encoding, reporter: Repor
                 if target.skip_existing and image.name in archive:
                     there += 1
                 else:
-                    _add(archive, image, target.storage, how.max_pixels, reporter)
+                    _add(archive, image, target.storage, how.max_pixels, tally, reporter)
         added = len(archive) - before
     path = None if target.name == STREAM else local_path(target.name)
     record = {
@@ -160,10 +164,31 @@ def _write_archive(target: _Target, found: Found, how: Encoding, reporter: Repor
         "model_bytes": archive.embedded,
         "output_bytes": os.path.getsize(path) if path is not None else 0,
         "bits_per_dim": 8 * tally.bytes / max(1, tally.samples),
+        "left_out": tally.left_out,
         "seconds": time.perf_counter() - started,
     }
     _report(record, found.ignored, reporter)
+    before_bytes, after_bytes = tally.lossy_bytes()
+    if after_bytes > before_bytes:
+        reporter.warn(
+            f"  {counted(len(tally.lossy), 'image')} compressed with loss: "
+            f"the pixels take more bytes than the files: {before_bytes} -> {after_bytes:.0f} bytes"
+        )
     return record
+
+
+def _attributes(sources: Sequence[str], storage: Storage) -> Attributes:
+    """Return what an archive takes over from its images: the strictest mode, and the latest time.
+
+    The owner may always read and append. Images that cannot be looked at fail later.
+    """
+    mode, times = 0o666, (0, 0)
+    for source in sources:
+        with contextlib.suppress(OSError):
+            found = storage.attributes(source)
+            mode &= found.mode
+            times = max(times, found.times or times, key=lambda pair: pair[1])
+    return Attributes(mode | stat.S_IRUSR | stat.S_IWUSR, times if any(times) else None)
 
 
 def _report(record: dict[str, Any], ignored: int, reporter: Reporter) -> None:
@@ -185,19 +210,43 @@ def _report(record: dict[str, Any], ignored: int, reporter: Reporter) -> None:
     reporter.detail(f"  {record['seconds']:.2f} s")
 
 
+@dataclass
 class _Tally:
-    """Counts bytes and samples of the sections that are written."""
+    """What becomes of the images.
 
-    def __init__(self) -> None:
-        self.bytes = self.samples = 0
+    Parameters
+    ----------
+    bytes, samples
+        Sums of the sections that are written.
+    left_out
+        For each image that was not read completely: its name, and what was left out.
+    lossy
+        Bytes of the files of images that were compressed with loss, by their names in the archive.
+    shares
+        Bytes of all pictures in the archive, by name; those of a batch have a share of it by their samples.
+    """
+
+    bytes: int = 0
+    samples: int = 0
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+    lossy: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
 
     def done(self, entries: Sequence[Any], size: int) -> None:
         """Count a section."""
+        samples = sum(entry.samples for entry in entries)
         self.bytes += size
-        self.samples += sum(entry.samples for entry in entries)
+        self.samples += samples
+        self.shares |= {entry.name: size * entry.samples / samples for entry in entries}
+
+    def lossy_bytes(self) -> tuple[int, float]:
+        """Return the bytes of all images that were compressed with loss: of their files, in the archive."""
+        names = self.lossy.keys() & self.shares.keys()
+        return sum(self.lossy[name] for name in names), sum(self.shares[name] for name in names)
 
 
-def _opened(target: _Target, how: Encoding, tally: _Tally) -> Archive:
+@contextlib.contextmanager
+def _opened(target: _Target, how: Encoding, tally: _Tally, attributes: Attributes) -> Iterator[Archive]:
     """Open an archive for writing. Raises `BBCodecError` if it exists and may not be overwritten."""
     from bbcodec.archive import Archive
 
@@ -215,32 +264,45 @@ def _opened(target: _Target, how: Encoding, tally: _Tally) -> Archive:
     if target.name == STREAM:
         if target.mode != "w":
             refuse_terminal()
-        return Archive(sys.stdout.buffer, "w", **options)
+        with standard_output() as stream, Archive(stream, "w", **options) as archive:
+            yield archive
+        return
+    more: dict[str, Any] = {"storage_options": target.storage.options, "attributes": attributes}
     try:
-        return Archive(target.name, target.mode, storage_options=target.storage.options, **options)
+        opened = Archive(target.name, target.mode, **more, **options)
     except FileExistsError:
         raise BBCodecError(
             f"{shown(target.name)} exists already; use -f to overwrite it, or append to it"
         ) from None
+    with opened as archive:
+        yield archive
 
 
 def _add(
-    archive: Archive, image: Image, storage: Storage, max_pixels: int | None, reporter: Reporter
+    archive: Archive,
+    image: Image,
+    storage: Storage,
+    max_pixels: int | None,
+    tally: _Tally,
+    reporter: Reporter,
 ) -> None:
     """Add an image. If that fails it is reported, and the others go on."""
     try:
-        source, _ = storage.source(image.path)
-        if isinstance(source, str):
-            expect_image(read_head(source, storage), image.path)
-        picture = read_picture(source, max_pixels)
+        opened = open_image(image.path, storage)
+        reading = read_picture(opened.source, max_pixels)
         if image.name in archive:
             raise BBCodecError(f"{shown(image.name)} is in the archive already")
     except Exception as error:
         reporter.fail(image.path, error)
         return
     try:
-        archive[image.name] = picture
+        archive[image.name] = reading.picture
     except BBCodecError as error:
         reporter.fail(image.path, error)
-    else:
-        reporter.detail(f"packed as {shown(image.name)}", shown(image.path))
+        return
+    warn_incomplete(reporter, image.path, reading.left_out)
+    if reading.left_out:
+        tally.left_out.append({"input": image.path, "left_out": list(reading.left_out)})
+    if reading.lossy:
+        tally.lossy[image.name] = opened.size
+    reporter.detail(f"packed as {shown(image.name)}", shown(image.path))

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any
 
-from bbcodec.cli.filetype import expect_image, expect_picture
+from bbcodec.cli.filetype import expect_picture, is_picture
 from bbcodec.cli.folders import none_found, search
 from bbcodec.cli.names import Naming
 from bbcodec.cli.report import STREAM, Reporter, counted, refuse, shown
 from bbcodec.cli.settings import Destination
-from bbcodec.cli.streams import read_head, read_input
+from bbcodec.cli.streams import Opened, anything, open_image, read_input
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.storage import Storage, base, folder_of, identity, is_url, join, local_path
 
@@ -44,8 +43,13 @@ class Job:
     unnamed: bool = False
     storage: Storage = field(default_factory=Storage)
 
-    def picture_file(self) -> bytes:
+    def picture_file(self, *, damaged: bool = False) -> bytes:
         """Return all bytes of a `.bb` file of one picture.
+
+        Parameters
+        ----------
+        damaged
+            Whether the file may be anything, because what is intact of it is wanted.
 
         Raises
         ------
@@ -56,37 +60,22 @@ class Job:
         BBCodecError
             The output has no name, or also another input.
         """
-        self._check_readable()
-        data = read_input(self.source, self.storage)
+        self.check_readable()
+        data = read_input(self.source, self.storage, anything if damaged else is_picture)
         expect_picture(data, self.source)
         if self.problem is not None:
             raise self.problem
         return data
 
-    def image(self) -> tuple[str | BinaryIO, int]:
-        """Return what an image can be read from, and its size in bytes. Errors as of `picture_file`.
-
-        A regular file is returned by name, so that nobody has to hold all of it.
-        """
-        self._check_readable()
-        if self.source == STREAM:
-            data = read_input(self.source, self.storage)
-            expect_image(data, self.source)
-            return io.BytesIO(data), len(data)
-        source, size = self.storage.source(self.source)
-        if not size:
-            raise FormatError("empty file")
-        if isinstance(source, str):
-            head = read_head(source, self.storage)
-        else:
-            head = source.read()
-            source.seek(0)
-        expect_image(head, self.source)
+    def image(self) -> Opened:
+        """Return what an image can be read from. Errors as of `picture_file`."""
+        self.check_readable()
+        opened = open_image(self.source, self.storage)
         if self.problem is not None:
             raise self.problem
-        return source, size
+        return opened
 
-    def _check_readable(self) -> None:
+    def check_readable(self) -> None:
         """Raise the problem unless the file itself may explain it."""
         if self.problem is not None and not self.unnamed:
             raise self.problem

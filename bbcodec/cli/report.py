@@ -18,11 +18,23 @@ import typer
 
 from bbcodec.cli.style import bold, red, yellow
 from bbcodec.errors import BBCodecError
+from bbcodec.storage.display import redacted
 
 if TYPE_CHECKING:
     from bbcodec.cli.bars import Bars
 
-__all__ = ["STREAM", "Progress", "Reporter", "counted", "refuse", "shown", "write_json", "write_text"]
+__all__ = [
+    "STREAM",
+    "OutputError",
+    "Progress",
+    "Reporter",
+    "counted",
+    "refuse",
+    "shown",
+    "verified",
+    "write_json",
+    "write_text",
+]
 
 STREAM = "-"
 """The name that stands for standard input or standard output."""
@@ -36,19 +48,37 @@ _bars: Bars | None = None
 """The progress bars that are on the terminal now. Lines are printed above them."""
 
 
+class OutputError(OSError):
+    """Standard output takes no more text. That is no fault of the file that was worked on."""
+
+
 def shown(name: str) -> str:
-    """Return a file name for messages: control characters escaped, `-` spelled out."""
+    """Return a name for messages: control characters escaped, `-` spelled out, secrets of URLs hidden."""
     if name == STREAM:
         return "standard input"
+    name = redacted(name)
     return name if name.isprintable() else name.encode("unicode_escape", "surrogateescape").decode("ascii")
 
 
 def write_text(text: str) -> None:
-    """Write a line to stdout and flush it, so that a closed pipe is noticed here."""
+    """Write a line to stdout and flush it, so that a closed pipe is noticed here.
+
+    Raises
+    ------
+    BrokenPipeError
+        Nobody reads it any more.
+    OutputError
+        It cannot be written.
+    """
     if _bars is not None and sys.stdout.isatty():
         _bars.say(text)
-    else:
+        return
+    try:
         print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror or str(error)) from None
 
 
 def write_json(value: object) -> None:
@@ -56,9 +86,15 @@ def write_json(value: object) -> None:
     write_text(json.dumps(value, indent=2, ensure_ascii=True))
 
 
+def _say(text: str) -> None:
+    """Print a message on stderr. Without a stderr it is left out, and never goes to stdout instead."""
+    if sys.stderr is not None:
+        print(redacted(text), file=sys.stderr)
+
+
 def refuse(message: str) -> NoReturn:
     """Print what is wrong with the command line and leave with exit code 2."""
-    print(red("bbcodec: ", sys.stderr) + red(message, sys.stderr), file=sys.stderr)
+    _say(red("bbcodec: ", sys.stderr) + red(message, sys.stderr))
     raise typer.Exit(2)
 
 
@@ -71,10 +107,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def verified(seconds: float | None) -> str:
+    """Return how much of a time went into the comparison of the output, for the end of a message."""
+    return "" if seconds is None else f", verified in {seconds:.2f} s of it"
+
+
 def _explain(name: str, error: Exception) -> str:
     """Return in one line what went wrong with the file `name`."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename in (None, name) else f"{error.filename}: {error.strerror}"
+        own = error.filename in (None, name, redacted(name))
+        return error.strerror if own else f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "not enough memory"
     text = " ".join(str(error).split())
@@ -103,34 +145,34 @@ class Reporter:
     def note(self, message: str, about: str = "") -> None:
         """Print a line on stderr unless quiet. `about` is the name in front of the message."""
         if not self.quiet:
-            print(_about(about) + message, file=sys.stderr)
+            _say(_about(about) + message)
 
     def warn(self, message: str, about: str = "") -> None:
         """Print a warning on stderr unless quiet."""
         if not self.quiet:
-            print(_about(about) + yellow(message, sys.stderr), file=sys.stderr)
+            _say(_about(about) + yellow(message, sys.stderr))
 
     def detail(self, message: str, about: str = "") -> None:
         """Print a line on stderr when verbose."""
         if self.verbose and not self.quiet:
-            print(_about(about) + message, file=sys.stderr)
+            _say(_about(about) + message)
 
     def error(self, message: str, about: str = "") -> None:
         """Print an error on stderr, unless `-qq` silences errors too."""
         if self.quiet < 2:
-            print(red("bbcodec: ", sys.stderr) + _about(about) + red(message, sys.stderr), file=sys.stderr)
+            _say(red("bbcodec: ", sys.stderr) + _about(about) + red(message, sys.stderr))
 
     def fail(self, name: str, error: Exception) -> dict[str, Any]:
         """Print why a file failed, count it, and return its record for `--json`."""
         self.failures += 1
-        message = _explain(name, error)
+        message = redacted(_explain(name, error))
         expected = isinstance(error, BBCodecError | OSError | MemoryError)
         if not expected:
             message = f"internal error, please report it: {type(error).__name__}: {message}"
         if self.verbose > 1:
             import traceback
 
-            traceback.print_exception(error, file=sys.stderr)
+            _say("".join(traceback.format_exception(error)).rstrip("\n"))
         where = shown(name)
         # A library may have put the name in front already.
         self.error(message.removeprefix(f"{where}: "), where)
@@ -149,7 +191,7 @@ class Reporter:
             for item in items:
                 try:
                     records.append(work(item))
-                except (BrokenPipeError, typer.Exit):
+                except (BrokenPipeError, OutputError, typer.Exit):
                     raise  # nobody reads our output any more, or the command line was wrong
                 except Exception as error:  # no traceback reaches a user of the command line
                     records.append(self.fail(name_of(item), error))

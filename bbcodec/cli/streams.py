@@ -5,22 +5,49 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import stat
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from bbcodec.cli.report import STREAM, shown
 from bbcodec.errors import BBCodecError, FormatError
-from bbcodec.storage import Storage
+from bbcodec.storage import PLAIN, Attributes, Storage, local_path
 
 if TYPE_CHECKING:
     from bbcodec.cli.plan import Job
 
-__all__ = ["open_output", "read_head", "read_input", "refuse_terminal", "remove_source"]
+__all__ = [
+    "Opened",
+    "anything",
+    "open_image",
+    "open_output",
+    "read_head",
+    "read_input",
+    "refuse_terminal",
+    "standard_output",
+]
+
+SNIFF_BYTES: Final = 64
+"""Bytes that are read of a stream before it is decided whether to read the rest."""
+CHUNK_BYTES: Final = 2**20
+"""Bytes that are read of a stream at a time."""
+
+Wanted = Callable[[bytes], bool]
+"""Returns whether a file of these first bytes is worth reading."""
 
 
-def read_input(name: str, storage: Storage) -> bytes:
-    """Return all bytes of a file or of standard input.
+def anything(head: bytes) -> bool:
+    """Return True: every file is worth reading."""
+    return True
+
+
+def read_input(name: str, storage: Storage, wanted: Wanted = anything) -> bytes:
+    """Return all bytes of a file or of standard input, or the first ones if they are not those wanted.
+
+    What a reader says of the first bytes is what it would say of all of them. A stream may have no end.
 
     Raises
     ------
@@ -29,10 +56,26 @@ def read_input(name: str, storage: Storage) -> bytes:
     FormatError
         It is empty.
     """
-    data = sys.stdin.buffer.read() if name == STREAM else storage.read(name)
+    if name == STREAM:
+        data = _read(sys.stdin.buffer, wanted)
+    elif local_path(name) is None:
+        data = storage.read(name)
+    else:
+        with storage.open(name) as file:
+            data = _read(file, wanted)
     if not data:
         raise FormatError("empty file")
     return data
+
+
+def _read(file: BinaryIO, wanted: Wanted) -> bytes:
+    whole = io.BytesIO()  # which does not copy its bytes to return them
+    while whole.tell() < SNIFF_BYTES and (some := file.read(SNIFF_BYTES - whole.tell())):
+        whole.write(some)
+    if wanted(whole.getvalue()):
+        while some := file.read(CHUNK_BYTES):
+            whole.write(some)
+    return whole.getvalue()
 
 
 def read_head(name: str, storage: Storage) -> bytes:
@@ -41,6 +84,50 @@ def read_head(name: str, storage: Storage) -> bytes:
 
     with storage.open(name) as file:
         return file.read(HEAD_BYTES)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image that can be read, and read again.
+
+    Parameters
+    ----------
+    content
+        Path of a regular file, so that nobody has to hold all of it; else all its bytes.
+    size
+        Size in bytes.
+    """
+
+    content: str | bytes
+    size: int
+
+    @property
+    def source(self) -> str | BinaryIO:
+        """Return what a reader of images takes. Each call begins at the start of the file."""
+        return self.content if isinstance(self.content, str) else io.BytesIO(self.content)
+
+
+def open_image(name: str, storage: Storage) -> Opened:
+    """Return an image of a file, a URL or standard input.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    FormatError
+        It is empty, or compressed already.
+    """
+    from bbcodec.cli.filetype import expect_image, may_be_image
+
+    path = None if name == STREAM else local_path(name)
+    if path is not None:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size:
+            expect_image(read_head(name, storage), name)
+            return Opened(path, status.st_size)
+    data = read_input(name, storage, may_be_image)
+    expect_image(data, name)
+    return Opened(data, len(data))
 
 
 def refuse_terminal() -> None:
@@ -53,6 +140,8 @@ def refuse_terminal() -> None:
 def open_output(job: Job, *, force: bool) -> Iterator[BinaryIO]:
     """Open the output of a job. A file appears when the block ends well, or not at all.
 
+    It takes over permissions and times of the input.
+
     Raises
     ------
     BBCodecError
@@ -63,7 +152,7 @@ def open_output(job: Job, *, force: bool) -> Iterator[BinaryIO]:
     if job.target == STREAM:
         if not force:
             refuse_terminal()
-        with _standard_output() as stream:
+        with standard_output() as stream:
             yield stream
         return
     piped = job.source == STREAM
@@ -71,8 +160,8 @@ def open_output(job: Job, *, force: bool) -> Iterator[BinaryIO]:
         raise BBCodecError("input and output are the same file")
     foreign: OSError | None = None
     try:
-        mode = 0o666 if piped else job.storage.permissions(job.source)
-        with job.storage.write(job.target, overwrite=force, mode=mode) as file:
+        attributes: Attributes = PLAIN if piped else job.storage.attributes(job.source)
+        with job.storage.write(job.target, overwrite=force, attributes=attributes) as file:
             try:
                 yield file
             except OSError as error:
@@ -88,7 +177,7 @@ def open_output(job: Job, *, force: bool) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _standard_output() -> Iterator[BinaryIO]:
+def standard_output() -> Iterator[BinaryIO]:
     """Yield standard output for bytes, and flush it."""
     stream: Any = sys.stdout.buffer
     if not isinstance(stream, io.RawIOBase):
@@ -103,18 +192,3 @@ def _standard_output() -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             whole.detach()
-
-
-def remove_source(job: Job, written: bytes | memoryview) -> None:
-    """Delete the input of a job if its output holds exactly the bytes that were written.
-
-    Raises
-    ------
-    BBCodecError
-        It does not. The input stays.
-    OSError
-        The output cannot be read, or the input not deleted.
-    """
-    if job.storage.read(job.target) != written:
-        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
-    job.storage.remove(job.source)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bbcodec.cli import codec, options
 from bbcodec.cli.archives import as_archive, test_archive
-from bbcodec.cli.filetype import expect_picture
+from bbcodec.cli.filetype import expect_picture, is_picture
 from bbcodec.cli.report import Reporter, shown
 from bbcodec.cli.settings import Decoding, read_storage
 from bbcodec.cli.streams import read_input
@@ -43,7 +43,7 @@ def _verify_one(name: str, storage: Storage, how: Decoding, reporter: Reporter) 
     archive, data = as_archive(name, storage)
     if archive is not None:
         return test_archive(archive, name, storage, how, reporter)
-    data = data or read_input(name, storage)
+    data = data or read_input(name, storage, is_picture)
     expect_picture(data, name)
     with reporter.progress(name, codec.pixels_in(data)) as progress:
         picture = codec.decode(data, how, progress=progress)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -103,11 +102,13 @@ def _train_on(name: str, how: _Training, reporter: Reporter) -> dict[str, Any]:
     from bbcodec import jobs, modelfile
     from bbcodec.families import gain
     from bbcodec.models.local import own
-    from bbcodec.storage.atomic import atomic_write
+    from bbcodec.storage.atomic import atomic_write, place_of
 
     begun = time.perf_counter()
-    if os.path.lexists(how.output) and not how.force:
-        raise FileExistsError(17, "exists already; use --force to overwrite it", how.output)
+    try:
+        place_of(how.output, overwrite=how.force)
+    except FileExistsError:
+        raise FileExistsError(17, "exists already; use --force to overwrite it", how.output) from None
     parent = modelfile.load_named(how.start)
     own.check(parent)
     pictures = _pictures(name)

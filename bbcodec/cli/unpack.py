@@ -34,11 +34,12 @@ __all__ = ["get", "unpack"]
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is written of each picture, and how files are reached."""
+    """What is written of each picture, whether it is read back, and how files are reached."""
 
     storage: Storage
     format: str | None
     force: bool
+    verify: bool
     salvage: bool = False
     region: tuple[int, int, int, int] | None = None
 
@@ -52,6 +53,7 @@ def unpack(
     force: options.Force = False,
     format: options.ImageFormat = None,
     salvage: options.Salvage = False,
+    verify: options.VerifyImage = True,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -69,7 +71,7 @@ def unpack(
     """
     how = Decoding.of(model, threads, backend, max_pixels, max_memory)
     reporter = Reporter(quiet, verbose, as_json)
-    wanted = _Wanted(read_storage(storage_options), format, force, salvage)
+    wanted = _Wanted(read_storage(storage_options), format, force, verify, salvage)
     records: list[Any] = []
     work = partial(_unpack_all, names, output_dir, how=how, wanted=wanted, records=records, reporter=reporter)
     failed = [record for record in reporter.each([archive], str, work) if "error" in record]
@@ -97,9 +99,13 @@ def _unpack_all(
         def one(name: str) -> dict[str, Any]:
             target = inside(output_dir, image_name(name, wanted.format))
             stay_inside(output_dir, target)
-            record = _write(pictures, name, target, wanted, reporter)
+            record = _write(pictures, name, Job(source, target, storage=wanted.storage), wanted, reporter)
             size = f"{record['width']} x {record['height']} {record['mode']}"
-            reporter.detail(size, f"{shown(name)} -> {shown(target)}")
+            proof = record.get("verify_seconds")
+            reporter.detail(
+                size if proof is None else f"{size}, verified in {proof:.2f} s",
+                f"{shown(name)} -> {shown(target)}",
+            )
             return record
 
         chosen = matching(list(pictures), names)
@@ -119,6 +125,7 @@ def get(
     region: options.Region = None,
     force: options.Force = False,
     format: options.ImageFormat = None,
+    verify: options.VerifyImage = True,
     model: options.ModelName = None,
     threads: options.Threads = 0,
     backend: options.Backend = None,
@@ -136,7 +143,8 @@ def get(
         refuse("-o and -c exclude each other")
     how = Decoding.of(model, threads, backend, max_pixels, max_memory)
     reporter = Reporter(quiet, verbose)
-    wanted = _Wanted(read_storage(storage_options), format, force, region=read_region(region))
+    place = read_region(region)
+    wanted = _Wanted(read_storage(storage_options), format, force, verify, region=place)
     work = partial(_get_one, name, STREAM if stdout else output, how=how, wanted=wanted, reporter=reporter)
     reporter.finish(reporter.each([archive], str, work))
 
@@ -150,34 +158,43 @@ def _get_one(
             near = did_you_mean(name, pictures)
             raise BBCodecError(f"no picture of this name: {shown(name)}" + (f"; {near}" if near else ""))
         target = output or image_name(name, wanted.format).rsplit("/", 1)[-1]
-        record = _write(pictures, name, target, wanted, reporter)
+        if output is None:  # the archive has named the file, not the user
+            stay_inside(".", target)
+        job = Job(source, target, storage=wanted.storage)
+        record = _write(pictures, name, job, wanted, reporter)
     what = f"{record['width']} x {record['height']} {record['mode']}, {record['output_bytes']} bytes"
     if target == STREAM:
         reporter.detail(what, shown(name))
     else:
         reporter.note(what, f"{shown(name)} -> {shown(target)}")
+    if "verify_seconds" in record:
+        reporter.detail(f"  verified in {record['verify_seconds']:.2f} s")
     return record
 
 
-def _write(pictures: Archive, name: str, target: str, wanted: _Wanted, reporter: Reporter) -> dict[str, Any]:
-    """Write a picture of an archive to a file or to stdout, and return its record."""
+def _write(pictures: Archive, name: str, job: Job, wanted: _Wanted, reporter: Reporter) -> dict[str, Any]:
+    """Write a picture of an archive to a file or to stdout, and return its record.
+
+    The file takes over permissions and times of the archive, which has none for each picture.
+    """
     picture, lost = _picture(pictures, name, wanted)
-    kind = format_of(target, wanted.format)
-    if target != STREAM and folder_of(target):
-        wanted.storage.make_folder(folder_of(target))
-    job = Job(STREAM, target, storage=wanted.storage)
+    kind = format_of(job.target, wanted.format)
+    if job.target != STREAM and folder_of(job.target):
+        wanted.storage.make_folder(folder_of(job.target))
     with open_output(job, force=wanted.force) as file:
-        written = write_picture(file, picture, job, kind)
-    warn_left_out(reporter, name, picture, kind)
+        written = write_picture(file, picture, kind, verify=wanted.verify)
+    warn_left_out(reporter, name, written, kind)
     losses = {"lost": report_losses(reporter, name, lost)} if wanted.salvage else {}
+    proof = {} if written.verify_seconds is None else {"verify_seconds": written.verify_seconds}
     return {
         **losses,
         "name": name,
-        "output": target,
-        "output_bytes": written,
+        "output": job.target,
+        "output_bytes": written.size,
         "width": picture.width,
         "height": picture.height,
         "mode": picture.mode,
+        **proof,
     }
 
 

@@ -8,19 +8,22 @@ everything can be pickled. A process loads a model once, when the first file nee
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass, replace
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from bbcodec import api, container
 from bbcodec.container import MAX_PIXELS, Limits
 from bbcodec.errors import BBCodecError
 from bbcodec.picture import files
+from bbcodec.picture.formats import read
 from bbcodec.picture.picture import Picture
-from bbcodec.storage import Storage, base, folder_of
+from bbcodec.picture.readback import check
+from bbcodec.storage import Storage, base, folder_of, redacted
 
 __all__ = ["FileResult", "compress_file", "decompress_file", "failure", "whole_bb", "whole_image"]
 
@@ -46,7 +49,11 @@ class FileResult:
     worker : str
         Host and process id, or the address of the Dask worker.
     error : str, optional
-        Type and message of the error.
+        Type and message of the error, without the secrets of URLs.
+    left_out : tuple of str
+        What the picture does not hold of an image file that was compressed, in words.
+    lossy : bool
+        Whether that image file was compressed with loss, so that its pixels may take more bytes.
     """
 
     source: str
@@ -60,6 +67,8 @@ class FileResult:
     seconds: float = 0.0
     worker: str = ""
     error: str | None = None
+    left_out: tuple[str, ...] = ()
+    lossy: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -112,11 +121,13 @@ def compress_file(
         if run.may_skip() and (size := whole_bb(run.storage, run.target)):
             return run.result("skipped", output_bytes=size)
         opened, size = run.storage.source(run.source)
-        picture = files.read_image(opened, max_pixels=max_pixels or MAX_PIXELS)
+        reading = read(opened, max_pixels=max_pixels or MAX_PIXELS)
+        picture = reading.picture
         data = api.compress(picture, threads=threads, **{k: v for k, v in options.items() if v is not None})
         with run.output() as file:
             file.write(data)
-        return run.result("done", picture, input_bytes=size, output_bytes=len(data))
+        done = run.result("done", picture, input_bytes=size, output_bytes=len(data))
+        return replace(done, left_out=reading.left_out, lossy=reading.lossy)
     except (BBCodecError, OSError) as error:
         if raise_errors:
             raise
@@ -146,16 +157,18 @@ def decompress_file(
     format : str, optional
         A format of `bbcodec.write_image`. Default: from the suffix of the target.
     **options
-        Options of `bbcodec.decompress`: backend, model.
+        Options of `bbcodec.decompress`: backend, model. And ``verify``: whether the image is read back and
+        compared before it is written (default: True).
 
     Raises
     ------
     BBCodecError
-        As for `bbcodec.decompress` and `bbcodec.write_image`.
+        As for `bbcodec.decompress` and `bbcodec.write_image`; or the image reads back as another picture.
     OSError, ValueError
         As for `compress_file`.
     """
     run = _Run(source, target, existing, storage_options)
+    verify = options.pop("verify", True)
     try:
         data = run.storage.read(run.source)
         if run.may_skip() and (size := whole_image(run.storage, run.target, data, max_pixels)):
@@ -163,7 +176,7 @@ def decompress_file(
         picture = api.decompress_picture(data, threads=threads, limits=max_pixels, **options)
         kind = format or os.path.splitext(base(run.target))[1][1:] or "png"
         with run.output() as file:
-            written = files.write_image(file, picture, format=kind)
+            written = _write(file, picture, kind, verify=verify)
         return run.result("done", picture, input_bytes=len(data), output_bytes=written)
     except (BBCodecError, OSError) as error:
         if raise_errors:
@@ -171,10 +184,21 @@ def decompress_file(
         return run.failed(error)
 
 
+def _write(file: BinaryIO, picture: Picture, kind: str, *, verify: bool) -> int:
+    """Write an image file after it was read back, and return its size in bytes."""
+    whole = io.BytesIO()
+    size = files.write_image(whole, picture, format=kind)
+    whole.seek(0)
+    if verify and (changed := check(picture, whole, kind).changed):
+        raise BBCodecError(f"the {kind} file reads back with other {', '.join(changed)}; it is not written")
+    file.write(whole.getbuffer())
+    return size
+
+
 def failure(source: str, target: str, error: BaseException) -> FileResult:
     """Return the result of a file that failed with an error."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-    text = text.removeprefix(f"{source}: ")
+    text = redacted(text.removeprefix(f"{source}: "))
     return FileResult(source, target, "failed", error=f"{type(error).__name__}: {text}")
 
 
@@ -228,7 +252,7 @@ class _Run:
         if self.existing == "overwrite" or not self.storage.exists(self.target):
             return False
         if self.existing == "error":
-            raise FileExistsError(17, "exists already", self.target)
+            raise FileExistsError(17, "exists already", redacted(self.target))
         return True
 
     @contextlib.contextmanager
@@ -236,9 +260,9 @@ class _Run:
         """Open the output for writing, and create its folder."""
         self.storage.make_folder(folder_of(self.target))
         if self.storage.same(self.source, self.target):
-            raise BBCodecError(f"{self.source}: input and output are the same file")
-        mode = self.storage.permissions(self.source)
-        with self.storage.write(self.target, overwrite=self.existing != "error", mode=mode) as file:
+            raise BBCodecError(f"{redacted(self.source)}: input and output are the same file")
+        like = self.storage.attributes(self.source)
+        with self.storage.write(self.target, overwrite=self.existing != "error", attributes=like) as file:
             yield file
 
     def result(

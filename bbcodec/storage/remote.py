@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from bbcodec.errors import BBCodecError, OptionError
+from bbcodec.storage.display import redacted, shows_secret, without
 
 __all__ = ["exists", "files", "is_folder", "make_folder", "open_file", "read", "remove", "write"]
 
@@ -34,7 +35,7 @@ def _filesystem(url: str, options: Mapping[str, Any], *, cached: bool = True) ->
         from fsspec.implementations.cached import CachingFileSystem
         from fsspec.registry import available_protocols
     except ImportError:
-        raise OptionError(f"{url}: a URL needs fsspec: pip install 'bbcodec[remote]'") from None
+        raise OptionError(f"{redacted(url)}: a URL needs fsspec: pip install 'bbcodec[remote]'") from None
     links = {link.partition("://")[0] for link in url.split("::")}
     unused = set(available_protocols()) - links
     # Drop options of protocols that this URL does not use. Copy the others: fsspec changes its arguments.
@@ -47,8 +48,8 @@ def _filesystem(url: str, options: Mapping[str, Any], *, cached: bool = True) ->
 
 
 @contextlib.contextmanager
-def _os_errors_of(url: str) -> Iterator[None]:
-    """Turn every error of the block into an `OSError` that names the URL."""
+def _os_errors_of(url: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """Turn every error of the block into an `OSError` that names the URL, and shows no secret of it."""
     try:
         yield
     except BBCodecError:
@@ -58,15 +59,21 @@ def _os_errors_of(url: str) -> Iterator[None]:
             type(error)
         )
         text = os.strerror(code) if code and not error.strerror else error.strerror or str(error)
-        raise OSError(code or errno.EIO, text, url) from error
+        new = OSError(code or errno.EIO, without(text, url, options), redacted(url))
+        raise new from _cause(error)
     except Exception as error:  # providers' libraries raise errors of their own
         text = " ".join(str(error).split()) or type(error).__name__
-        raise OSError(errno.EIO, text, url) from error
+        raise OSError(errno.EIO, without(text, url, options), redacted(url)) from _cause(error)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return an error as the cause of ours, unless a traceback would show a secret."""
+    return None if shows_secret(error) else error
 
 
 def read(url: str, options: Mapping[str, Any]) -> bytes:
     """Return all bytes of a file."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options)
         with system.open(path, "rb") as file:
             data: bytes = file.read()
@@ -75,7 +82,7 @@ def read(url: str, options: Mapping[str, Any]) -> bytes:
 
 def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:
     """Open a file for reading with random access. The file system may fetch only the parts that are read."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options)
         file: BinaryIO = system.open(path, "rb")
         return file
@@ -95,13 +102,13 @@ def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[
     FileExistsError
         The file exists and `overwrite` is false.
     """
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         if not overwrite and system.exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
     whole = io.BytesIO()
     yield whole
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         if not overwrite and system.exists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
         if _is_object_store(system):
@@ -125,21 +132,21 @@ def write(url: str, options: Mapping[str, Any], *, overwrite: bool) -> Iterator[
 
 def exists(url: str, options: Mapping[str, Any]) -> bool:
     """Return whether the URL is a file or a folder."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         return bool(system.exists(path))
 
 
 def is_folder(url: str, options: Mapping[str, Any]) -> bool:
     """Return whether the URL is a folder; in an object store, a prefix of the name of an object."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         return bool(system.isdir(path))
 
 
 def files(url: str, options: Mapping[str, Any]) -> list[str]:
     """Return the sorted names of all files below a folder, relative to it."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         start = path.rstrip("/") + "/" if path else ""
         return sorted(name.removeprefix(start) for name in system.find(path))
@@ -147,7 +154,7 @@ def files(url: str, options: Mapping[str, Any]) -> list[str]:
 
 def make_folder(url: str, options: Mapping[str, Any]) -> None:
     """Make a folder and its parents. Do nothing in an object store."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         if path and not _is_object_store(system):
             system.makedirs(path, exist_ok=True)
@@ -155,7 +162,7 @@ def make_folder(url: str, options: Mapping[str, Any]) -> None:
 
 def remove(url: str, options: Mapping[str, Any]) -> None:
     """Delete a file."""
-    with _os_errors_of(url):
+    with _os_errors_of(url, options):
         system, path = _filesystem(url, options, cached=False)
         system.rm_file(path)
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from bbcodec.storage.atomic import atomic_write
+from bbcodec.storage.atomic import PLAIN, Attributes, atomic_write
 
 __all__ = ["Storage", "base", "folder_of", "identity", "is_url", "join", "local_path"]
 
@@ -125,10 +125,11 @@ class Storage:
         return io.BytesIO(data), len(data)
 
     @contextlib.contextmanager
-    def write(self, name: str, *, overwrite: bool, mode: int = 0o666) -> Iterator[BinaryIO]:
+    def write(self, name: str, *, overwrite: bool, attributes: Attributes = PLAIN) -> Iterator[BinaryIO]:
         """Open a file for writing: after the block it holds all the bytes, or it is unchanged.
 
-        `mode` holds the permission bits of a file on this machine. For the guarantees of remote files, see
+        `attributes` are those of a file on this machine. The rules for files that exist, links, devices and
+        permissions are those of `bbcodec.storage.atomic.place_of`. For the guarantees of remote files, see
         `bbcodec.storage.remote.write`.
 
         Raises
@@ -143,7 +144,8 @@ class Storage:
             with remote.write(name, self.options, overwrite=overwrite) as file:
                 yield file
         else:
-            with atomic_write(path, overwrite=overwrite, mode=mode) as file:
+            mode, times = attributes
+            with atomic_write(path, overwrite=overwrite, mode=mode, times=times) as file:
                 yield file
 
     def exists(self, name: str) -> bool:
@@ -211,9 +213,14 @@ class Storage:
             return os.path.exists(paths[1]) and os.path.samefile(paths[0], paths[1])
         return one == other
 
-    def permissions(self, source: str) -> int:
-        """Return the permission bits for an output file: no wider than those of its source."""
+    def attributes(self, source: str) -> Attributes:
+        """Return what an output takes over from its source: permissions (no wider), and times of a file.
+
+        A remote file has none to take over.
+        """
         path = local_path(source)
         if path is None:
-            return 0o666
-        return (stat.S_IMODE(os.stat(path).st_mode) & 0o666) | stat.S_IWUSR | stat.S_IRUSR
+            return PLAIN
+        status = os.stat(path)
+        times = (status.st_atime_ns, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+        return Attributes(stat.S_IMODE(status.st_mode) & 0o666, times)

@@ -7,11 +7,12 @@ A checkpoint is a dictionary with the keys ``config``, ``model``, ``optimizer``,
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from bbcodec.storage.atomic import atomic_write
 
 from ..config import Config, FlowConfig, Recipe, config_from_dict
 from .flowpp import FlowPP
@@ -49,12 +50,8 @@ def load_checkpoint(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
     """Write a checkpoint completely or not at all, even if the machine stops during the writing."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with atomic_write(path, overwrite=True) as file:
         torch.save(payload, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

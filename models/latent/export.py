@@ -19,6 +19,7 @@ from torch import nn
 from bbcodec import modelfile
 from bbcodec.engine import graph
 from bbcodec.families.latent import causal
+from bbcodec.storage.atomic import atomic_write
 
 from .. import data
 from .checkpoint import load_checkpoint
@@ -86,7 +87,8 @@ def main(argv: list[str] | None = None) -> None:
         "valid_bpd": state["curve"][-1][2],
     }
     content = export(model, pictures, notes)
-    args.output.write_bytes(content)
+    with atomic_write(args.output, overwrite=True) as file:
+        file.write(content)
     loaded = modelfile.load(content)
     print(f"{args.output}: {len(content):,} bytes, id {loaded.id[:16]}, {residual_sizes(model)}")
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
+from bbcodec.storage.atomic import atomic_write
 
 from .head import FEATURES, SCALE_OFFSET, Head, HeadConfig
 from .latents import PictureLatents
@@ -147,7 +148,8 @@ def main(argv: list[str] | None = None) -> None:
     }
     latents = load_latents(state) if "latents" in state else None
     data = export(head, notes, args.rate, prior, latents, args.every, args.block)
-    args.out.write_bytes(data)
+    with atomic_write(args.out, overwrite=True) as file:
+        file.write(data)
     print(f"{args.out}: {len(data):,} bytes, id {modelfile.load(data).id[:16]}")
 
 

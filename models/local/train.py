@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from bbcodec import jobs, modelfile
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe
+from bbcodec.storage.atomic import atomic_write
 
 from .. import data
 from ..signals import Stop
@@ -104,9 +105,8 @@ def cached(folder: Path | None, name: str, make: Callable[[], Samples]) -> Sampl
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         features, facts = make()
-        part = folder / f"{name}.part.npz"
-        np.savez(part, features=features, facts=facts)
-        part.replace(file)  # the file appears complete or not at all
+        with atomic_write(file, overwrite=True) as whole:
+            np.savez(whole, features=features, facts=facts)
     with np.load(file) as stored:
         return stored["features"], stored["facts"]
 
@@ -332,8 +332,8 @@ def main(argv: list[str] | None = None) -> None:
         }
         if start is not None:
             payload["prior"] = torch.from_numpy(start)
-        torch.save(payload, args.out / "checkpoint.tmp")
-        (args.out / "checkpoint.tmp").replace(args.out / "checkpoint.pt")
+        with atomic_write(args.out / "checkpoint.pt", overwrite=True) as file:
+            torch.save(payload, file)
 
     names = ("minutes", "lr", "batch", "seed", "device", "validate_every")
     schedule = Schedule(**{name: getattr(args, name) for name in names})

@@ -24,6 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bbcodec.storage.atomic import atomic_write
+
 from .. import data
 from ..signals import Stop
 from .export import load_checkpoint
@@ -285,7 +287,8 @@ class Trainer:
         }
         if self.prior is not None:
             payload["prior"] = torch.from_numpy(self.prior)
-        torch.save(payload, args.out / "checkpoint.pt")
+        with atomic_write(args.out / "checkpoint.pt", overwrite=True) as file:
+            torch.save(payload, file)
 
 
 def main(argv: list[str] | None = None) -> None:

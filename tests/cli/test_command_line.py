@@ -339,7 +339,6 @@ GRAY = np.zeros((4, 4), np.uint8)
             Picture(GRAY, "L", metadata=Metadata(icc=b"x", xmp=b"y")),
             "ICC, XMP",
         ),
-        ("a.png", Picture(GRAY, "L", metadata=Metadata(xmp=b"\xff")), "XMP"),
     ],
 )
 def test_rm_keeps_the_source_of_what_the_image_does_not_hold(

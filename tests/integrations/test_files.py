@@ -10,6 +10,7 @@ import stat
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from PIL import Image
 import bbcodec
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.integrations.files import FileResult, compress_file, decompress_file, whole_bb
+from bbcodec.picture import files
+from bbcodec.picture.formats import Reading
+from bbcodec.picture.picture import Picture
 from bbcodec.storage import Storage
 
 classic = partial(compress_file, method="classic")
@@ -100,3 +104,40 @@ def test_a_pool_of_processes(photo: Path, tmp_path: Path) -> None:
     assert str(os.getpid()) not in {result.worker.rpartition(":")[2] for result in results}
     assert {target.read_bytes() for target in targets} == {(tmp_path / "here.bb").read_bytes()}
     assert bbcodec.decompress(targets[0].read_bytes()).shape == (16, 24, 3)
+
+
+def test_a_wrong_image_does_not_appear(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, back = tmp_path / "photo.bb", tmp_path / "back.png"
+    classic(photo, target)
+    write = files.write_image
+
+    def wrong(file: Any, picture: Picture, **options: Any) -> int:
+        return write(file, Picture(255 - picture.pixels, picture.mode), **options)
+
+    monkeypatch.setattr(files, "write_image", wrong)
+    with pytest.raises(BBCodecError, match="the png file reads back with other pixels; it is not written"):
+        decompress_file(target, back)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.bb", "photo.png"]
+    assert decompress_file(target, back, verify=False).status == "done"
+
+
+def test_modes_and_times_go_along(photo: Path, tmp_path: Path) -> None:
+    os.chmod(photo, 0o640)
+    os.utime(photo, ns=(1_000_000_001, 1_000_000_001))
+    target, back = tmp_path / "photo.bb", tmp_path / "back.png"
+    back.write_bytes(b"old")
+    os.chmod(back, 0o600)
+    classic(photo, target)
+    decompress_file(target, back, existing="overwrite")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (target, back)] == [0o640, 0o600]
+    assert [path.stat().st_mtime_ns for path in (target, back)] == [1_000_000_001] * 2
+
+
+def test_what_is_left_out_is_told(photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(source: Any, **options: Any) -> Reading:
+        return Reading(files.read_image(source, **options), "TIFF", ("SubIFDs",), lossy=True)
+
+    monkeypatch.setattr("bbcodec.integrations.files.read", read)
+    done = classic(photo, tmp_path / "photo.bb")
+    assert (done.left_out, done.lossy) == (("SubIFDs",), True)
+    assert done.as_dict()["left_out"] == ("SubIFDs",)

@@ -73,6 +73,74 @@ def test_only_families_know_families() -> None:
     assert not found
 
 
+# Standard streams are prepared before anything is imported.
+OPEN_FILES = ("bbcodec.storage.", "bbcodec.__main__")
+_WRITERS = {
+    "os": {"open", "rename", "replace", "link", "symlink", "unlink", "remove", "truncate", "mkfifo"},
+    "shutil": {"copy", "copy2", "copyfile", "copyfileobj", "move", "rmtree"},
+    "tempfile": {"NamedTemporaryFile", "TemporaryFile", "mkstemp", "mkdtemp", "TemporaryDirectory"},
+    "np": {"save", "savez", "savez_compressed", "savetxt"},
+    "io": {"FileIO"},
+}
+
+
+def files_written(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield calls that open a file for writing, or that rename or delete one, by its name."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        where, name = getattr(node.func, "value", None), getattr(node.func, "attr", None)
+        if name is None:
+            name = getattr(node.func, "id", None)
+        if name == "open" and getattr(where, "id", None) != "os":
+            words = [*node.args[:2], *(word.value for word in node.keywords if word.arg == "mode")]
+            texts = [word.value for word in words if isinstance(word, ast.Constant)]
+            if any(
+                isinstance(text, str) and re.fullmatch("[rwxabt+]*[wxa+][rwxabt+]*", text) for text in texts
+            ):
+                yield node
+        elif where is not None and name in ("write_bytes", "write_text", "touch", "tofile"):
+            yield node
+        elif name in _WRITERS.get(getattr(where, "id", ""), ()):
+            # A library may write into a file that is open already.
+            opened = node.args and isinstance(node.args[0], ast.Name)
+            if not (getattr(where, "id", "") == "np" and opened):
+                yield node
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open(name, 'wb')",
+        "open(name, mode='a')",
+        "path.open('r+b')",
+        "os.open(name, flags)",
+        "os.replace(a, b)",
+        "path.write_bytes(data)",
+        "np.savez(folder / name)",
+        "shutil.move(a, b)",
+    ],
+)
+def test_files_that_are_written_are_found(code: str) -> None:
+    assert list(files_written(ast.parse(code)))
+
+
+@pytest.mark.parametrize("code", ["open(name, 'rb')", "storage.open(name)", "np.savez(file)", "a.replace(b)"])
+def test_other_calls_are_not_taken_for_them(code: str) -> None:
+    assert not list(files_written(ast.parse(code)))
+
+
+def test_only_storage_writes_files() -> None:
+    """One room has the rules for what exists, links, devices, permissions and interruptions."""
+    found = [
+        f"{name}, line {node.lineno}"
+        for name, path in rooms.modules()
+        if not name.startswith(OPEN_FILES)
+        for node in files_written(ast.parse(path.read_text()))
+    ]
+    assert not found
+
+
 def test_the_page_names_every_room() -> None:
     named = set(re.findall(r"`([\w/.]+)`", PAGE.read_text()))
     assert set(rooms.FLOOR) - named == set()

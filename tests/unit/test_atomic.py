@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import stat
@@ -111,6 +113,74 @@ def test_a_device_stays_a_device() -> None:
     with atomic_write("/dev/null", overwrite=True) as file:
         file.write(b"new")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_link_to_nothing_exists(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    with pytest.raises(FileExistsError), atomic_write(tmp_path / "link"):
+        pytest.fail("the block was entered")
+    assert os.listdir(tmp_path) == ["link"]
+    with atomic_write(tmp_path / "link", overwrite=True) as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_replaced_file_keeps_its_stricter_mode(tmp_path: Path) -> None:
+    for old, new, expected in ((0o600, 0o644, 0o600), (0o644, 0o600, 0o600), (0o640, 0o604, 0o600)):
+        (tmp_path / "a").write_bytes(b"old")
+        (tmp_path / "a").chmod(old)
+        with atomic_write(tmp_path / "a", overwrite=True, mode=new) as file:
+            (temporary,) = tmp_path.glob(".bbcodec-*")
+            assert stat.S_IMODE(temporary.stat().st_mode) == expected  # from the first byte on
+            file.write(b"new")
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == expected
+
+
+def test_times_are_those_that_were_asked_for(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a", times=(1_000_000_001, 2_000_000_003)) as file:
+        file.write(b"new")
+    found = (tmp_path / "a").stat()
+    assert (found.st_atime_ns, found.st_mtime_ns) == (1_000_000_001, 2_000_000_003)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_the_folder_is_synchronised_after_the_rename(
+    tmp_path: Path, overwrite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    sync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append(f"{kind} {'a' if (tmp_path / 'a').exists() else ''}")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with atomic_write(tmp_path / "a", overwrite=overwrite) as file:
+        file.write(b"new")
+    assert steps == ["file ", "folder a"]
+
+
+@pytest.mark.parametrize(("code", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_folder_that_cannot_be_synchronised(
+    tmp_path: Path, code: int, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems cannot; a disk that fails is an error."""
+    sync = os.fsync
+
+    def synced(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with contextlib.ExitStack() as stack:
+        if fails:
+            stack.enter_context(pytest.raises(OSError, match=os.strerror(code)))
+        with atomic_write(tmp_path / "a") as file:
+            file.write(b"new")
+    assert os.listdir(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

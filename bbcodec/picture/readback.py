@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare a picture with the image file that was written of it, before anyone relies on the file.
+
+A format may write the same meaning in another form: 16-bit samples in another byte order, a palette with
+alpha as two tables, a density in whole dots per metre. `check` accepts that, `differences` does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from bbcodec.errors import BBCodecError, UnsupportedImageError
+from bbcodec.picture.files import left_out
+from bbcodec.picture.formats import read
+from bbcodec.picture.picture import Palette, Picture
+
+__all__ = ["Readback", "check", "differences"]
+
+DENSITY_STEP: Final = 0.0254
+"""Dots per inch in one dot per metre, the unit of PNG and BMP."""
+DENSITY_ERROR: Final = 1e-6
+"""Relative error of a density that TIFF stores as a fraction of two 32-bit numbers."""
+
+_SAME_SAMPLES: Final = ("I;16", "I;16B")
+"""Modes that differ in the byte order of files alone."""
+_KEEP_PART_OF_EXIF: Final = ("tif", "tiff")
+"""Formats whose files have tags of their own, so that not every tag of an EXIF block finds a place."""
+_PREFIX: Final = b"Exif\0\0"
+"""The beginning of an EXIF block in some file formats."""
+_IFDS: Final = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop, ExifTags.IFD.IFD1)
+_OTHERS_IN_TIFF: Final = frozenset(
+    (
+        *(*range(254, 267), *range(277, 280), *range(282, 285), 273, 284, 296, 317, 320, 322, 323, 324, 325),
+        *(338, 339, 530, 531, 532, 700, 34675, 34665, 34853, 40965),
+    )
+)
+"""Tags of a TIFF file that describe its layout, its density, or other fields of `Metadata`; and pointers."""
+
+
+@dataclass(frozen=True)
+class Readback:
+    """What an image file does not give back of its picture.
+
+    Parameters
+    ----------
+    changed : tuple of str
+        ``pixels``, ``mode``, ``palette`` or fields of `Metadata` that the file gives another meaning.
+    left_out : tuple of str
+        Fields of `Metadata` that the format has no place for, wholly or in part.
+    """
+
+    changed: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def check(picture: Picture, file: BinaryIO, format: str) -> Readback:
+    """Read an image file and return what it does not give back of the picture that was written.
+
+    Parameters
+    ----------
+    picture
+    file
+        The file, from its beginning.
+    format
+        Its format, as for `bbcodec.write_image`.
+
+    Raises
+    ------
+    UnsupportedImageError
+        The file cannot be read.
+    """
+    try:
+        found = read(file, max_pixels=picture.width * picture.height).picture
+    except BBCodecError as error:
+        raise UnsupportedImageError(f"the {format} file cannot be read back: {error}") from error
+    missing = list(left_out(picture, format))
+    changed = []
+    if not found.same_pixels(picture):
+        changed.append("pixels")
+    if found.mode != picture.mode and {found.mode, picture.mode} != set(_SAME_SAMPLES):
+        changed.append("mode")
+    if not _same_colours(picture, found):
+        changed.append("palette")
+    for field in fields(picture.metadata):
+        before, after = (getattr(p.metadata, field.name) for p in (picture, found))
+        if field.name in missing or _same_meaning(field.name, before, after):
+            continue
+        if field.name == "exif" and format in _KEEP_PART_OF_EXIF and _is_part(after, before):
+            missing.append(field.name)
+        else:
+            changed.append(field.name)
+    return Readback(tuple(changed), tuple(missing))
+
+
+def differences(picture: Picture, found: Picture, *, metadata: bool = True) -> list[str]:
+    """Return what differs between two pictures in any form: pixels, mode, palette, fields of `Metadata`.
+
+    The axis of length 1 of an array is a difference of mode: no image file has it.
+    """
+    same = {
+        "pixels": found.same_pixels(picture),
+        "mode": found.mode == picture.mode and found.axis == picture.axis,
+        "palette": found.palette == picture.palette,
+    }
+    for field in fields(picture.metadata) if metadata else ():
+        before, after = (getattr(p.metadata, field.name) for p in (picture, found))
+        same[field.name] = _plain(field.name, before) == _plain(field.name, after)
+    return [name for name, equal in same.items() if not equal]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value without what belongs to the file format."""
+    return (value or b"").removeprefix(_PREFIX) if name == "exif" else value
+
+
+def _same_meaning(name: str, before: Any, after: Any) -> bool:
+    if name == "dpi" and before is None:
+        return True  # BMP and TIFF files always have a density
+    if name == "dpi" and after is not None:
+        return all(
+            math.isclose(a, b, rel_tol=DENSITY_ERROR, abs_tol=DENSITY_STEP)
+            for a, b in zip(before, after, strict=True)
+        )
+    return bool(_plain(name, before) == _plain(name, after))
+
+
+def _same_colours(picture: Picture, found: Picture) -> bool:
+    """Return whether every index has the same colour in both palettes. More entries than before may follow.
+
+    Entries that no pixel uses may be missing.
+    """
+    if picture.palette is None or found.palette is None:
+        return picture.palette is found.palette
+    before, after = _entries(picture.palette), _entries(found.palette)
+    shared = min(len(before), len(after))
+    complete = len(after) >= len(before) or int(picture.pixels.max(initial=0)) < len(after)
+    return complete and bool(np.array_equal(before[:shared], after[:shared]))
+
+
+def _entries(palette: Palette) -> np.ndarray[Any, Any]:
+    """Return the colours of a palette as RGBA, uint8 ``[entries, 4]``."""
+    width = len(palette.layout)
+    stored = np.frombuffer(palette.data[: len(palette.data) // width * width], np.uint8).reshape(-1, width)
+    colours = np.full((len(stored), 4), 255, np.uint8)
+    colours[:, :width] = stored
+    if isinstance(palette.transparency, int):
+        colours[palette.transparency : palette.transparency + 1, 3] = 0
+    elif palette.transparency is not None:
+        alpha = np.frombuffer(palette.transparency, np.uint8)[: len(colours)]
+        colours[: len(alpha), 3] = alpha
+    return colours
+
+
+def _is_part(part: bytes | None, whole: bytes | None) -> bool:
+    """Return whether every tag of an EXIF block has the same value in another one.
+
+    A block that cannot be read, such as a damaged one, holds no tag that could be kept.
+    """
+    tags = _tags(whole)
+    return all(tags.get(key, value) == value and key in tags for key, value in _tags(part).items())
+
+
+def _tags(block: bytes | None) -> Mapping[tuple[int, int], Any]:
+    """Return the values of an EXIF block by directory and tag, without those of the layout of a TIFF file."""
+    exif = Image.Exif()
+    found: dict[tuple[int, int], Any] = {}
+    try:
+        exif.load(block or b"")
+        found.update({(0, tag): _value(value) for tag, value in exif.items() if tag not in _OTHERS_IN_TIFF})
+        for ifd in _IFDS:
+            found.update({(ifd, tag): _value(value) for tag, value in exif.get_ifd(ifd).items()})
+    except Exception:  # Pillow raises many kinds on damaged blocks
+        return found
+    return found
+
+
+def _value(value: Any) -> Any:
+    """Return a value of EXIF in a form that does not depend on how it was written."""
+    if isinstance(value, str):
+        value = value.encode("latin-1", "replace")
+    if isinstance(value, bytes):
+        return value.rstrip(b"\0")
+    if isinstance(value, tuple | list):
+        values = tuple(map(_value, value))
+        return values[0] if len(values) == 1 else values
+    if isinstance(value, dict):
+        return {key: _value(item) for key, item in value.items()}
+    if hasattr(value, "numerator"):
+        top, below = int(value.numerator), int(value.denominator)
+        common = math.gcd(top, below) or 1
+        return top // common, below // common
+    return value
