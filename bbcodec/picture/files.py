@@ -151,7 +151,7 @@ def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
     m, palette = picture.metadata, picture.palette
     if wrong := m.problem(picture.mode):
         raise UnsupportedImageError(f"{kind} cannot hold the metadata: {wrong}")
-    if m.dpi is not None and not all(_fits(v) for v in m.dpi):
+    if m.dpi is not None and not _fits(kind, m.dpi):
         picture = replace(picture, metadata=replace(m, dpi=None))  # no file format can hold this density
     rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
     if picture.mode not in _EXACT_MODES[kind] or (kind != "PNG" and (rich or m.colour_key is not None)):
@@ -199,7 +199,7 @@ def left_out(picture: Picture, format: str) -> list[str]:
     m = picture.metadata
     named = [f.name for f in fields(m) if f.name != "notes"]
     out = [name for name in named if getattr(m, name) not in (None, ()) and name not in kept]
-    if m.dpi is not None and "dpi" in kept and not all(_fits(v) for v in m.dpi):
+    if m.dpi is not None and "dpi" in kept and not _fits(kind, m.dpi):
         out.append("dpi")
     if kind == "TIFF" and m.exif is not None and tiff_metadata.exif_tree(m.exif) is None:
         out.append("exif (damaged)")
@@ -219,6 +219,8 @@ def _note_name(key: str, metadata: Metadata) -> str:
     return "bits a sample" if is_depth else names.get(kind, f"{kind} {key}")
 
 
-def _fits(dpi: float) -> bool:
-    """Return whether a density, rounded to dots per metre, is above 0 and below 2**31."""
-    return 1 <= dpi / 0.0254 + 0.5 < 2**31
+def _fits(kind: str, dpi: tuple[float, float]) -> bool:
+    """Return whether a format holds a density: TIFF as ratios, others rounded to dots per metre."""
+    if kind == "TIFF":
+        return tiff_metadata.holds_density(dpi)
+    return all(1 <= v / 0.0254 + 0.5 < 2**31 for v in dpi)

@@ -137,8 +137,13 @@ def _only_picture(file: TiffFile) -> tuple[Directory, tuple[str, ...]]:
     masks = sum(kind.is_mask for kind in (*others, *inner_kinds))
     reduced = sum(kind.is_reduced and not kind.is_mask for kind in (*others, *inner_kinds))
     further = len(others) + len(inner_kinds) - masks - reduced
-    names = {"reduced copies": reduced, "transparency masks": masks, "further pictures (SubIFDs)": further}
-    return chain[only], tuple(f"{count} {name}" for name, count in names.items() if count)
+    names = (
+        (reduced, "a reduced copy", "reduced copies"),
+        (masks, "a transparency mask", "transparency masks"),
+        (further, "a further picture (SubIFD)", "further pictures (SubIFDs)"),
+    )
+    found = tuple(one if count == 1 else f"{count} {many}" for count, one, many in names if count)
+    return chain[only], found
 
 
 def _layout_notes(layout: Layout) -> list[Note]:

@@ -17,8 +17,9 @@ from bbcodec.errors import BBCodecError
 from bbcodec.picture.formats import tiff_numbers as of
 from bbcodec.picture.formats.pillow_reader import picture_of
 from bbcodec.picture.formats.tiff import Opened, opened, picture_of_samples
+from bbcodec.picture.formats.tiff_codecs import lzw
 from bbcodec.picture.formats.tiff_layout import Chunk, Layout
-from bbcodec.picture.formats.tiff_pillow import decompress, silent_stderr
+from bbcodec.picture.formats.tiff_pillow import decompress
 from bbcodec.picture.formats.tiff_samples import chunk_data
 from bbcodec.picture.formats.tiff_tags import Tree, header, pack_tree
 from bbcodec.picture.picture import Picture
@@ -60,7 +61,7 @@ def _by_pillow(data: bytes, found: Opened) -> Picture | None:
         or layout.is_planar
         or layout.is_associated
         or layout.is_undefined
-        or layout.fill_order != 1
+        or (layout.fill_order != 1 and layout.mode not in ("1", "L", "P"))
         or (is_inverted and layout.mode == "I;16B")
     ):
         return None
@@ -69,8 +70,7 @@ def _by_pillow(data: bytes, found: Opened) -> Picture | None:
     head = header(at, order=file.order, big=file.big)
     directory = pack_tree(Tree(tuple(tags)), at, order=file.order, big=file.big)
     whole = b"".join([head, data[len(head) :], bytes(len(data) % 2), directory])
-    with silent_stderr():
-        picture = picture_of(io.BytesIO(whole), "TIFF", layout.width * layout.height)
+    picture = picture_of(io.BytesIO(whole), "TIFF", layout.width * layout.height)
     if picture.mode != layout.mode:
         return None
     pixels = picture.pixels
@@ -105,6 +105,8 @@ def _bytes(data: bytes, layout: Layout, chunk: Chunk) -> bytes:
     stored = chunk_data(data, layout, chunk)
     if layout.compression == of.PLAIN:
         return bytes(stored)
+    if layout.compression == of.LZW:
+        return lzw(stored, chunk.rows * layout.row_bytes)
     return decompress([stored], layout.row_bytes, chunk.rows, layout.compression)
 
 

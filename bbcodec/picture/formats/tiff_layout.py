@@ -32,7 +32,9 @@ _MODES: Final = {
     (3, 16, True): "RGBA;16",
 }
 _ARRAY: Final = "load it with tifffile, and give the array to bbcodec.compress()"
-_MAX_DEFLATE_RATIO: Final = 1032
+# Bytes that a stored byte can give at most; LZW has codes of 12 bits for strings of less than 4096 bytes.
+_MAX_RATIOS: Final = {of.DEFLATE: 1032, of.OLD_DEFLATE: 1032, of.PACK_BITS: 64, of.LZW: 2732}
+_FREE_TILE_PIXELS: Final = 2**22  # a tile may be larger than the picture, and than its limit
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,13 @@ class _Values:
             return default
         return int(values[0])
 
+    def one_or_two(self, number: int) -> int:
+        """Return the value of a tag that is 1, which is the default, or 2."""
+        value = self.one(number, 1)
+        if value not in (1, 2):
+            raise FormatError(f"TIFF: tag {number} is {value}, expected 1 or 2")
+        return value
+
     def same(self, number: int, channels: int, default: int) -> int:
         """Return the value of a tag with a value for each channel, all the same.
 
@@ -190,6 +199,10 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
         raise FormatError(f"TIFF: {width} x {height}, expected 1 to 2147483647")
     if width * height > max_pixels:
         raise LimitError(f"{width} x {height} is above the limit of {max_pixels} pixels")
+    if tags.one(of.DEPTH, 1) > 1:
+        raise UnsupportedImageError(
+            f"TIFF: a volume of {tags.one(of.DEPTH)} planes is not supported; {_ARRAY}"
+        )
     compression = tags.one(of.COMPRESSION, of.PLAIN)
     if compression not in of.READ:
         name = of.UNREAD.get(compression, f"of number {compression}")
@@ -202,26 +215,16 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
     bits, mode, alpha, is_undefined = _samples(tags, photometric, channels, compression)
     if mode == "I;16" and file.order == ">":
         mode = "I;16B"
-    planar = tags.one(of.PLANAR, 1)
-    if planar not in (1, 2):
-        raise FormatError(f"TIFF: planar configuration {planar}, expected 1 or 2")
-    is_planar = planar == 2 and channels > 1
+    is_planar = tags.one_or_two(of.PLANAR) == 2 and channels > 1
     is_tiled = of.TILE_WIDTH in tags or of.TILE_OFFSETS in tags
     if is_tiled:
-        chunk_width, chunk_height = tags.one(of.TILE_WIDTH), tags.one(of.TILE_HEIGHT)
-        if not (0 < chunk_width < 2**31 and 0 < chunk_height < 2**31):
-            raise FormatError(f"TIFF: tiles of {chunk_width} x {chunk_height}")
-        if chunk_width * chunk_height > max(4 * max_pixels, 2**16):
-            raise LimitError(f"TIFF: tiles of {chunk_width} x {chunk_height} are above the limit of pixels")
+        chunk_width, chunk_height = _tile_size(tags, max_pixels)
     else:
         chunk_width, chunk_height = width, min(tags.one(of.STRIP_ROWS, height) or height, height)
     count = -(-width // chunk_width) * -(-height // chunk_height) * (channels if is_planar else 1)
     predictor = tags.one(of.PREDICTOR, 1)
     _check_predictor(predictor, compression, bits)
     row_bytes = -(-chunk_width * (1 if is_planar else channels) * bits // 8)
-    fill_order = tags.one(of.FILL_ORDER, 1)
-    if fill_order not in (1, 2):
-        raise FormatError(f"TIFF: fill order {fill_order}, expected 1 or 2")
     starts, sizes = _places(tags, compression, count, len(file.data), is_tiled=is_tiled)
     if compression == of.PLAIN:
         needed = np.full(count, row_bytes * chunk_height, np.uint64)
@@ -232,11 +235,13 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
         if np.any(sizes[~lazy] < needed[~lazy]):
             raise FormatError("TIFF: a strip or tile has too few bytes")
         sizes = needed
-    _check_places(starts, sizes, len(file.data))
-    if compression in (of.DEFLATE, of.OLD_DEFLATE):
-        stored = int(sizes.sum())
-        if height * -(-width * bits * channels // 8) > _MAX_DEFLATE_RATIO * stored:
-            raise FormatError(f"TIFF: {stored} bytes cannot hold {width} x {height} pixels")
+    _check_places(file, starts, sizes)
+    stored = int(sizes.sum())
+    if (
+        compression in _MAX_RATIOS
+        and height * width * bits * channels > 8 * _MAX_RATIOS[compression] * stored
+    ):
+        raise FormatError(f"TIFF: {stored} bytes cannot hold {width} x {height} pixels")
     return Layout(
         mode=mode,
         height=height,
@@ -246,7 +251,7 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
         photometric=photometric,
         compression=compression,
         predictor=predictor,
-        fill_order=fill_order,
+        fill_order=tags.one_or_two(of.FILL_ORDER),
         order=file.order,
         is_planar=is_planar,
         is_associated=alpha == of.ASSOCIATED,
@@ -260,6 +265,16 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
         tables=tags.bytes(of.JPEG_TABLES) if compression == of.JPEG else b"",
         fax_options=tags.one(of.FAX_OPTIONS, 0) if compression == of.FAX_3 else 0,
     )
+
+
+def _tile_size(tags: _Values, max_pixels: int) -> tuple[int, int]:
+    """Return width and height of the tiles."""
+    width, height = tags.one(of.TILE_WIDTH), tags.one(of.TILE_HEIGHT)
+    if not (0 < width < 2**31 and 0 < height < 2**31):
+        raise FormatError(f"TIFF: tiles of {width} x {height}")
+    if width * height > max(max_pixels, _FREE_TILE_PIXELS):
+        raise LimitError(f"TIFF: tiles of {width} x {height} are above the limit of {max_pixels} pixels")
+    return width, height
 
 
 def _samples(tags: _Values, photometric: int, channels: int, compression: int) -> tuple[int, str, int, bool]:
@@ -300,8 +315,8 @@ def _samples(tags: _Values, photometric: int, channels: int, compression: int) -
     if compression in (of.JPEG, of.WEBP) and (mode not in ("L", "LA", "RGB", "RGBA") or bits != 8):
         mode = None
     if mode is None:
-        kind = "an indexed picture" if photometric == of.PALETTE else f"{channels} channels"
-        raise UnsupportedImageError(f"TIFF: {kind} of {bits} bits a sample is not supported; {_ARRAY}")
+        kind = "a palette" if photometric == of.PALETTE else f"{channels} channel{'s' * (channels > 1)}"
+        raise UnsupportedImageError(f"TIFF: {bits}-bit samples of {kind} are not supported; {_ARRAY}")
     assert MODES[mode].channels == channels
     return bits, mode, alpha, form == of.UNDEFINED_FORMAT
 
@@ -350,16 +365,17 @@ def _places(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Return where strips or tiles begin, and how many bytes each has (0 where the file does not say it)."""
     offsets, bytes_tag = (of.TILE_OFFSETS, of.TILE_BYTES) if is_tiled else (of.STRIP_OFFSETS, of.STRIP_BYTES)
-    if is_tiled and offsets not in tags:  # libtiff reads such files
-        offsets, bytes_tag = of.STRIP_OFFSETS, of.STRIP_BYTES
+    if is_tiled and of.STRIP_OFFSETS in tags:
+        if offsets in tags:
+            raise FormatError("TIFF: strips and tiles")
+        offsets, bytes_tag = of.STRIP_OFFSETS, of.STRIP_BYTES  # libtiff reads such files
     starts, sizes = tags.list(offsets), tags.list(bytes_tag)
     if not len(sizes) and compression == of.PLAIN:
         sizes = np.zeros(len(starts), np.uint64)
     elif not len(sizes) and len(starts) == 1:
         sizes = np.array([max(file_size - int(starts[0]), 0)], np.uint64)
-    if len(starts) < count or len(sizes) < count:
-        raise FormatError(f"TIFF: {min(len(starts), len(sizes))} strips or tiles, expected {count}")
-    starts, sizes = starts[:count], sizes[:count].copy()
+    if len(starts) != count or len(sizes) != count:
+        raise FormatError(f"TIFF: {len(starts)} strips or tiles of {len(sizes)} sizes, expected {count}")
     if np.any((starts == 0) & (sizes == 0)):
         raise UnsupportedImageError(
             "TIFF: a sparse file without some of its strips or tiles; write it whole first"
@@ -367,10 +383,11 @@ def _places(
     return starts, sizes
 
 
-def _check_places(starts: NDArray[np.uint64], sizes: NDArray[np.uint64], file_size: int) -> None:
+def _check_places(file: TiffFile, starts: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> None:
     """Raise `FormatError` if strips or tiles are cut off, or overlap other than being the same."""
     ends = starts + sizes
-    if np.any(ends > file_size) or np.any(ends < starts):
+    file_size = len(file.data)
+    if np.any(starts < file.header_bytes) or np.any(ends > file_size) or np.any(ends < starts):
         raise FormatError("TIFF: the file is cut off: a strip or tile lies outside it")
     same = np.unique(np.stack([starts, sizes]), axis=1)
     if int(same[1].sum()) > file_size:

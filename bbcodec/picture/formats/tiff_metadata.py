@@ -42,6 +42,7 @@ __all__ = [
     "FORMAT",
     "POINTERS",
     "exif_tree",
+    "holds_density",
     "metadata_of",
     "note_of",
     "said_by_fields",
@@ -167,6 +168,11 @@ def _field_tags(m: Metadata) -> list[Tag]:
         tags += [tag_of(n, LONG, ratio)._replace(type=RATIONAL) for n, ratio in both if ratio is not None]
         tags.append(tag_of(RESOLUTION_UNIT, SHORT, [_INCH]))
     return tags
+
+
+def holds_density(dpi: tuple[float, float]) -> bool:
+    """Return whether the tags of a resolution can hold dots per inch."""
+    return all(_ratio(v) is not None for v in dpi)
 
 
 def _ratio(value: float) -> tuple[int, int] | None:

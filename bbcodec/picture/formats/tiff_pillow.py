@@ -17,14 +17,14 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, features
 
 from bbcodec.errors import FormatError, UnsupportedImageError
 from bbcodec.picture.formats import tiff_numbers as of
 from bbcodec.picture.formats.pillow_reader import picture_of
 from bbcodec.picture.formats.tiff_tags import LONG, SHORT, Tree, header, pack_tree, tag_of
 
-__all__ = ["decompress", "jpeg_samples", "silent_stderr", "webp_samples"]
+__all__ = ["decompress", "has_libtiff", "jpeg_samples", "webp_samples"]
 
 _LOCK: Final = threading.Lock()
 _SOI, _APP0, _APP14 = b"\xff\xd8", 0xE0, 0xEE
@@ -66,16 +66,22 @@ def decompress(pieces: Sequence[bytes | memoryview], row_bytes: int, rows: int, 
     ]
     directory = pack_tree(Tree(tuple(tags)), end + end % 2)
     file = io.BytesIO(b"".join([header(end + end % 2), *pieces, bytes(end % 2), directory]))
-    with silent_stderr():
+    with _silent_stderr() if compression == of.ZSTD else contextlib.nullcontext():
         pixels = picture_of(file, "TIFF", row_bytes * rows * len(sizes)).pixels
     return pixels.tobytes()
+
+
+@functools.cache
+def has_libtiff() -> bool:
+    """Return whether Pillow has been built with libtiff."""
+    return bool(features.check("libtiff"))
 
 
 @functools.cache
 def _has_zstd() -> bool:
     """Return whether the libtiff of Pillow knows ZSTD."""
     try:
-        with silent_stderr():
+        with _silent_stderr():
             Image.new("L", (1, 1)).save(io.BytesIO(), "TIFF", compression="zstd")
     except Exception:  # the kind of error is not documented
         return False
@@ -83,7 +89,7 @@ def _has_zstd() -> bool:
 
 
 @contextlib.contextmanager
-def silent_stderr() -> Iterator[None]:
+def _silent_stderr() -> Iterator[None]:
     """Lead file descriptor 2 to nowhere: libtiff writes lines to it when strips are damaged."""
     with _LOCK:
         try:

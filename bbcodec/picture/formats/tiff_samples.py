@@ -10,17 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.picture.formats import tiff_numbers as of
-from bbcodec.picture.formats.tiff_codecs import deflated, lzma_packed, lzw, pack_bits
+from bbcodec.picture.formats.tiff_codecs import check_lzw, deflated, lzma_packed, lzw, pack_bits
 from bbcodec.picture.formats.tiff_fax import fax_rows
 from bbcodec.picture.formats.tiff_layout import Chunk, Layout
-from bbcodec.picture.formats.tiff_pillow import decompress, jpeg_samples, webp_samples
+from bbcodec.picture.formats.tiff_pillow import decompress, has_libtiff, jpeg_samples, webp_samples
 
 __all__ = ["chunk_data", "decode"]
 
 _BIT_REVERSED: Final = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+_MAX_PILLOW_BYTES: Final = 2**30  # the largest row
 _NATIVE: Final = "<" if sys.byteorder == "little" else ">"
+
+
+def _lzw(data: bytes | memoryview, size: int) -> bytes:
+    """Return the first `size` bytes of an LZW stream; libtiff is fast, and silent if nothing is damaged."""
+    if not has_libtiff() or size >= _MAX_PILLOW_BYTES:
+        return lzw(data, size)
+    check_lzw(data, size)
+    return decompress([data], size, 1, of.LZW)
+
+
 _BYTE_CODECS: Final = {
-    of.LZW: lzw,
+    of.LZW: _lzw,
     of.DEFLATE: deflated,
     of.OLD_DEFLATE: deflated,
     of.PACK_BITS: pack_bits,

@@ -79,8 +79,8 @@ class Tree:
 class TiffFile:
     """Reader of directories and tags.
 
-    All directories and values together may have as many bytes as the file: so reading a file whose parts
-    overlap ends soon.
+    All directories and values together may have as many bytes as the file. So the work for a file whose
+    parts overlap is bounded too.
 
     Parameters
     ----------
@@ -105,7 +105,9 @@ class TiffFile:
         if self.big and self._unpack("HH", 4) != (8, 0):
             raise FormatError("TIFF: the header of a BigTIFF file is damaged")
         (self.first_at,) = self._unpack("Q", 8) if self.big else self._unpack("I", 4)
+        self.header_bytes = 16 if self.big else 8
         self._left = len(data)
+        self._tags: dict[Entry, Tag] = {}
 
     def _unpack(self, form: str, at: int) -> tuple[int, ...]:
         try:
@@ -120,7 +122,7 @@ class TiffFile:
 
     def directory(self, at: int) -> Directory:
         """Return the directory at a byte of the file."""
-        if not 8 <= at < len(self.data):
+        if not self.header_bytes <= at < len(self.data):
             raise FormatError(f"TIFF: directory at byte {at}, the file has {len(self.data)} bytes")
         (count,) = self._unpack("Q" if self.big else "H", at)
         head, size, inline = (8, 20, 8) if self.big else (2, 12, 4)
@@ -160,6 +162,11 @@ class TiffFile:
 
     def tag(self, entry: Entry) -> Tag:
         """Return the tag of an entry."""
+        if entry not in self._tags:
+            self._tags[entry] = self._tag(entry)
+        return self._tags[entry]
+
+    def _tag(self, entry: Entry) -> Tag:
         size = entry.items * ITEM_BYTES[entry.type]
         if entry.at + size > len(self.data):
             raise FormatError(f"TIFF: the values of tag {entry.number} lie outside the file")
