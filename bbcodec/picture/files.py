@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import LeftOutWarning, OptionError, UnsupportedImageError
 from bbcodec.picture import formats
-from bbcodec.picture.formats import png, pnm, tiff
+from bbcodec.picture.formats import png, pnm, tiff_metadata, tiff_write
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.storage.atomic import atomic_write
@@ -60,7 +60,7 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 _EXACT_MODES = {
     "PNG": png.MODES_HELD,
     "WEBP": ("RGB", "RGBA"),
-    "TIFF": tiff.MODES_HELD,
+    "TIFF": tiff_write.MODES_HELD,
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": pnm.MODES_HELD,
 }
@@ -72,7 +72,7 @@ _METADATA_FIELDS = {
     "BMP": ("dpi",),
     "PPM": (),
 }
-_NOTES = {"PNG": png.FORMAT, "TIFF": tiff.FORMAT, "PPM": pnm.FORMAT}
+_NOTES = {"PNG": png.FORMAT, "TIFF": tiff_metadata.FORMAT, "PPM": pnm.FORMAT}
 _SUFFIXES = {
     ".png": "PNG",
     ".webp": "WEBP",
@@ -151,12 +151,15 @@ def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
     m, palette = picture.metadata, picture.palette
     if wrong := m.problem(picture.mode):
         raise UnsupportedImageError(f"{kind} cannot hold the metadata: {wrong}")
-    if m.dpi is not None and not all(_fits(v) for v in m.dpi):
+    if m.dpi is not None and not _fits(kind, m.dpi):
         picture = replace(picture, metadata=replace(m, dpi=None))  # no file format can hold this density
     rich = palette is not None and (palette.layout != "RGB" or palette.transparency is not None)
     if picture.mode not in _EXACT_MODES[kind] or (kind != "PNG" and (rich or m.colour_key is not None)):
         what = "a palette with alpha" if rich else f"mode {picture.mode}"
         raise UnsupportedImageError(f"{kind} cannot hold {what} exactly; write a PNG")
+    if kind != "TIFF" and (picture.has_associated_alpha or picture.white_is_zero):
+        what = "has straight alpha only" if picture.has_associated_alpha else "cannot say that 0 is white"
+        raise UnsupportedImageError(f"{kind} {what}; write a TIFF (.tif)")
     writer = _CountingWriter(target)
     try:
         for piece in _pieces(picture, kind):
@@ -173,7 +176,7 @@ def _pieces(picture: Picture, kind: str) -> Iterable[bytes | memoryview]:
     if kind == "PNG":
         return png.write(picture)
     if kind == "TIFF":
-        return tiff.write(picture)
+        return tiff_write.write(picture)
     if kind == "PPM":
         return pnm.write(picture)
     m = picture.metadata
@@ -196,9 +199,12 @@ def left_out(picture: Picture, format: str) -> list[str]:
     m = picture.metadata
     named = [f.name for f in fields(m) if f.name != "notes"]
     out = [name for name in named if getattr(m, name) not in (None, ()) and name not in kept]
-    if m.dpi is not None and "dpi" in kept and not all(_fits(v) for v in m.dpi):
+    if m.dpi is not None and "dpi" in kept and not _fits(kind, m.dpi):
         out.append("dpi")
-    notes = dict.fromkeys(n.key for n in m.notes if n.format != _NOTES.get(kind) and n.key not in _OF_FIELDS)
+    if kind == "TIFF" and m.exif is not None and tiff_metadata.exif_tree(m.exif) is None:
+        out.append("exif (damaged)")
+    said = {*_OF_FIELDS, *tiff_metadata.said_by_fields(m)}
+    notes = dict.fromkeys(n.key for n in m.notes if n.format != _NOTES.get(kind) and n.key not in said)
     return out + [_note_name(key, m) for key in notes]
 
 
@@ -209,9 +215,12 @@ def _note_name(key: str, metadata: Metadata) -> str:
     """Return what the notes with a key are called in messages."""
     kind = next(note.format for note in metadata.notes if note.key == key)
     names = {"png": f"PNG chunk {key}", "tiff": f"TIFF tag {key.partition('/')[0]}", "pnm": f"PNM {key}"}
-    return "bits a sample" if (kind, key) == (png.FORMAT, png.DEPTH) else names.get(kind, f"{kind} {key}")
+    is_depth = (kind, key) in ((png.FORMAT, png.DEPTH), (tiff_metadata.FORMAT, tiff_metadata.DEPTH))
+    return "bits a sample" if is_depth else names.get(kind, f"{kind} {key}")
 
 
-def _fits(dpi: float) -> bool:
-    """Return whether a density, rounded to dots per metre, is above 0 and below 2**31."""
-    return 1 <= dpi / 0.0254 + 0.5 < 2**31
+def _fits(kind: str, dpi: tuple[float, float]) -> bool:
+    """Return whether a format holds a density: TIFF as ratios, others rounded to dots per metre."""
+    if kind == "TIFF":
+        return tiff_metadata.holds_density(dpi)
+    return all(1 <= v / 0.0254 + 0.5 < 2**31 for v in dpi)

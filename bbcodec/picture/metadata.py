@@ -18,7 +18,7 @@ from bbcodec.errors import OptionError
 
 TIFF_XMP = 700
 """Adobe's TIFF tag for XMP packets."""
-_DESCRIPTIVE_TAGS = (
+DESCRIPTIVE_TAGS = (
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
     ExifTags.Base.Model,
@@ -272,7 +272,7 @@ def from_pil(image: Image.Image) -> Metadata:
 def descriptive(source: Image.Exif) -> Image.Exif:
     """Return the tags that describe a picture, without those that describe the layout of a TIFF file."""
     kept = Image.Exif()
-    for tag in _DESCRIPTIVE_TAGS:
+    for tag in DESCRIPTIVE_TAGS:
         if tag in source:
             kept[tag] = source[tag]
     for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):

@@ -27,6 +27,9 @@ __all__ = ["BY_CODE", "MODES", "Mode", "Palette", "Picture", "PictureLike", "dig
 
 Pixels: TypeAlias = NDArray[Any]
 
+# Notes of TIFF files that change what samples mean: tag and type, value.
+_PHOTOMETRIC, _MIN_IS_WHITE = "262/3", b"\0\0"
+_EXTRA_SAMPLES, _ASSOCIATED = "338/3", b"\1\0"
 _PNG_HEAD_BYTES = 29  # signature and IHDR
 
 
@@ -152,6 +155,16 @@ class Picture:
         """Return the pixels in the shape of the input array."""
         return self.pixels[..., None] if self.axis else self.pixels
 
+    @property
+    def white_is_zero(self) -> bool:
+        """Return whether a TIFF file said of these gray samples that 0 is white."""
+        return MODES[self.mode].colours == 1 and self.metadata.note("tiff", _PHOTOMETRIC) == _MIN_IS_WHITE
+
+    @property
+    def has_associated_alpha(self) -> bool:
+        """Return whether a TIFF file said of these samples that colours are multiplied with alpha."""
+        return MODES[self.mode].alpha and self.metadata.note("tiff", _EXTRA_SAMPLES) == _ASSOCIATED
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
         """Return `array` for ``np.asarray(picture)``.
 
@@ -211,6 +224,8 @@ class Picture:
     def to_pil(self) -> Image.Image:
         """Return a Pillow image with the same mode, pixels, palette and metadata (in ``info``).
 
+        Samples of modes ``1`` and ``L`` are inverted if 0 is white in them, so that viewers show the picture.
+
         Raises
         ------
         UnsupportedImageError
@@ -219,14 +234,15 @@ class Picture:
         if self.mode in ("LA;16", "RGB;16", "RGBA;16"):
             raise UnsupportedImageError(
                 f"mode {self.mode}: Pillow has no such image; use decompress() for the array or "
-                f"write_image() for a PNG"
+                f"write_image() for a PNG or TIFF"
             )
+        pixels = ~self.pixels if self.mode in ("1", "L") and self.white_is_zero else self.pixels
         if self.mode == "1":
-            raw = np.packbits(self.pixels, axis=1)
+            raw = np.packbits(pixels, axis=1)
         elif self.mode in ("I;16", "I;16B"):
-            raw = self.pixels.astype(">u2" if self.mode == "I;16B" else "<u2", copy=False)
+            raw = pixels.astype(">u2" if self.mode == "I;16B" else "<u2", copy=False)
         else:
-            raw = self.pixels
+            raw = pixels
         image = Image.frombytes(self.mode, self.size, np.ascontiguousarray(raw).data)
         if self.palette is not None and self.palette.data:
             image.putpalette(self.palette.data, self.palette.layout)

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from bbcodec.picture.formats.defaults import default_format
 from bbcodec.picture.formats.reading import Reading
 from bbcodec.picture.formats.registry import read, read_again
 from bbcodec.picture.formats.signatures import HEAD_BYTES, Foreign, foreign, sniff
 
-__all__ = ["HEAD_BYTES", "Foreign", "Reading", "foreign", "read", "read_again", "sniff"]
+__all__ = ["HEAD_BYTES", "Foreign", "Reading", "default_format", "foreign", "read", "read_again", "sniff"]

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, TypeAlias
 
 from bbcodec.container import MAX_PIXELS
 from bbcodec.errors import BBCodecError, FormatError, UnsupportedImageError
-from bbcodec.picture.formats import jpeg, others, png, pnm, tiff
+from bbcodec.picture.formats import jpeg, others, png, pnm, tiff, tiff_again
 from bbcodec.picture.formats.reading import Reading
 from bbcodec.picture.formats.signatures import HEAD_BYTES, foreign, sniff
 from bbcodec.picture.picture import Picture
@@ -33,9 +33,9 @@ _READERS: Final[dict[str, _Reader]] = {
     "QOI": others.read_qoi,
     "PCX": others.read_pcx,
 }
-_OTHER_READERS: Final[dict[str, Callable[[bytes, int], Picture]]] = {
+_OTHER_READERS: Final[dict[str, Callable[[bytes, int], Picture | None]]] = {
     "PNG": png.read_again,
-    "TIFF": tiff.read_again,
+    "TIFF": tiff_again.read_again,
 }
 
 
@@ -62,8 +62,8 @@ def read(source: _Source, *, max_pixels: int = MAX_PIXELS) -> Reading:
 def read_again(source: _Source, *, max_pixels: int = MAX_PIXELS) -> Picture | None:
     """Read an image file in another way than `read`; None if there is no other way.
 
-    PNG and TIFF have one. What it returns equals the picture of `read` in mode, pixels and palette, unless
-    one of the two readers is wrong. Errors as of `read`.
+    PNG has one, and TIFF for most files. What it returns equals the picture of `read` in mode, pixels and
+    palette, unless one of the two readers is wrong. Errors as of `read`.
     """
     with _known(source) as (kind, data):
         reader = _OTHER_READERS.get(kind)
