@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bbcodec.cli.settings import Decoding, Encoding
     from bbcodec.picture.picture import Picture
 
-__all__ = ["check_fit", "decode", "describe", "encode", "pixels_in", "salvage"]
+__all__ = ["check_fit", "decode", "default_format", "describe", "encode", "pixels_in", "salvage"]
 
 Region = tuple[int, int, int, int]
 
@@ -72,6 +72,22 @@ def describe(data: bytes, how: Decoding | None = None) -> Info:
     from bbcodec import api
 
     return api.info(data, limits=None if how is None else how.limits)
+
+
+def default_format(data: bytes) -> str:
+    """Return the image format for the picture of a `.bb` file where the user names none: `png` or `tif`."""
+    from bbcodec.bbfile import metadata_sections
+    from bbcodec.bbfile.parts import mode_of
+    from bbcodec.container import read
+    from bbcodec.errors import BBCodecError
+    from bbcodec.picture.formats import default_format
+
+    try:
+        parsed = read(data)
+        mode = mode_of(parsed.header).name
+        return default_format(mode, metadata_sections.unpack(parsed.sections, mode))
+    except BBCodecError:  # decoding says what is wrong
+        return "png"
 
 
 def pixels_in(data: bytes) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,8 @@ def decompress(
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
     The checksum of the pixels is verified (not with --region), and the image is read back and compared before
-    it appears. PNG holds every image. Another format is refused where it could not hold the image exactly.
+    it appears. PNG holds every image but TIFFs whose gray 0 is white, or with premultiplied alpha, which
+    become TIFF again. A format is refused where it could not hold the image exactly.
     """
     how = Decoding.of(model, threads, backend, max_pixels, max_memory)
     wanted = _Wanted(format, read_region(region), salvage, verify)
@@ -110,6 +111,8 @@ def _decompress_one(
     started = time.perf_counter()
     original = original_of(job, where.remove)
     data = job.picture_file(damaged=wanted.salvage)
+    if wanted.format is None and where.output is None and job.target != STREAM:
+        job = replace(job, target=os.path.splitext(job.target)[0] + f".{codec.default_format(data)}")
     broken = False
     if where.skip_existing and job.target != STREAM:
         from bbcodec.integrations.files import whole_image

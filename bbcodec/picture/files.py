@@ -19,11 +19,11 @@ from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import LeftOutWarning, OptionError, UnsupportedImageError
 from bbcodec.picture import formats
 from bbcodec.picture.formats import png, pnm, tiff_metadata, tiff_write
-from bbcodec.picture.metadata import Metadata
+from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.storage.atomic import atomic_write
 
-__all__ = ["left_out", "read_image", "suffixes", "write_image"]
+__all__ = ["left_out", "own_notes", "read_image", "suffixes", "write_image"]
 
 
 def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -190,6 +190,12 @@ def _pieces(picture: Picture, kind: str) -> Iterable[bytes | memoryview]:
     except OSError as error:  # about the picture: nothing is written to a disk here
         raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
     return [whole.getbuffer()]
+
+
+def own_notes(metadata: Metadata, format: str) -> tuple[Note, ...]:
+    """Return the notes of metadata that a file of a format can hold: those of this format."""
+    kind = _NOTES.get(_SUFFIXES[f".{format.lower()}"])
+    return tuple(note for note in metadata.notes if note.format == kind)
 
 
 def left_out(picture: Picture, format: str) -> list[str]:

@@ -28,6 +28,8 @@ DESCRIPTIVE_TAGS = (
     ExifTags.Base.Artist,
     ExifTags.Base.Copyright,
 )
+_PHOTOMETRIC, _MIN_IS_WHITE = "262/3", b"\0\0"
+_EXTRA_SAMPLES, _ASSOCIATED = "338/3", b"\1\0"
 _GRAY_KEY_MODES = ("1", "L", "I;16", "I;16B")
 _RGB_KEY_MODES = ("RGB", "RGB;16")
 
@@ -147,6 +149,16 @@ class Metadata:
         """Return the data of the first note of a format with this key, or None."""
         found = (note.data for note in self.notes if (note.format, note.key) == (format, key))
         return next(found, None)
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether a TIFF file said of gray samples that 0 is white."""
+        return self.note("tiff", _PHOTOMETRIC) == _MIN_IS_WHITE
+
+    @property
+    def has_associated_alpha(self) -> bool:
+        """Whether a TIFF file said that colours are multiplied with alpha."""
+        return self.note("tiff", _EXTRA_SAMPLES) == _ASSOCIATED
 
     def as_info(self) -> dict[str, Any]:
         """Return the metadata as the ``info`` of a Pillow image."""

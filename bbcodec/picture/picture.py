@@ -28,8 +28,6 @@ __all__ = ["BY_CODE", "MODES", "Mode", "Palette", "Picture", "PictureLike", "dig
 Pixels: TypeAlias = NDArray[Any]
 
 # Notes of TIFF files that change what samples mean: tag and type, value.
-_PHOTOMETRIC, _MIN_IS_WHITE = "262/3", b"\0\0"
-_EXTRA_SAMPLES, _ASSOCIATED = "338/3", b"\1\0"
 _PNG_HEAD_BYTES = 29  # signature and IHDR
 
 
@@ -158,12 +156,12 @@ class Picture:
     @property
     def white_is_zero(self) -> bool:
         """Return whether a TIFF file said of these gray samples that 0 is white."""
-        return MODES[self.mode].colours == 1 and self.metadata.note("tiff", _PHOTOMETRIC) == _MIN_IS_WHITE
+        return MODES[self.mode].colours == 1 and self.metadata.white_is_zero
 
     @property
     def has_associated_alpha(self) -> bool:
         """Return whether a TIFF file said of these samples that colours are multiplied with alpha."""
-        return MODES[self.mode].alpha and self.metadata.note("tiff", _EXTRA_SAMPLES) == _ASSOCIATED
+        return MODES[self.mode].alpha and self.metadata.has_associated_alpha
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Pixels:
         """Return `array` for ``np.asarray(picture)``.

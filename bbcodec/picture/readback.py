@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from bbcodec.errors import BBCodecError, UnsupportedImageError
-from bbcodec.picture.files import left_out
+from bbcodec.picture.files import left_out, own_notes
 from bbcodec.picture.formats import read
 from bbcodec.picture.picture import Palette, Picture
 
@@ -89,6 +89,8 @@ def check(picture: Picture, file: BinaryIO, format: str) -> Readback:
         changed.append("palette")
     for field in fields(picture.metadata):
         before, after = (getattr(p.metadata, field.name) for p in (picture, found))
+        if field.name == "notes":  # `left_out` has named those of other formats
+            before, after = (own_notes(p.metadata, format) for p in (picture, found))
         if field.name in missing or _same_meaning(field.name, before, after):
             continue
         if field.name == "exif" and format in _KEEP_PART_OF_EXIF and _is_part(after, before):

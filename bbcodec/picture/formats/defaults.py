@@ -4,23 +4,21 @@
 from __future__ import annotations
 
 from bbcodec.picture.formats import tiff_metadata
-from bbcodec.picture.picture import Picture
+from bbcodec.picture.metadata import Metadata
 
 __all__ = ["default_format"]
 
 
-def default_format(picture: Picture) -> str:
+def default_format(mode: str, metadata: Metadata) -> str:
     """Return ``tif`` where PNG cannot say what the samples mean, else ``png``.
 
     PNG has no samples whose 0 is white, no alpha that colours are multiplied with, and no palette of 16 bits.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> default_format(Picture(np.zeros((2, 2), np.uint8), "L"))
+    >>> default_format("L", Metadata())
     'png'
     """
-    deep_palette = picture.mode == "P" and picture.metadata.note(
-        tiff_metadata.FORMAT, tiff_metadata.COLOUR_MAP
-    )
-    return "tif" if picture.white_is_zero or picture.has_associated_alpha or deep_palette else "png"
+    deep_palette = mode == "P" and metadata.note(tiff_metadata.FORMAT, tiff_metadata.COLOUR_MAP)
+    only_tiff = metadata.white_is_zero or metadata.has_associated_alpha or deep_palette
+    return "tif" if only_tiff else "png"
