@@ -415,6 +415,9 @@ def test_limits() -> None:
             formats.read(
                 io.BytesIO(build(tags | {259: (SHORT, [number])}, strips=[[strip]])), max_pixels=2**33
             )
+    tiles = layout(array) | {322: (LONG, [1]), 323: (LONG, [1])}
+    with pytest.raises(FormatError, match="tiles of 1 x 1"):
+        read(build(tiles, strips=[[b"\0"] * 2000]))
     tiles = layout(array) | {322: (LONG, [2**20]), 323: (LONG, [2**20])}
     with pytest.raises(LimitError, match="tiles of 1048576 x 1048576"):
         read(build(tiles, strips=[[bytes(2000)]]))
