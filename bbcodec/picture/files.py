@@ -113,7 +113,8 @@ def write_image(
     Raises
     ------
     UnsupportedImageError
-        The format cannot hold the mode exactly, or the metadata break a rule (`Metadata.problem`). Metadata
+        The format cannot hold the mode exactly, or cannot say that 0 is white or that colours are multiplied
+        with alpha (only TIFF can), or the metadata break a rule (`Metadata.problem`). Metadata
         that the format does not support is left out instead (`left_out`): ICC, EXIF and XMP in BMP and PPM.
     OptionError
         The suffix or the format is not supported.

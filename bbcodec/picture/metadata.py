@@ -43,8 +43,8 @@ class Note:
     format : str
         ``png``, ``tiff``, ``pnm``, ``bmp``: whose note it is. Writers of other formats leave it out.
     key : str
-        For PNG the type of a chunk or ``depth``, for TIFF the number and type of a tag (``270/2``), for PNM
-        ``maxval`` or ``comment``.
+        For PNG the type of a chunk or ``depth``, for TIFF the number and type of a tag (``269/2``), for PNM
+        ``maxval`` or ``comment``. The TIFF tags 258, 262, 320, 338 and 339 say what samples mean.
     data : bytes
         Body of the chunk, values of the tag in little-endian order, text.
     place : int

@@ -34,6 +34,7 @@ _MODES: Final = {
 _ARRAY: Final = "load it with tifffile, and give the array to bbcodec.compress()"
 # Bytes that a stored byte can give at most; LZW has codes of 12 bits for strings of less than 4096 bytes.
 _MAX_RATIOS: Final = {of.DEFLATE: 1032, of.OLD_DEFLATE: 1032, of.PACK_BITS: 64, of.LZW: 2732}
+_MIN_TILE_PIXELS: Final = 64  # TIFF 6.0 wants sides of 16 or more, and not all writers heed it
 _FREE_TILE_PIXELS: Final = 2**22  # a tile may be larger than the picture, and than its limit
 
 
@@ -270,8 +271,8 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
 def _tile_size(tags: _Values, max_pixels: int) -> tuple[int, int]:
     """Return width and height of the tiles."""
     width, height = tags.one(of.TILE_WIDTH), tags.one(of.TILE_HEIGHT)
-    if not (0 < width < 2**31 and 0 < height < 2**31):
-        raise FormatError(f"TIFF: tiles of {width} x {height}")
+    if not (0 < width < 2**31 and 0 < height < 2**31 and width * height >= _MIN_TILE_PIXELS):
+        raise FormatError(f"TIFF: tiles of {width} x {height}, expected multiples of 16")
     if width * height > max(max_pixels, _FREE_TILE_PIXELS):
         raise LimitError(f"TIFF: tiles of {width} x {height} are above the limit of {max_pixels} pixels")
     return width, height
