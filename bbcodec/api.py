@@ -89,7 +89,8 @@ def compress(
     metadata : Metadata or mapping, optional
         Fields that replace those of the picture: icc, exif, xmp (bytes), dpi, text, colour_key.
     keep_metadata : bool
-        False drops the picture's own metadata.
+        False drops the picture's own metadata, except what says what the samples mean
+        (`Metadata.essential`).
     threads : int
         Number of threads; 0 is one for each core.
     backend : str, optional
@@ -135,7 +136,7 @@ def compress(
     fitting = None if fit is None else Fitting(fit, seed, stop)
     options = Options(method, model, embed_model, fitting)
     picture = read_image(image) if isinstance(image, str | os.PathLike) else Picture.of(image)
-    kept = picture.metadata if keep_metadata else Metadata()
+    kept = picture.metadata if keep_metadata else picture.metadata.essential()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
     if wrong := picture.metadata.problem(picture.mode):
         raise OptionError(f"metadata: {wrong}")

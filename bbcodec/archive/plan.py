@@ -26,7 +26,6 @@ from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
 from bbcodec.modelfile.registry import find as find_model
-from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Picture, PictureLike, digest
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class Item:
         """Return the item of a name and a picture. Raise the errors of `bbcodec.compress`."""
         picture = Picture.of(image)
         if not keep_metadata:
-            picture = replace(picture, metadata=Metadata())
+            picture = replace(picture, metadata=picture.metadata.essential())
         if wrong := picture.metadata.problem(picture.mode):
             raise OptionError(f"metadata: {wrong}")
         metadata_sections.check_size(picture.metadata)

@@ -159,7 +159,7 @@ def _metadata(image: Image.Image, own: Metadata, given: dict[str, Any]) -> Metad
     text = getattr(image, "text", None) if image.format == FORMAT else None
     kept = replace(own, text=tuple(text.items())) if text else own
     if not given.get("keep_metadata", True):
-        kept = Metadata()
+        kept = kept.essential()
     for name, field in (("icc_profile", "icc"), ("exif", "exif"), ("xmp", "xmp"), ("dpi", "dpi")):
         if name in given:
             value = given[name]

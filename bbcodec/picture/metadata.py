@@ -30,6 +30,13 @@ DESCRIPTIVE_TAGS = (
 )
 _PHOTOMETRIC, _MIN_IS_WHITE = "262/3", b"\0\0"
 _EXTRA_SAMPLES, _ASSOCIATED = "338/3", b"\1\0"
+_ESSENTIAL_NOTES = frozenset(
+    (
+        ("png", "depth"),
+        ("pnm", "maxval"),
+        *(("tiff", key) for key in ("258/3", _PHOTOMETRIC, "320/3", _EXTRA_SAMPLES, "339/3")),
+    )
+)
 _GRAY_KEY_MODES = ("1", "L", "I;16", "I;16B")
 _RGB_KEY_MODES = ("RGB", "RGB;16")
 
@@ -149,6 +156,11 @@ class Metadata:
         """Return the data of the first note of a format with this key, or None."""
         found = (note.data for note in self.notes if (note.format, note.key) == (format, key))
         return next(found, None)
+
+    def essential(self) -> Metadata:
+        """Return the part that says what the samples mean: colour key, depth, white, premultiplied alpha."""
+        notes = tuple(note for note in self.notes if (note.format, note.key) in _ESSENTIAL_NOTES)
+        return Metadata(colour_key=self.colour_key, notes=notes)
 
     @property
     def white_is_zero(self) -> bool:

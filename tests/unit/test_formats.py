@@ -538,3 +538,12 @@ def test_notes_are_kept_and_checked() -> None:
 def test_a_palette_picture_of_few_colours_takes_the_least_depth() -> None:
     picture = Picture(np.zeros((2, 3), np.uint8), "P", Palette(bytes(range(9))))
     assert parse(written(picture)).header.depth == 2
+
+
+def test_stripping_leaves_what_says_what_the_samples_mean() -> None:
+    notes = (Note("png", "depth", b"\x02"), Note("png", "gAMA", bytes(4)), Note("tiff", "262/3", b"\0\0"))
+    picture = Picture(
+        np.zeros((2, 2), np.uint8), "L", metadata=Metadata(icc=b"icc", colour_key=0, notes=notes)
+    )
+    kept = bbcodec.decompress_picture(bbcodec.compress(picture, keep_metadata=False)).metadata
+    assert kept == Metadata(colour_key=0, notes=(notes[0], notes[2]))
