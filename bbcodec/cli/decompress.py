@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
-from bbcodec.cli.images import check_suffix, format_of, warn_left_out, write_picture
+from bbcodec.cli.images import check_suffix, draft_picture, finish_picture, format_of, warn_left_out
 from bbcodec.cli.losses import report_losses
 from bbcodec.cli.names import restored
 from bbcodec.cli.plan import Job, make_plan, skip
@@ -127,9 +127,12 @@ def _decompress_one(
     ):
         picture, lost = _decoded(data, how, wanted, progress)
         del data  # it may be large, and so may the image
-        written = write_picture(file, picture, kind, verify=wanted.verify)
+        draft = draft_picture(file, picture, kind)
+        del picture
+        written = finish_picture(draft, kind, verify=wanted.verify)
+    outline = written.outline
     if original is not None:
-        remove_decompressed(original, job, picture, how)
+        remove_decompressed(original, job, outline, how)
     else:
         warn_left_out(reporter, job.source, written, kind)
     record = {
@@ -137,9 +140,9 @@ def _decompress_one(
         "output": job.target,
         "input_bytes": size,
         "output_bytes": written.size,
-        "width": picture.width,
-        "height": picture.height,
-        "mode": picture.mode,
+        "width": outline.width,
+        "height": outline.height,
+        "mode": outline.mode,
         "format": kind,
         "seconds": time.perf_counter() - started,
     }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Sequence
@@ -17,10 +16,13 @@ from bbcodec.errors import BBCodecError
 if TYPE_CHECKING:
     from bbcodec.picture.formats import Reading
     from bbcodec.picture.picture import Picture
+    from bbcodec.picture.readback import Draft, Outline
 
 __all__ = [
     "Written",
     "check_suffix",
+    "draft_picture",
+    "finish_picture",
     "format_of",
     "image_name",
     "named",
@@ -29,7 +31,6 @@ __all__ = [
     "warn_incomplete",
     "warn_larger",
     "warn_left_out",
-    "write_picture",
 ]
 
 _METADATA_NAMES = {
@@ -79,6 +80,8 @@ class Written:
 
     Parameters
     ----------
+    outline
+        The picture in it, without its samples.
     size
         Size in bytes.
     left_out
@@ -87,43 +90,42 @@ class Written:
         Time that it took to read it back and to compare it; None if that was not wanted.
     """
 
+    outline: Outline
     size: int
     left_out: tuple[str, ...]
     verify_seconds: float | None = None
 
 
-def write_picture(file: BinaryIO, picture: Picture, kind: str, *, verify: bool) -> Written:
-    """Write a picture as an image file.
+def draft_picture(file: BinaryIO, picture: Picture, kind: str) -> Draft:
+    """Write a picture as an image file that is not yet given out. Errors as of `bbcodec.write_image`."""
+    from bbcodec.picture.readback import Draft
 
-    The output gets the bytes after they were read back and compared with the picture.
+    return Draft(file, picture, kind)
+
+
+def finish_picture(draft: Draft, kind: str, *, verify: bool) -> Written:
+    """Read an image file back, compare it with its picture, and give it out.
 
     Raises
     ------
     BBCodecError
-        They read back as another picture. Nothing was written.
-    UnsupportedImageError, OSError
-        As of `bbcodec.write_image`.
+        It reads back as another picture. Nothing was given out.
+    OSError
+        It cannot be written.
     """
-    from bbcodec.picture.files import left_out, write_image
-
-    whole = io.BytesIO()
-    size = write_image(whole, picture, format=kind)
-    missing, seconds = tuple(left_out(picture, kind)), None
+    missing, seconds = draft.left_out, None
     if verify:
-        from bbcodec.picture.readback import check
-
         started = time.perf_counter()
         quiet_libraries()
-        whole.seek(0)
-        found = check(picture, whole, kind)
+        found = draft.check()
         if found.changed:
             raise BBCodecError(
                 f"the {kind} file reads back with other {named(found.changed)}; it is not written. "
                 f"Use another --format, or --no-verify to write it as it is"
             )
         missing, seconds = found.left_out, time.perf_counter() - started
-    file.write(whole.getbuffer())
-    return Written(size, missing, seconds)
+    draft.release()
+    return Written(draft.outline, draft.size, missing, seconds)
 
 
 def format_of(target: str, wanted: str | None) -> str:

@@ -19,7 +19,7 @@ from bbcodec.storage.original import Original
 if TYPE_CHECKING:
     from bbcodec.cli.plan import Job
     from bbcodec.picture.formats import Reading
-    from bbcodec.picture.picture import Picture
+    from bbcodec.picture.readback import Outline
 
 __all__ = ["original_of", "remove_compressed", "remove_decompressed"]
 
@@ -64,7 +64,7 @@ def remove_compressed(
     OSError
         The output cannot be read, or the input not deleted.
     """
-    from bbcodec.picture.readback import differences
+    from bbcodec.picture.readback import Outline, differences
 
     if reading.left_out:
         raise _kept(job, f"lacks {', '.join(map(shown, reading.left_out))}")
@@ -73,14 +73,14 @@ def remove_compressed(
     if not _is_file(job.target) or job.storage.read(job.target) != data:
         raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
     decoding = Decoding.of(how.model, how.threads, how.backend, how.max_pixels, None)
-    restored = codec.decode(data, decoding)
-    again = _read_anew(job.source, job.storage, how.max_pixels, reading.picture)
+    restored = Outline.of(codec.decode(data, decoding))
+    again = _read_anew(job.source, job.storage, how.max_pixels, Outline.of(reading.picture))
     if changed := differences(restored, again, metadata=how.keep_metadata):
         raise _kept(job, f"decodes with other {named(changed)} than a second reading of the input gives")
     original.remove()
 
 
-def remove_decompressed(original: Original, job: Job, picture: Picture, how: Decoding) -> None:
+def remove_decompressed(original: Original, job: Job, picture: Outline, how: Decoding) -> None:
     """Delete a `.bb` file whose image is written. Errors as of `remove_compressed`.
 
     Parameters
@@ -92,27 +92,29 @@ def remove_decompressed(original: Original, job: Job, picture: Picture, how: Dec
         What was decoded of it.
     how
     """
-    from bbcodec.picture.readback import differences
+    from bbcodec.picture.readback import Outline, differences
 
     if not _is_file(job.target):
         raise BBCodecError(f"{shown(job.target)} cannot be read back; the input is kept")
     most = how.limits.max_pixels
-    found = read_picture(open_image(job.target, job.storage).source, most).picture
+    found = Outline.of(read_picture(open_image(job.target, job.storage).source, most).picture)
     again = _read_anew(job.target, job.storage, most, found)
     if other := differences(picture, found) or differences(picture, again):
         raise _kept(job, f"reads back with other {named(other)}")
     original.remove()
 
 
-def _read_anew(name: str, storage: Storage, max_pixels: int | None, first: Picture) -> Picture:
+def _read_anew(name: str, storage: Storage, max_pixels: int | None, first: Outline) -> Outline:
     """Read an image file once more, in another way than before if there is one.
 
     The other way may not read metadata. They are those of the first reading then.
     """
+    from bbcodec.picture.readback import Outline
+
     picture = read_again(open_image(name, storage).source, max_pixels)
     if picture is not None:
-        return replace(picture, metadata=first.metadata)
-    return read_picture(open_image(name, storage).source, max_pixels).picture
+        return replace(Outline.of(picture), metadata=first.metadata)
+    return Outline.of(read_picture(open_image(name, storage).source, max_pixels).picture)
 
 
 def _is_file(name: str) -> bool:

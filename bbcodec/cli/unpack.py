@@ -14,7 +14,7 @@ from bbcodec.cli import options
 from bbcodec.cli.archives import open_archive
 from bbcodec.cli.folders import inside, stay_inside
 from bbcodec.cli.hints import did_you_mean
-from bbcodec.cli.images import format_of, image_name, warn_left_out, write_picture
+from bbcodec.cli.images import draft_picture, finish_picture, format_of, image_name, warn_left_out
 from bbcodec.cli.listing import matching
 from bbcodec.cli.losses import report_losses
 from bbcodec.cli.plan import Job
@@ -182,7 +182,9 @@ def _write(pictures: Archive, name: str, job: Job, wanted: _Wanted, reporter: Re
     if job.target != STREAM and folder_of(job.target):
         wanted.storage.make_folder(folder_of(job.target))
     with open_output(job, force=wanted.force) as file:
-        written = write_picture(file, picture, kind, verify=wanted.verify)
+        draft = draft_picture(file, picture, kind)
+        del picture
+        written = finish_picture(draft, kind, verify=wanted.verify)
     warn_left_out(reporter, name, written, kind)
     losses = {"lost": report_losses(reporter, name, lost)} if wanted.salvage else {}
     proof = {} if written.verify_seconds is None else {"verify_seconds": written.verify_seconds}
@@ -191,9 +193,9 @@ def _write(pictures: Archive, name: str, job: Job, wanted: _Wanted, reporter: Re
         "name": name,
         "output": job.target,
         "output_bytes": written.size,
-        "width": picture.width,
-        "height": picture.height,
-        "mode": picture.mode,
+        "width": written.outline.width,
+        "height": written.outline.height,
+        "mode": written.outline.mode,
         **proof,
     }
 

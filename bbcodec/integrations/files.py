@@ -8,13 +8,12 @@ everything can be pickled. A process loads a model once, when the first file nee
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from bbcodec import api, container
 from bbcodec.container import MAX_PIXELS, Limits
@@ -22,7 +21,7 @@ from bbcodec.errors import BBCodecError
 from bbcodec.picture import files
 from bbcodec.picture.formats import read
 from bbcodec.picture.picture import Picture
-from bbcodec.picture.readback import check
+from bbcodec.picture.readback import Draft, Outline
 from bbcodec.storage import Storage, base, folder_of, redacted
 
 __all__ = ["FileResult", "compress_file", "decompress_file", "failure", "whole_bb", "whole_image"]
@@ -176,23 +175,17 @@ def decompress_file(
         picture = api.decompress_picture(data, threads=threads, limits=max_pixels, **options)
         kind = format or os.path.splitext(base(run.target))[1][1:] or "png"
         with run.output() as file:
-            written = _write(file, picture, kind, verify=verify)
-        return run.result("done", picture, input_bytes=len(data), output_bytes=written)
+            draft = Draft(file, picture, kind)
+            del picture  # the check holds another one
+            if verify and (changed := draft.check().changed):
+                names = ", ".join(changed)
+                raise BBCodecError(f"the {kind} file reads back with other {names}; it is not written")
+            draft.release()
+        return run.result("done", draft.outline, input_bytes=len(data), output_bytes=draft.size)
     except (BBCodecError, OSError) as error:
         if raise_errors:
             raise
         return run.failed(error)
-
-
-def _write(file: BinaryIO, picture: Picture, kind: str, *, verify: bool) -> int:
-    """Write an image file after it was read back, and return its size in bytes."""
-    whole = io.BytesIO()
-    size = files.write_image(whole, picture, format=kind)
-    whole.seek(0)
-    if verify and (changed := check(picture, whole, kind).changed):
-        raise BBCodecError(f"the {kind} file reads back with other {', '.join(changed)}; it is not written")
-    file.write(whole.getbuffer())
-    return size
 
 
 def failure(source: str, target: str, error: BaseException) -> FileResult:
@@ -268,7 +261,7 @@ class _Run:
     def result(
         self,
         status: Literal["done", "skipped"],
-        picture: Picture | None = None,
+        picture: Picture | Outline | None = None,
         *,
         input_bytes: int = 0,
         output_bytes: int,

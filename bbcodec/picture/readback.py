@@ -7,6 +7,8 @@ alpha as two tables, a density in whole dots per metre. `check` accepts that, `d
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,16 +18,22 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from bbcodec.errors import BBCodecError, UnsupportedImageError
+from bbcodec.picture import files
 from bbcodec.picture.files import left_out, own_notes
 from bbcodec.picture.formats import read
+from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture
+from bbcodec.picture.raster import bands
+from bbcodec.storage.atomic import temporary_path
 
-__all__ = ["Readback", "check", "differences"]
+__all__ = ["Draft", "Outline", "Readback", "check", "differences"]
 
 DENSITY_STEP: Final = 0.0254
 """Dots per inch in one dot per metre, the unit of PNG and BMP."""
 DENSITY_ERROR: Final = 1e-6
 """Relative error of a density that TIFF stores as a fraction of two 32-bit numbers."""
+
+_NO_PIXELS: Final = np.zeros((1, 1), np.uint8)
 
 _SAME_SAMPLES: Final = ("I;16", "I;16B")
 """Modes that differ in the byte order of files alone."""
@@ -59,14 +67,105 @@ class Readback:
     left_out: tuple[str, ...]
 
 
-def check(picture: Picture, file: BinaryIO, format: str) -> Readback:
+@dataclass(frozen=True)
+class Outline:
+    """A picture without its samples, so that a large one need not be held while its file is read.
+
+    Parameters
+    ----------
+    width, height
+    mode
+    palette
+    metadata
+    axis
+        As of `Picture`.
+    samples : bytes
+        BLAKE2b of type, shape and samples.
+    most : int
+        The largest sample: of a palette, the last entry that is in use.
+    """
+
+    width: int
+    height: int
+    mode: str
+    palette: Palette | None
+    metadata: Metadata
+    axis: bool
+    samples: bytes
+    most: int
+
+    @classmethod
+    def of(cls, picture: Picture) -> Outline:
+        """Return the outline of a picture."""
+        pixels = picture.pixels
+        found = hashlib.blake2b(f"{pixels.dtype.str} {pixels.shape}".encode())
+        for rows in bands(picture.height, picture.width):
+            found.update(np.ascontiguousarray(pixels[rows]).data)
+        most = int(pixels.max(initial=0)) if picture.palette is not None else 0
+        facts = (picture.mode, picture.palette, picture.metadata, picture.axis)
+        return cls(picture.width, picture.height, *facts, found.digest(), most)
+
+
+class Draft:
+    """An image file that is written, and not yet given out.
+
+    The bytes are in the temporary file of an output, or in memory if the output is a stream. The caller
+    should let go of the picture before `check`, which holds another one.
+
+    Parameters
+    ----------
+    file
+        An output of `bbcodec.storage`, or a stream. A stream gets nothing before `release`.
+    picture
+    format
+        As for `bbcodec.write_image`.
+
+    Attributes
+    ----------
+    outline : Outline
+        What was written.
+    size : int
+        Size of the file in bytes.
+    left_out : tuple of str
+        Fields of `Metadata` that the format has no place for.
+
+    Raises
+    ------
+    UnsupportedImageError, OSError
+        As of `bbcodec.write_image`.
+    """
+
+    def __init__(self, file: BinaryIO, picture: Picture, format: str) -> None:
+        self._file, self._format = file, format
+        self._path = temporary_path(file)
+        whole = io.BytesIO()
+        self.size = files.write_image(whole if self._path is None else file, picture, format=format)
+        self._whole = whole.getvalue()  # empty if the bytes are in a file
+        self.outline = Outline.of(picture)
+        self.left_out = tuple(left_out(picture, format))
+
+    def check(self) -> Readback:
+        """Read the bytes and return what they do not give back. Errors as of `check`."""
+        if self._path is None:
+            return check(self.outline, io.BytesIO(self._whole), self._format)
+        self._file.flush()
+        return check(self.outline, self._path, self._format)
+
+    def release(self) -> None:
+        """Write the bytes to a stream. Those of a file are there already."""
+        if self._path is None:
+            self._file.write(self._whole)
+
+
+def check(outline: Outline, source: str | BinaryIO, format: str) -> Readback:
     """Read an image file and return what it does not give back of the picture that was written.
 
     Parameters
     ----------
-    picture
-    file
-        The file, from its beginning.
+    outline
+        What was written.
+    source
+        The file: its path, or all of it.
     format
         Its format, as for `bbcodec.write_image`.
 
@@ -76,21 +175,24 @@ def check(picture: Picture, file: BinaryIO, format: str) -> Readback:
         The file cannot be read.
     """
     try:
-        found = read(file, max_pixels=picture.width * picture.height).picture
+        picture = read(source, max_pixels=outline.width * outline.height).picture
     except BBCodecError as error:
-        raise UnsupportedImageError(f"the {format} file cannot be read back: {error}") from error
-    missing = list(left_out(picture, format))
+        why = str(error).removeprefix(f"{source}: ")
+        raise UnsupportedImageError(f"the {format} file cannot be read back: {why}") from error
+    found = Outline.of(picture)
+    kept = Picture(_NO_PIXELS, outline.mode, outline.palette, outline.metadata)
+    missing = list(left_out(kept, format))
     changed = []
-    if not found.same_pixels(picture):
+    if found.samples != outline.samples:
         changed.append("pixels")
-    if found.mode != picture.mode and {found.mode, picture.mode} != set(_SAME_SAMPLES):
+    if found.mode != outline.mode and {found.mode, outline.mode} != set(_SAME_SAMPLES):
         changed.append("mode")
-    if not _same_colours(picture, found):
+    if not _same_colours(outline, found):
         changed.append("palette")
-    for field in fields(picture.metadata):
-        before, after = (getattr(p.metadata, field.name) for p in (picture, found))
+    for field in fields(outline.metadata):
+        before, after = (getattr(of.metadata, field.name) for of in (outline, found))
         if field.name == "notes":  # `left_out` has named those of other formats
-            before, after = (own_notes(p.metadata, format) for p in (picture, found))
+            before, after = (own_notes(of.metadata, format) for of in (outline, found))
         if field.name in missing or _same_meaning(field.name, before, after):
             continue
         if field.name == "exif" and format in _KEEP_PART_OF_EXIF and _is_part(after, before):
@@ -100,18 +202,18 @@ def check(picture: Picture, file: BinaryIO, format: str) -> Readback:
     return Readback(tuple(changed), tuple(missing))
 
 
-def differences(picture: Picture, found: Picture, *, metadata: bool = True) -> list[str]:
+def differences(outline: Outline, found: Outline, *, metadata: bool = True) -> list[str]:
     """Return what differs between two pictures in any form: pixels, mode, palette, fields of `Metadata`.
 
     The axis of length 1 of an array is a difference of mode: no image file has it.
     """
     same = {
-        "pixels": found.same_pixels(picture),
-        "mode": found.mode == picture.mode and found.axis == picture.axis,
-        "palette": found.palette == picture.palette,
+        "pixels": found.samples == outline.samples,
+        "mode": found.mode == outline.mode and found.axis == outline.axis,
+        "palette": found.palette == outline.palette,
     }
-    for field in fields(picture.metadata) if metadata else ():
-        before, after = (getattr(p.metadata, field.name) for p in (picture, found))
+    for field in fields(outline.metadata) if metadata else ():
+        before, after = (getattr(of.metadata, field.name) for of in (outline, found))
         same[field.name] = _plain(field.name, before) == _plain(field.name, after)
     return [name for name, equal in same.items() if not equal]
 
@@ -132,16 +234,16 @@ def _same_meaning(name: str, before: Any, after: Any) -> bool:
     return bool(_plain(name, before) == _plain(name, after))
 
 
-def _same_colours(picture: Picture, found: Picture) -> bool:
+def _same_colours(outline: Outline, found: Outline) -> bool:
     """Return whether every index has the same colour in both palettes. More entries than before may follow.
 
     Entries that no pixel uses may be missing.
     """
-    if picture.palette is None or found.palette is None:
-        return picture.palette is found.palette
-    before, after = _entries(picture.palette), _entries(found.palette)
+    if outline.palette is None or found.palette is None:
+        return outline.palette is found.palette
+    before, after = _entries(outline.palette), _entries(found.palette)
     shared = min(len(before), len(after))
-    complete = len(after) >= len(before) or int(picture.pixels.max(initial=0)) < len(after)
+    complete = len(after) >= len(before) or outline.most < len(after)
     return complete and bool(np.array_equal(before[:shared], after[:shared]))
 
 

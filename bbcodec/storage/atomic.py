@@ -25,7 +25,12 @@ __all__ = [
     "place_of",
     "put_in_place",
     "stamp",
+    "temporary_path",
 ]
+
+# Short, to stay within limits on names; hidden; recognisable if a power cut leaves it behind.
+_PREFIX: Final = ".bbcodec-"
+_SUFFIX: Final = ".tmp"
 
 _CANNOT_SYNC: Final = frozenset(
     (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR)
@@ -188,6 +193,16 @@ def open_growing(name: str, mode: int, *, new: bool) -> int:
     return descriptor
 
 
+def temporary_path(file: BinaryIO) -> str | None:
+    """Return the path of an open temporary file of `atomic_write`, to read back what was written so far.
+
+    None for a device, a stream, or a file that has no path yet.
+    """
+    name = getattr(file, "name", None)
+    ours = isinstance(name, str) and os.path.basename(name).startswith(_PREFIX) and name.endswith(_SUFFIX)
+    return name if ours else None
+
+
 @contextlib.contextmanager
 def atomic_write(
     path: str | os.PathLike[str],
@@ -233,15 +248,14 @@ def atomic_write(
         return
     target = place.target
 
-    # Short, to stay within limits on names; hidden; recognisable if a power cut leaves it behind.
-    temporary = os.path.join(os.path.dirname(target), f".bbcodec-{secrets.token_hex(6)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}")
     try:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, mode & place.mode)
         except OSError as error:  # name the target in the message: users do not know the temporary name
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-        with open(descriptor, "wb") as file:
+        with open(temporary, "wb", opener=lambda *_: descriptor) as file:
             yield file
             file.flush()
             stamp(file.fileno(), times)

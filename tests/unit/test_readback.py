@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from bbcodec.picture import readback
 from bbcodec.picture.files import left_out, write_image
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Palette, Picture
-from bbcodec.picture.readback import Readback
+from bbcodec.picture.readback import Draft, Outline, Readback
+from bbcodec.storage.atomic import atomic_write
 
 FORMATS = ("png", "webp", "tif", "bmp", "ppm")
 
@@ -79,7 +81,7 @@ def test_what_is_written_reads_back(mode: str, palette: Palette | None, metadata
         except UnsupportedImageError:
             continue
         file.seek(0)
-        found = readback.check(given, file, kind)
+        found = readback.check(Outline.of(given), file, kind)
         assert found.changed == ()
         assert set(found.left_out) - set(left_out(given, kind)) <= {"exif"}
         written += 1
@@ -132,7 +134,7 @@ def test_what_differs_is_named(given: Picture, wrong: Picture, names: tuple[str,
     file = io.BytesIO()
     write_image(file, wrong)
     file.seek(0)
-    assert readback.check(given, file, "png").changed == names
+    assert readback.check(Outline.of(given), file, "png").changed == names
 
 
 def test_a_part_of_exif_is_left_out_not_changed() -> None:
@@ -141,9 +143,9 @@ def test_a_part_of_exif_is_left_out_not_changed() -> None:
     given = Picture(RGB.pixels, "RGB", metadata=Metadata(exif=exif(private="what only we know")))
     write_image(file, Picture(RGB.pixels, "RGB", metadata=Metadata(exif=exif())))
     file.seek(0)
-    assert readback.check(given, file, "tif") == Readback((), ("exif",))
+    assert readback.check(Outline.of(given), file, "tif") == Readback((), ("exif",))
     file.seek(0)
-    assert readback.check(given, file, "png") == Readback(("exif",), ())
+    assert readback.check(Outline.of(given), file, "png") == Readback(("exif",), ())
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:40], lambda data: b"", lambda data: b"x" + data])
@@ -151,13 +153,38 @@ def test_a_file_that_cannot_be_read(spoil: Callable[[bytes], bytes]) -> None:
     file = io.BytesIO()
     write_image(file, RGB)
     with pytest.raises(UnsupportedImageError, match="the png file cannot be read back"):
-        readback.check(RGB, io.BytesIO(spoil(file.getvalue())), "png")
+        readback.check(Outline.of(RGB), io.BytesIO(spoil(file.getvalue())), "png")
 
 
 def test_differences_accept_no_other_form() -> None:
     deep = picture("I;16", None, Metadata(dpi=(72.0, 72.0)))
-    assert readback.differences(deep, deep) == []
-    assert readback.differences(deep, changed(deep, mode="I;16B")) == ["mode"]
     near = changed(deep, metadata=Metadata(dpi=(72.009, 72.009)))
-    assert readback.differences(deep, near) == ["dpi"]
-    assert readback.differences(deep, near, metadata=False) == []
+    swapped = changed(deep, mode="I;16B")
+    was, close, other, wrong = map(Outline.of, (deep, near, swapped, one_pixel(deep)))
+    assert readback.differences(was, was) == []
+    assert readback.differences(was, other) == ["mode"]
+    assert readback.differences(was, wrong) == ["pixels"]
+    assert readback.differences(was, close) == ["dpi"]
+    assert readback.differences(was, close, metadata=False) == []
+
+
+def test_an_outline_tells_types_and_shapes_apart() -> None:
+    pixels = np.zeros((4, 6), np.uint8)
+    same = [pixels, pixels.astype(bool), pixels.reshape(6, 4), pixels.reshape(4, 2, 3)]
+    assert len({Outline.of(Picture(each, "L")).samples for each in same}) == 4
+    strided = Picture(np.zeros((8, 12), np.uint8)[::2, ::2], "L")
+    assert Outline.of(strided).samples == Outline.of(Picture(pixels, "L")).samples
+
+
+def test_a_draft_is_in_the_temporary_file_or_in_memory(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.png") as file:
+        draft = Draft(file, RGB, "png")
+        assert draft.check().changed == ()
+        draft.release()
+    stream = io.BytesIO()
+    draft = Draft(stream, RGB, "png")
+    assert draft.check().changed == ()
+    assert stream.getvalue() == b""
+    draft.release()
+    assert stream.getvalue() == (tmp_path / "a.png").read_bytes()
+    assert draft.size == len(stream.getvalue())
