@@ -78,7 +78,7 @@ def test_cases_that_are_kept(name: str, mode: str) -> None:
     assert picture.has_associated_alpha == (name == "assoc_legit.tif")
     assert picture.white_is_zero == (name == "t_miniswhite16.tif")
     expected = "tif" if picture.has_associated_alpha or picture.white_is_zero else "png"
-    assert formats.default_format(picture) == expected
+    assert formats.default_format(picture.mode, picture.metadata) == expected
 
 
 @needs_cases
@@ -194,7 +194,7 @@ def test_palettes(bits: int, exact: bool) -> None:
     assert (picture.mode, np.array_equal(picture.pixels, array[:, :, 0])) == ("P", True)
     assert picture.palette == Palette(high.T.astype(np.uint8).tobytes())
     assert (picture.metadata.note("tiff", "320/3") is None) == exact
-    assert formats.default_format(picture) == ("png" if exact else "tif")
+    assert formats.default_format(picture.mode, picture.metadata) == ("png" if exact else "tif")
     second = again(data)
     assert second is not None
     assert second.same(picture)
@@ -212,13 +212,13 @@ def test_associated_alpha(channels: int, bits: int) -> None:
     picture = read(plain(array, bits, t338=(SHORT, [1]))).picture
     assert np.array_equal(picture.pixels, array)
     assert picture.has_associated_alpha
-    assert formats.default_format(picture) == "tif"
+    assert formats.default_format(picture.mode, picture.metadata) == "tif"
     check_round_trips(picture)
     with pytest.raises(UnsupportedImageError, match="PNG has straight alpha only; write a TIFF"):
         written(picture, "png")
     straight = read(plain(array, bits)).picture
     assert not straight.has_associated_alpha
-    assert formats.default_format(straight) == "png"
+    assert formats.default_format(straight.mode, straight.metadata) == "png"
 
 
 @pytest.mark.parametrize(("bits", "mode"), [(1, "1"), (8, "L"), (16, "I;16")])
@@ -316,19 +316,17 @@ def test_jpeg_strips(channels: int) -> None:
 
 
 @needs_libtiff
-def test_zstd_strips(capfd: pytest.CaptureFixture[str]) -> None:
+def test_zstd_strips() -> None:
     out = io.BytesIO()
     array = samples(40, 50, 3)
     try:
         Image.fromarray(array).save(out, "TIFF", compression="zstd")
     except OSError:
         pytest.skip("this Pillow has no ZSTD")
-    capfd.readouterr()
     assert np.array_equal(read(out.getvalue()).picture.pixels, array)
     at = out.getvalue().index(b"\x28\xb5\x2f\xfd")
     with pytest.raises(FormatError):
         read(out.getvalue()[:at] + bytes(30) + out.getvalue()[at + 30 :])
-    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not features.check("webp"), reason="this Pillow has no WebP")

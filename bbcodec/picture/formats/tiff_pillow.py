@@ -7,12 +7,9 @@ interpret tags, and what they do not know cannot make them write to standard err
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
-import os
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -26,7 +23,6 @@ from bbcodec.picture.formats.tiff_tags import LONG, SHORT, Tree, header, pack_tr
 
 __all__ = ["decompress", "has_libtiff", "jpeg_samples", "webp_samples"]
 
-_LOCK: Final = threading.Lock()
 _SOI, _APP0, _APP14 = b"\xff\xd8", 0xE0, 0xEE
 _ADOBE: Final = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"  # the last byte, the transform, follows
 
@@ -66,9 +62,7 @@ def decompress(pieces: Sequence[bytes | memoryview], row_bytes: int, rows: int, 
     ]
     directory = pack_tree(Tree(tuple(tags)), end + end % 2)
     file = io.BytesIO(b"".join([header(end + end % 2), *pieces, bytes(end % 2), directory]))
-    with _silent_stderr() if compression == of.ZSTD else contextlib.nullcontext():
-        pixels = picture_of(file, "TIFF", row_bytes * rows * len(sizes)).pixels
-    return pixels.tobytes()
+    return picture_of(file, "TIFF", row_bytes * rows * len(sizes)).pixels.tobytes()
 
 
 @functools.cache
@@ -81,30 +75,10 @@ def has_libtiff() -> bool:
 def _has_zstd() -> bool:
     """Return whether the libtiff of Pillow knows ZSTD."""
     try:
-        with _silent_stderr():
-            Image.new("L", (1, 1)).save(io.BytesIO(), "TIFF", compression="zstd")
+        Image.new("L", (1, 1)).save(io.BytesIO(), "TIFF", compression="zstd")
     except Exception:  # the kind of error is not documented
         return False
     return True
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Lead file descriptor 2 to nowhere: libtiff writes lines to it when strips are damaged."""
-    with _LOCK:
-        try:
-            keep = os.dup(2)
-        except OSError:  # the process has no standard error
-            yield
-            return
-        try:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-            yield
-        finally:
-            os.dup2(keep, 2)
-            os.close(keep)
 
 
 def jpeg_samples(
