@@ -7,8 +7,6 @@ say.
 
 from __future__ import annotations
 
-import contextlib
-import struct
 from typing import Final
 
 from bbcodec.cli.names import command
@@ -44,9 +42,6 @@ _IMAGES: Final = (
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
     *((b"P%d\n" % digit, "a PNM image") for digit in range(1, 7)),
 )
-_TGA: Final = struct.Struct("<xBB9xHHB")  # kind of colour map, kind of image; width, height, bits of a pixel
-_TGA_KINDS: Final = (1, 2, 3, 9, 10, 11)
-_TGA_DEPTHS: Final = (1, 8, 15, 16, 24, 32)
 _BMP_RESERVED: Final = slice(6, 10)  # four bytes that are 0, as "BM" alone may begin a text
 
 
@@ -83,25 +78,9 @@ def is_compressed(head: bytes) -> bool:
 
 def may_be_image(head: bytes) -> bool:
     """Return whether some reader of image files would go on after the first bytes."""
-    return _signature(head) is not None
+    from bbcodec.picture.formats import sniff
 
-
-def _signature(head: bytes) -> str | None:
-    """Return the format whose signature a file has, or None. TGA has none: its header must be sound."""
-    from PIL import Image
-
-    Image.init()
-    for name, (_, accept) in Image.OPEN.items():
-        # They raise many kinds on short files. A text says why Pillow cannot read the format here.
-        with contextlib.suppress(Exception):
-            if accept is not None and (found := accept(head[:HEAD_BYTES])) and not isinstance(found, str):
-                return name
-    return "TGA" if len(head) >= _TGA.size and _is_tga(*_TGA.unpack_from(head)) else None
-
-
-def _is_tga(colour_map: int, kind: int, width: int, height: int, depth: int) -> bool:
-    plausible = colour_map < 2 and kind in _TGA_KINDS and depth in _TGA_DEPTHS
-    return plausible and width > 0 and height > 0
+    return sniff(head) is not None
 
 
 def expect_picture(head: bytes, name: str) -> None:

@@ -30,7 +30,7 @@ __all__ = [
     "standard_output",
 ]
 
-SNIFF_BYTES: Final = 64
+SNIFF_BYTES: Final = 512
 """Bytes that are read of a stream before it is decided whether to read the rest."""
 CHUNK_BYTES: Final = 2**20
 """Bytes that are read of a stream at a time."""

@@ -160,16 +160,16 @@ def test_an_archive_that_changes_while_it_is_read() -> None:
 
 
 def test_an_image_that_vanishes_or_shrinks_while_others_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bbcodec.picture import files
+    from bbcodec.picture import formats
 
-    read = files.read_image
+    read = formats.read
 
     def vanish(source: Any, **options: Any) -> Any:
         Path("set/b.png").unlink(missing_ok=True)
         os.truncate("set/sub/c.png", 2000)
         return read(source, **options)
 
-    monkeypatch.setattr(files, "read_image", vanish)
+    monkeypatch.setattr(formats, "read", vanish)
     done = invoke("pack", "set", "-o", "new.bb", "--method", "classic")
     assert done.exit_code == 1
     assert "b.png" in done.stderr

@@ -129,8 +129,9 @@ def test_the_cost_is_told() -> None:
 
 def reads(monkeypatch: pytest.MonkeyPatch, **facts: Any) -> None:
     """Let every image file have something that its picture does not hold."""
+    read = formats.read
     monkeypatch.setattr(
-        formats, "read", lambda source, **how: Reading(files.read_image(source, **how), "TIFF", **facts)
+        formats, "read", lambda source, **how: Reading(read(source, **how).picture, "TIFF", **facts)
     )
 
 
