@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -217,7 +218,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         return self.picture(name).array
 
     def picture(self, name: str) -> Picture:
-        """Return a picture with its mode, palette and metadata.
+        """Return a picture with its mode, palette and metadata. Its pixels belong to the caller.
 
         Raises
         ------
@@ -228,12 +229,12 @@ class Archive(Mapping[str, NDArray[Any]]):
         ModelMissingError
             Its model is neither embedded nor installed.
         """
-        return self.reader.picture(name)
+        return _owned(self.reader.picture(name))
 
     def region(self, name: str, region: Region) -> NDArray[Any]:
         """Return the pixels of a part of a picture, (x, y, width, height) in pixels.
 
-        Of a large picture, only the tiles that the region needs are decoded.
+        Of a large picture, only the tiles that the region needs are decoded. The pixels belong to the caller.
 
         Raises
         ------
@@ -244,7 +245,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         FormatError, LimitError, ModelMissingError
             As for `picture`.
         """
-        return self.reader.region(name, region).array
+        return _owned(self.reader.region(name, region)).array
 
     def entry(self, name: str) -> Entry:
         """Return name, mode and size of a picture without decoding it; raise `KeyError` if there is none."""
@@ -322,6 +323,13 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise TypeError("only an archive opened for reading by its path can be pickled")
         options = {"threads": self._execution.threads, "backend": self._execution.backend}
         return _reopen, (self._file, self._reading | options | {"storage_options": self._storage.options})
+
+
+def _owned(picture: Picture) -> Picture:
+    """Return a picture whose pixels may be altered: a copy if the cache of the reader shares them."""
+    if picture.pixels.flags.writeable and picture.pixels.flags.owndata:
+        return picture
+    return replace(picture, pixels=picture.pixels.copy())
 
 
 def _reopen(file: str | os.PathLike[str], options: dict[str, Any]) -> Archive:

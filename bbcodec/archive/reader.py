@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -116,7 +117,7 @@ class Reader:
         self._execution, self._limits = execution, Limits.of(limits)
         self._models: dict[int, Model] = {}
         self._cache: OrderedDict[int, list[Picture]] = OrderedDict()  # by offset of their section
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self.indices: list[int] = []
         self.models: tuple[int, ...] = ()
         self.notes: tuple[str, ...] = ()
@@ -204,7 +205,7 @@ class Reader:
         return None
 
     def picture(self, name: str) -> Picture:
-        """Return a picture with its metadata.
+        """Return a picture with its metadata. Its pixels are read-only: the cache shares them.
 
         Raises
         ------
@@ -214,20 +215,22 @@ class Reader:
             As for `bbcodec.decompress`; other pictures may be intact.
         """
         place = self.places[name]
-        with self._lock:
+        with self._cache_lock():
             found = self._cache.get(place.stored.at)
             if found is not None:
                 self._cache.move_to_end(place.stored.at)
         if found is None:
             found = self.pictures(place.stored)
-            with self._lock:
+            for one in found:
+                one.pixels.flags.writeable = False
+            with self._cache_lock():
                 self._cache[place.stored.at] = found
                 while len(self._cache) > 1 and self._cached_samples() > _MAX_CACHED_SAMPLES:
                     self._cache.popitem(last=False)
         return found[place.position]
 
     def region(self, name: str, region: Region) -> Picture:
-        """Return a part of a picture, (x, y, width, height) in pixels.
+        """Return a part of a picture, (x, y, width, height) in pixels. Its pixels may be read-only.
 
         Of a large picture, only the tiles that the region needs are decoded.
 
@@ -245,6 +248,12 @@ class Reader:
             return self._file(payload, place.stored, region)[0]
         picture = self.picture(name)
         return replace(picture, pixels=picture.pixels[window.place])
+
+    def _cache_lock(self) -> threading.Lock:
+        """Return the lock of the cache. A forked process gets its own: another thread may have held it."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     def _cached_samples(self) -> int:
         return sum(picture.pixels.size for cached in self._cache.values() for picture in cached)
