@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 
 from bbcodec.archive import sections
 from bbcodec.archive.sections import Mark, Source
@@ -25,6 +26,8 @@ __all__ = ["PART", "Elsewhere", "Output", "Stream", "Unfinished"]
 
 PART: Final = ".part"
 """Suffix of an unfinished archive."""
+
+_MAX_COPY_BYTES: Final = 1 << 25  # of a stream; larger archives need it for recovery data only
 
 
 class Output:
@@ -49,6 +52,10 @@ class Output:
         """Write a section and return its offset. Recorded sections after it are discarded."""
         raise NotImplementedError
 
+    def some(self, at: int, count: int) -> bytes:
+        """Return `count` written bytes from an offset; fewer at the end."""
+        raise NotImplementedError
+
     def sync(self) -> None:
         """Flush everything written to the disk."""
 
@@ -60,16 +67,43 @@ class Output:
 
 
 class Stream(Output):
-    """A binary file that the caller opens and closes."""
+    """A binary file that the caller opens and closes.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.at = file, 0
+    It may not be readable. A second file keeps the bytes: all of them if `keep` is true, else those of an
+    archive of at most `_MAX_COPY_BYTES`.
+    """
+
+    def __init__(self, file: BinaryIO, *, keep: bool = False) -> None:
+        self._file, self._keep, self.at = file, keep, 0
+        self._copy: IO[bytes] | None = tempfile.SpooledTemporaryFile(_MAX_COPY_BYTES)  # noqa: SIM115
         self.put(sections.head())
 
     def put(self, data: Buffer) -> int:
         self._file.write(data)
         self.at += len(data)
+        if self._copy is not None:
+            self._copy.write(data)
+            if self.at > _MAX_COPY_BYTES and not self._keep:
+                self._drop_copy()
         return self.at - len(data)
+
+    def some(self, at: int, count: int) -> bytes:
+        assert self._copy is not None
+        self._copy.seek(at)
+        found = self._copy.read(count)
+        self._copy.seek(0, os.SEEK_END)
+        return found
+
+    def _drop_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+    def finish(self) -> None:
+        self._drop_copy()
+
+    def abandon(self) -> None:
+        self._drop_copy()
 
 
 class Elsewhere(Stream):
@@ -78,14 +112,16 @@ class Elsewhere(Stream):
     Raises the errors of `Storage.write`.
     """
 
-    def __init__(self, storage: Storage, name: str, *, overwrite: bool) -> None:
+    def __init__(self, storage: Storage, name: str, *, overwrite: bool, keep: bool = False) -> None:
         self._stack = contextlib.ExitStack()
-        super().__init__(self._stack.enter_context(storage.write(name, overwrite=overwrite)))
+        super().__init__(self._stack.enter_context(storage.write(name, overwrite=overwrite)), keep=keep)
 
     def finish(self) -> None:
+        super().finish()
         self._stack.close()
 
     def abandon(self) -> None:
+        super().abandon()
         with contextlib.suppress(GeneratorExit):
             self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
 
@@ -162,6 +198,14 @@ class Unfinished(Output):
             view = view[os.write(self._descriptor, view) :]
         self.at += len(data)
         return at
+
+    def some(self, at: int, count: int) -> bytes:
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        parts: list[bytes] = []
+        while count > 0 and (part := os.read(self._descriptor, count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
 
     def sync(self) -> None:
         os.fsync(self._descriptor)

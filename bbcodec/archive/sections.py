@@ -25,6 +25,8 @@ MODEL: Final = "MODL"
 BATCH: Final = "BTCH"
 FILE: Final = "FILE"
 INDEX: Final = "INDX"
+COPY: Final = "COPY"
+RECOVERY: Final = "RCVR"
 TAIL: Final = "TAIL"
 
 _HEAD = struct.Struct("<8sBBHI")
@@ -96,17 +98,21 @@ class Source:
         """
         if at + count > self.size:
             raise FormatError(f"archive: {count} bytes at byte {at} reach beyond the end, byte {self.size}")
+        found = self.some(at, count)
+        if len(found) < count:
+            raise FormatError(f"archive: the file became shorter than {at + count} bytes")
+        return found
+
+    def some(self, at: int, count: int) -> bytes:
+        """Return `count` bytes from offset `at`; fewer where the file ends."""
         parts: list[bytes] = []
-        while count:
-            part = self._some(at, count)
-            if not part:
-                raise FormatError(f"archive: the file became shorter than {at + count} bytes")
+        while count > 0 and (part := self._once(at, count)):
             parts.append(part)
             at += len(part)
             count -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _some(self, at: int, count: int) -> bytes:
+    def _once(self, at: int, count: int) -> bytes:
         """Return at least one and at most `count` bytes from offset `at`; none at the end of the file."""
         if self._descriptor is not None:
             if self._file.closed:

@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
 from bbcodec import container
-from bbcodec.archive import sections, tables
+from bbcodec.archive import copies, sections, tables
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
 from bbcodec.archive.reader import Reader, batch_digest
-from bbcodec.archive.sections import BATCH, FILE, FRAME_BYTES, INDEX, MODEL
+from bbcodec.archive.sections import BATCH, COPY, FILE, FRAME_BYTES, INDEX, MODEL
 from bbcodec.archive.tables import Batch, Index, Stored
 from bbcodec.bbfile import metadata_sections
 from bbcodec.container import MODEL_ID_SIZE, Buffer
@@ -72,6 +72,7 @@ class Writer:
         self._models = list(old.models) if old else []
         self._stored: list[Stored] = []
         self._ids = [old.model_facts(n) for n in range(len(self._models))] if old else []
+        self._payloads = [bytes.fromhex(known) + embedded for known, embedded in self._ids]
         self._number = self._known_model()
         self._ranks: dict[str, int] = {}
         self._replaying = True
@@ -110,8 +111,17 @@ class Writer:
             order = tuple(self._ranks[entry.name] for part in stored for entry in part.entries)
             index = Index(previous, tuple(self._models), tuple(stored), order)
             at = self._output.put(sections.section(INDEX, tables.pack_index(index)))
+            self._put_copies(at)
             self._output.put(sections.tail(at, self._output.at))
         self._output.finish()
+
+    def _put_copies(self, index: int) -> None:
+        """Store once more what all pictures depend on."""
+        output = self._output
+        first = copies.covered(self._old.end if self._old else 0, output.at)
+        sums = None if first is None else copies.sum_sectors(output.some, first, output.at)
+        models = list(zip(self._models, self._payloads, strict=True))
+        output.put(sections.section(COPY, copies.pack(models, index, output.at, sums)))
 
     def abandon(self) -> None:
         """Stop without finishing. The stored sections stay for the next writer."""
@@ -180,6 +190,7 @@ class Writer:
         self.embedded += len(payload) - MODEL_ID_SIZE
         self._number = len(self._models)
         self._models.append(at)
+        self._payloads.append(payload)
 
     # --- sections of an interrupted writer ------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture, digest
 from bbcodec.picture.region import Place
 
-__all__ = ["Loss", "Salvaged", "salvage"]
+__all__ = ["Loss", "Salvaged", "model_like", "salvage"]
 
 _MIN_EQUAL_ID_BYTES: Final = 24  # of 32 that a damaged model id must share with that of a released model
 
@@ -262,7 +262,7 @@ class _Salvage:
         if self.given is not None:
             return find_model(self.given)
         stored = bytes(section.payload) if section is not None else b""
-        found = _model_like(stored)
+        found = model_like(stored)
         if found is None:
             raise FormatError("the id of the model is damaged; name the model with --model (model=)")
         return found
@@ -375,7 +375,7 @@ def _one_chain(view: memoryview) -> list[int]:
     return [reader.offset, size]
 
 
-def _model_like(stored: bytes) -> Any:
+def model_like(stored: bytes) -> Any:
     """Return the released model whose id nearly equals a damaged one, else None."""
     from bbcodec import modelfile
 

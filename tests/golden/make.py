@@ -34,8 +34,8 @@ REPEATED = (
     "learned_markov.bb",
     "local_photo.bb",
     "local_fast_sums.bb",
-    "archive_auto.bb",
-    "archive_thumb.bb",
+    "archive_auto_copies.bb",
+    "archive_thumb_copies.bb",
     "batch_photo.bbg",
     "chunk_rgb.bbk",
 )
@@ -161,6 +161,9 @@ def archives() -> dict[str, Any]:
         "archive_latents": lambda: packed((tiny, {"model": "thumb", "method": "learned"})),
         "archive_embedded": lambda: packed((few, own)),
         "archive_flowpp": lambda: packed(({k: few[k] for k in list(few)[:2]}, tiles)),
+        # The same pictures as in two of the files above, which have no section COPY.
+        "archive_auto_copies": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
+        "archive_thumb_copies": lambda: packed((few, {"model": "thumb", "method": "learned"})),
     }
 
 
