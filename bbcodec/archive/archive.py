@@ -22,6 +22,7 @@ from bbcodec.archive.sections import Source
 from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
 from bbcodec.container import Limits
+from bbcodec.container.recovery import check_percent
 from bbcodec.errors import OptionError
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
@@ -62,6 +63,9 @@ class Archive(Mapping[str, NDArray[Any]]):
         one of them slower. By default as many as have 2^14 pixels together.
     keep_metadata : bool
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
+    recovery : float, optional
+        Percent of the sectors of 512 bytes, 0.01 to 50. If as many are lost, wherever they lie, a reader with
+        `salvage` repairs them. 0 is none. Default: as the archive that is appended to, none for a new one.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
     storage_options : mapping, optional
@@ -69,8 +73,9 @@ class Archive(Mapping[str, NDArray[Any]]):
     preload : bool
         When reading: load the models when the archive is opened, not with the first picture.
     salvage : bool
-        When reading: if the index is damaged or missing, rebuild it from the sections. `reader.notes` then
-        describes the damage, names are in file order, and those of damaged batches are missing.
+        When reading: repair lost sectors; `reader.repairs` tells what was repaired. If the index is still
+        damaged or missing, rebuild it from the sections. `reader.notes` then describes the damage, names are
+        in file order, and those of damaged batches are missing.
     done : callable, optional
         When writing: called with the entries and the size in bytes of each stored section.
     recover : bool
@@ -124,6 +129,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         preload: bool = True,
         salvage: bool = False,
         done: Done | None = None,
+        recovery: float | None = None,
         recover: bool = False,
     ) -> None:
         salvage = salvage_option(salvage, recover) and mode == "r"
@@ -131,6 +137,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise OptionError(f"mode is {mode!r}, expected 'r', 'x', 'w' or 'a'")
         if batch is not None and batch < 0:
             raise OptionError(f"batch is {batch}, expected 0 or more")
+        self._share = check_percent(recovery) if recovery else None if recovery is None else 0
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
         self._execution = Execution(threads, backend)
@@ -191,11 +198,12 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     def _output(self) -> Output:
         """Return the output that fits the file and the mode."""
+        keep = bool(self._share)
         if not isinstance(self._file, str | os.PathLike):
-            return Stream(self._file)
+            return Stream(self._file, keep=keep)
         path = self._path()
         if path is None:
-            return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w")
+            return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w", keep=keep)
         end = self._reader.end if self._reader is not None else None
         return Unfinished(path, end, overwrite=self.mode == "w")
 
@@ -282,7 +290,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         writer, self._writer = self._writer, None
         try:
             if writer is not None:
-                writer.finish()
+                writer.finish(self._share)
                 self.adopted, self.embedded = writer.adopted, writer.embedded
         except BaseException:
             if writer is not None:

@@ -14,10 +14,10 @@ from typing import Final
 from bbcodec.archive import copies, sections
 from bbcodec.archive.sections import BATCH, COPY, FILE, INDEX, MODEL, RECOVERY, TAIL, Mark, Source
 from bbcodec.container import recovery
-from bbcodec.container.recovery import SECTOR
+from bbcodec.container.recovery import SECTOR, Layout
 from bbcodec.errors import FormatError
 
-__all__ = ["Scan", "mend", "scan"]
+__all__ = ["Scan", "last_recovery", "mend", "scan"]
 
 _KINDS: Final = tuple(kind.encode() for kind in (MODEL, BATCH, FILE, INDEX, COPY, RECOVERY, TAIL))
 _SEARCH_BYTES: Final = 1 << 20  # bytes searched at a time
@@ -99,6 +99,12 @@ def mend(source: Source, threads: int = 1) -> tuple[Source, Scan, tuple[str, ...
             source = _Mended(source, dict([one]))
             found = scan(source)
     return source, found, tuple(repairs)
+
+
+def last_recovery(source: Source, end: int) -> Layout | None:
+    """Return the layout of the recovery data right before the tail of an archive, or None."""
+    at = end - sections.TAIL_SIZE - sections.CRC_BYTES - SECTOR
+    return recovery.layout_of(source.some(at, SECTOR), at) if at >= 0 else None
 
 
 def scan(source: Source) -> Scan:

@@ -211,6 +211,12 @@ def _tail_at(source: Source, at: int) -> int | None:
     return int(index) if own == at and HEAD_SIZE <= index < at else None
 
 
+def ends_with_tail(source: Source) -> bool:
+    """Return whether a file ends like an archive, whatever its head is."""
+    at = source.size - TAIL_SIZE
+    return at >= HEAD_SIZE and _tail_at(source, at) is not None
+
+
 def find_tail(source: Source) -> tuple[int, int] | None:
     """Return the offset of the last index and of the end of the archive; None if there is no tail.
 

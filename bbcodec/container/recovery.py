@@ -22,7 +22,18 @@ from numpy.typing import NDArray
 from bbcodec.container.erasure import MAX_ROWS, Code
 from bbcodec.errors import OptionError
 
-__all__ = ["SECTOR", "Found", "Layout", "Repair", "check_percent", "find", "make", "plan", "repair"]
+__all__ = [
+    "SECTOR",
+    "Found",
+    "Layout",
+    "Repair",
+    "check_percent",
+    "find",
+    "layout_of",
+    "make",
+    "plan",
+    "repair",
+]
 
 SECTOR: Final = 512  # bytes; the unit in which disks lose data
 MAGIC: Final = b"\x89BBR\r\n\x1a\n"
@@ -243,6 +254,12 @@ def find(read: Read, size: int) -> list[Found]:
         if len(one.maps) >= one.layout.maps and (not out or one.layout.start >= out[-1].layout.end):
             out.append(one)
     return out
+
+
+def layout_of(sector: bytes, at: int) -> Layout | None:
+    """Return the layout that a sector of a map at an offset describes, or None if it is none."""
+    found = _read_map_sector(sector, at)
+    return None if found is None else found[0]
 
 
 def repair(read: Read, found: Found, threads: int = 1) -> Repair:
