@@ -69,6 +69,7 @@ def compress(
     fit: float | None = None,
     seed: int = 0,
     stop: Stop | None = None,
+    recovery: float | None = None,
     on_verified: Callable[[float], None] | None = None,
 ) -> bytes:
     """Compress a picture without loss and return the bytes of a ``.bb`` file.
@@ -108,6 +109,9 @@ def compress(
     stop : context manager, optional
         Entered during the fit. It returns a callable, which the fit calls regularly; if that returns true,
         the fit ends with its best result so far.
+    recovery : float, optional
+        Percent of the file's sectors of 512 bytes, 0.01 to 50. If as many are lost, wherever they lie,
+        `salvage` repairs them. The file grows by that and about 2 percent more. Default: none.
     on_verified : callable, optional
         Called with the seconds that the verification took.
 
@@ -134,7 +138,7 @@ def compress(
     """
     execution = Execution(threads, backend, progress)
     fitting = None if fit is None else Fitting(fit, seed, stop)
-    options = Options(method, model, embed_model, fitting)
+    options = Options(method, model, embed_model, fitting, recovery or 0)
     picture = read_image(image) if isinstance(image, str | os.PathLike) else Picture.of(image)
     kept = picture.metadata if keep_metadata else picture.metadata.essential()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
@@ -270,7 +274,8 @@ def salvage(
 ) -> Salvaged:
     """Decode what is intact in a damaged ``.bb`` file, and report what is lost.
 
-    In a file of several chains or tiles, a damaged one loses only its own pixels; see docs/format.md, "sums".
+    Lost sectors are repaired first if the file has recovery data (`compress`, option `recovery`). In a file
+    of several chains or tiles, a damaged one loses only its own pixels; see docs/format.md, "sums".
 
     Parameters
     ----------
@@ -280,7 +285,7 @@ def salvage(
     Returns
     -------
     Salvaged
-        The picture and its losses.
+        The picture, its losses, and what was repaired.
 
     Raises
     ------

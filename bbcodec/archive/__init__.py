@@ -3,10 +3,12 @@
 
 - `archive`: the mapping that users see
 - `reader`, `writer`: read and append pictures
-- `salvage`, `check`: rebuild a damaged index; describe and verify an archive
+- `models`: the models of an archive, also of a damaged one
+- `mend`, `salvage`: repair lost sectors; rebuild a damaged index
+- `check`: describe and verify an archive
 - `plan`: which pictures share a batch, and how it is coded
 - `output`: where the bytes are written, so that an interruption loses nothing
-- `tables`, `sections`: the format: payloads, and the frame around them
+- `tables`, `copies`, `sections`: the format: payloads, and the frame around them
 """
 
 from bbcodec.archive.archive import Archive

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ from bbcodec.archive.sections import Source
 from bbcodec.archive.tables import Entry
 from bbcodec.archive.writer import Writer
 from bbcodec.container import Limits
+from bbcodec.container.recovery import check_percent
 from bbcodec.errors import OptionError
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, installed
@@ -61,6 +63,9 @@ class Archive(Mapping[str, NDArray[Any]]):
         one of them slower. By default as many as have 2^14 pixels together.
     keep_metadata : bool
         False drops ICC, EXIF, XMP, resolution and text of the pictures.
+    recovery : float, optional
+        Percent of the sectors of 512 bytes, 0.01 to 50. If as many are lost, wherever they lie, a reader with
+        `salvage` repairs them. 0 is none. Default: as the archive that is appended to, none for a new one.
     limits : Limits or int, optional
         As for `bbcodec.decompress`, for each batch.
     storage_options : mapping, optional
@@ -68,8 +73,9 @@ class Archive(Mapping[str, NDArray[Any]]):
     preload : bool
         When reading: load the models when the archive is opened, not with the first picture.
     salvage : bool
-        When reading: if the index is damaged or missing, rebuild it from the sections. `reader.notes` then
-        describes the damage, names are in file order, and those of damaged batches are missing.
+        When reading: repair lost sectors; `reader.repairs` tells what was repaired. If the index is still
+        damaged or missing, rebuild it from the sections. `reader.notes` then describes the damage, names are
+        in file order, and those of damaged batches are missing.
     done : callable, optional
         When writing: called with the entries and the size in bytes of each stored section.
     attributes : Attributes, optional
@@ -127,6 +133,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         salvage: bool = False,
         done: Done | None = None,
         attributes: Attributes | None = None,
+        recovery: float | None = None,
         recover: bool = False,
     ) -> None:
         salvage = salvage_option(salvage, recover) and mode == "r"
@@ -134,6 +141,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise OptionError(f"mode is {mode!r}, expected 'r', 'x', 'w' or 'a'")
         if batch is not None and batch < 0:
             raise OptionError(f"batch is {batch}, expected 0 or more")
+        self._share = check_percent(recovery) if recovery else None if recovery is None else 0
         self._file, self.mode = file, mode
         self._storage = Storage(storage_options or {})
         self._attributes = PLAIN if attributes is None else attributes
@@ -195,13 +203,16 @@ class Archive(Mapping[str, NDArray[Any]]):
 
     def _output(self) -> Output:
         """Return the output that fits the file and the mode."""
+        keep = bool(self._share)
         if not isinstance(self._file, str | os.PathLike):
-            return Stream(self._file)
+            return Stream(self._file, keep=keep)
         path = self._path()
         if path is None:
-            return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w")
+            return Elsewhere(self._storage, os.fspath(self._file), overwrite=self.mode == "w", keep=keep)
         end = self._reader.end if self._reader is not None else None
-        return output_at(self._storage, path, end, overwrite=self.mode == "w", attributes=self._attributes)
+        return output_at(
+            self._storage, path, end, overwrite=self.mode == "w", attributes=self._attributes, keep=keep
+        )
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -222,7 +233,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         return self.picture(name).array
 
     def picture(self, name: str) -> Picture:
-        """Return a picture with its mode, palette and metadata.
+        """Return a picture with its mode, palette and metadata. Its pixels belong to the caller.
 
         Raises
         ------
@@ -233,12 +244,12 @@ class Archive(Mapping[str, NDArray[Any]]):
         ModelMissingError
             Its model is neither embedded nor installed.
         """
-        return self.reader.picture(name)
+        return _owned(self.reader.picture(name))
 
     def region(self, name: str, region: Region) -> NDArray[Any]:
         """Return the pixels of a part of a picture, (x, y, width, height) in pixels.
 
-        Of a large picture, only the tiles that the region needs are decoded.
+        Of a large picture, only the tiles that the region needs are decoded. The pixels belong to the caller.
 
         Raises
         ------
@@ -249,7 +260,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         FormatError, LimitError, ModelMissingError
             As for `picture`.
         """
-        return self.reader.region(name, region).array
+        return _owned(self.reader.region(name, region)).array
 
     def entry(self, name: str) -> Entry:
         """Return name, mode and size of a picture without decoding it; raise `KeyError` if there is none."""
@@ -286,7 +297,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         writer, self._writer = self._writer, None
         try:
             if writer is not None:
-                writer.finish()
+                writer.finish(self._share)
                 self.adopted, self.embedded = writer.adopted, writer.embedded
         except BaseException:
             if writer is not None:
@@ -327,6 +338,13 @@ class Archive(Mapping[str, NDArray[Any]]):
             raise TypeError("only an archive opened for reading by its path can be pickled")
         options = {"threads": self._execution.threads, "backend": self._execution.backend}
         return _reopen, (self._file, self._reading | options | {"storage_options": self._storage.options})
+
+
+def _owned(picture: Picture) -> Picture:
+    """Return a picture whose pixels may be altered: a copy if the cache of the reader shares them."""
+    if picture.pixels.flags.writeable and picture.pixels.flags.owndata:
+        return picture
+    return replace(picture, pixels=picture.pixels.copy())
 
 
 def _reopen(file: str | os.PathLike[str], options: dict[str, Any]) -> Archive:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bbcodec.archive import sections
 from bbcodec.archive.reader import Reader
-from bbcodec.archive.sections import BATCH
+from bbcodec.archive.sections import BATCH, FILE
 from bbcodec.archive.tables import Stored
 from bbcodec.errors import BBCodecError, FloatModeError
 
@@ -43,12 +43,16 @@ def verify(reader: Reader) -> Iterator[tuple[Stored, BBCodecError | None]]:
     Raises
     ------
     FormatError
-        A model or an index is damaged.
+        A section without pictures is damaged: a model, an index, copies or recovery data.
     """
     for number in range(len(reader.models)):
         reader.model_facts(number)
-    for at in reader.indices:
-        sections.payload(reader.source, sections.mark(reader.source, at))
+    at = sections.HEAD_SIZE
+    while at < reader.end:
+        place = sections.mark(reader.source, at)
+        if place.kind not in (BATCH, FILE):
+            sections.payload(reader.source, place)
+        at = place.end
     for stored in reader.stored:
         try:
             reader.pictures(stored)

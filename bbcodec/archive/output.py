@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 
 from bbcodec.archive import sections
 from bbcodec.archive.sections import Mark, Source
@@ -28,6 +29,7 @@ PART: Final = ".part"
 
 NO_READ_OR_WRITE: Final = 0o7111
 """Permission bits that an append leaves as they are."""
+_MAX_COPY_BYTES: Final = 1 << 25  # of a stream; larger archives need it for recovery data only
 
 
 class Output:
@@ -52,6 +54,10 @@ class Output:
         """Write a section and return its offset. Recorded sections after it are discarded."""
         raise NotImplementedError
 
+    def some(self, at: int, count: int) -> bytes:
+        """Return `count` written bytes from an offset; fewer at the end."""
+        raise NotImplementedError
+
     def sync(self) -> None:
         """Flush everything written to the disk."""
 
@@ -63,16 +69,43 @@ class Output:
 
 
 class Stream(Output):
-    """A binary file that the caller opens and closes."""
+    """A binary file that the caller opens and closes.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.at = file, 0
+    It may not be readable. A second file keeps the bytes: all of them if `keep` is true, else those of an
+    archive of at most `_MAX_COPY_BYTES`.
+    """
+
+    def __init__(self, file: BinaryIO, *, keep: bool = False) -> None:
+        self._file, self._keep, self.at = file, keep, 0
+        self._copy: IO[bytes] | None = tempfile.SpooledTemporaryFile(_MAX_COPY_BYTES)  # noqa: SIM115
         self.put(sections.head())
 
     def put(self, data: Buffer) -> int:
         self._file.write(data)
         self.at += len(data)
+        if self._copy is not None:
+            self._copy.write(data)
+            if self.at > _MAX_COPY_BYTES and not self._keep:
+                self._drop_copy()
         return self.at - len(data)
+
+    def some(self, at: int, count: int) -> bytes:
+        assert self._copy is not None
+        self._copy.seek(at)
+        found = self._copy.read(count)
+        self._copy.seek(0, os.SEEK_END)
+        return found
+
+    def _drop_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+    def finish(self) -> None:
+        self._drop_copy()
+
+    def abandon(self) -> None:
+        self._drop_copy()
 
 
 class Elsewhere(Stream):
@@ -83,14 +116,16 @@ class Elsewhere(Stream):
     Raises the errors of `Storage.write`.
     """
 
-    def __init__(self, storage: Storage, name: str, *, overwrite: bool) -> None:
+    def __init__(self, storage: Storage, name: str, *, overwrite: bool, keep: bool = False) -> None:
         self._stack = contextlib.ExitStack()
-        super().__init__(self._stack.enter_context(storage.write(name, overwrite=overwrite)))
+        super().__init__(self._stack.enter_context(storage.write(name, overwrite=overwrite)), keep=keep)
 
     def finish(self) -> None:
+        super().finish()
         self._stack.close()
 
     def abandon(self) -> None:
+        super().abandon()
         with contextlib.suppress(GeneratorExit):
             self._stack.__exit__(GeneratorExit, GeneratorExit(), None)
 
@@ -178,6 +213,14 @@ class Unfinished(Output):
         self.at += len(data)
         return at
 
+    def some(self, at: int, count: int) -> bytes:
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+        parts: list[bytes] = []
+        while count > 0 and (part := os.read(self._descriptor, count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
     def sync(self) -> None:
         os.fsync(self._descriptor)
 
@@ -199,14 +242,20 @@ class Unfinished(Output):
 
 
 def output_at(
-    storage: Storage, path: str, end: int | None, *, overwrite: bool, attributes: Attributes = PLAIN
+    storage: Storage,
+    path: str,
+    end: int | None,
+    *,
+    overwrite: bool,
+    attributes: Attributes = PLAIN,
+    keep: bool = False,
 ) -> Output:
     """Return the output of an archive on this machine. Parameters and errors are those of `Unfinished`.
 
-    A device or a pipe is written to, as by every other command.
+    A device or a pipe is written to, as by every other command; `keep` is for these.
     """
     if end is None and place_of(path, overwrite=overwrite).direct:
-        return Elsewhere(storage, path, overwrite=overwrite)
+        return Elsewhere(storage, path, overwrite=overwrite, keep=keep)
     return Unfinished(path, end, overwrite=overwrite, attributes=attributes)
 
 

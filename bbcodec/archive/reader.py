@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -17,17 +18,17 @@ from typing import TYPE_CHECKING, Final
 
 from bbcodec import container
 from bbcodec.archive import sections, tables
-from bbcodec.archive.sections import FILE, INDEX, MODEL, Mark, Source
-from bbcodec.archive.tables import Entry, Index, Stored
+from bbcodec.archive.models import Models
+from bbcodec.archive.sections import FILE, INDEX, Mark, Source
+from bbcodec.archive.tables import Batch, Entry, Index, Stored
 from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.bbfile.decoder import decode
-from bbcodec.container import MODEL_ID_SIZE, Limits, Section
+from bbcodec.container import MODEL_ID_SIZE, Limits
 from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import batch
 from bbcodec.families.family import family_of
 from bbcodec.jobs import SERIAL, Execution
-from bbcodec.modelfile.registry import ModelLike, installed
-from bbcodec.modelfile.registry import find as find_model
+from bbcodec.modelfile.registry import ModelLike
 from bbcodec.picture.picture import MODES, Picture, digest
 from bbcodec.picture.region import Region, Window
 
@@ -81,7 +82,7 @@ class Reader:
     source : the file.
     model : a model to use besides the installed ones, if the archive names it.
     execution, limits : options of decoding.
-    salvage : rebuild a damaged index from the sections with pictures.
+    salvage : repair lost sectors, and rebuild a damaged index from the sections with pictures.
     recover : deprecated name of `salvage`.
 
     Attributes
@@ -92,6 +93,7 @@ class Reader:
     models : offsets of the models.
     end : offset of the end of the archive. Bytes after it were left by an interrupted append.
     notes : descriptions of the damage if the index had to be rebuilt, else empty.
+    repairs : descriptions of damage that costs no picture, because it was repaired.
 
     Raises
     ------
@@ -114,27 +116,26 @@ class Reader:
         salvage = salvage_option(salvage, recover)
         self.source, self._given = source, model
         self._execution, self._limits = execution, Limits.of(limits)
-        self._models: dict[int, Model] = {}
         self._cache: OrderedDict[int, list[Picture]] = OrderedDict()  # by offset of their section
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self.indices: list[int] = []
         self.models: tuple[int, ...] = ()
         self.notes: tuple[str, ...] = ()
-        try:
-            self._open()
-        except FormatError as error:
-            if not salvage:
-                raise
-            self._rebuild_index(error)
+        self.repairs: tuple[str, ...] = ()
+        if salvage:
+            self._salvage()
+        else:
+            sections.check_head(source)
+            found = sections.find_tail(source)
+            if found is None:
+                raise FormatError("archive: no index: the archive is unfinished or cut off; pack it again")
+            index, self.end = found
+            self._read_indices(index)
+            self._models = Models(source, self.models, model)
 
-    def _open(self) -> None:
-        """Read the head, the tail and all indices."""
+    def _read_indices(self, index: int) -> None:
+        """Read all indices, beginning with the last one."""
         source = self.source
-        sections.check_head(source)
-        found = sections.find_tail(source)
-        if found is None:
-            raise FormatError("archive: no index: the archive is unfinished or cut off; pack it again")
-        index, self.end = found
         parts: list[Index] = []
         while index:
             place = sections.mark(source, index)
@@ -152,19 +153,32 @@ class Reader:
             for stored, position in part.added
         }
 
-    def _rebuild_index(self, error: FormatError) -> None:
-        """Rebuild the index from the sections, and note the error that made it necessary."""
-        from bbcodec.archive.salvage import salvage_index
+    def _salvage(self) -> None:
+        """Repair what can be repaired, and read the indices, or rebuild them from the sections."""
+        from bbcodec.archive import mend, salvage
 
-        found = salvage_index(self.source, self._limits)
-        self.notes = (f"index rebuilt: {error}", *found.notes)
-        self.indices, self.models, self.end = [], found.models, self.source.size
-        self.stored = list(found.stored)
-        self.places = {
-            entry.name: Place(entry, stored, position)
-            for stored in found.stored
-            for position, entry in enumerate(stored.entries)
-        }
+        self.source, scan, self.repairs = mend.mend(self.source, self._execution.workers)
+        known = salvage.last_copies(self.source, scan)
+        _, self.end = sections.find_tail(self.source) or (0, self.source.size)
+        place = salvage.last_index(scan)
+        try:
+            if place is None:
+                raise FormatError("archive: the index is damaged or missing")
+            self._read_indices(place.at)
+            if scan.notes:
+                more = f" and {len(scan.notes) - 1} more" if len(scan.notes) > 1 else ""
+                self.repairs += (f"the index is intact; other damage: {scan.notes[0]}{more}",)
+        except FormatError as error:
+            found = salvage.salvage_index(self.source, scan, known, self._limits)
+            self.notes = (f"index rebuilt: {error}", *found.notes)
+            self.indices, self.models = [], found.models
+            self.stored = list(found.stored)
+            self.places = {
+                entry.name: Place(entry, stored, position)
+                for stored in found.stored
+                for position, entry in enumerate(stored.entries)
+            }
+        self._models = Models(self.source, self.models, self._given, known.models)
 
     def salvage(self, name: str) -> Salvaged:
         """Return a picture, intact or in part, and its losses.
@@ -200,11 +214,11 @@ class Reader:
 
         for section in salvage_scan.find(data, self._limits).sections:
             if section.kind == container.MODEL and len(section.payload) >= MODEL_ID_SIZE:
-                return self._by_id(container.model_id_of(section))
+                return self._models.by_id(container.model_id_of(section))
         return None
 
     def picture(self, name: str) -> Picture:
-        """Return a picture with its metadata.
+        """Return a picture with its metadata. Its pixels are read-only: the cache shares them.
 
         Raises
         ------
@@ -214,20 +228,22 @@ class Reader:
             As for `bbcodec.decompress`; other pictures may be intact.
         """
         place = self.places[name]
-        with self._lock:
+        with self._cache_lock():
             found = self._cache.get(place.stored.at)
             if found is not None:
                 self._cache.move_to_end(place.stored.at)
         if found is None:
             found = self.pictures(place.stored)
-            with self._lock:
+            for one in found:
+                one.pixels.flags.writeable = False
+            with self._cache_lock():
                 self._cache[place.stored.at] = found
                 while len(self._cache) > 1 and self._cached_samples() > _MAX_CACHED_SAMPLES:
                     self._cache.popitem(last=False)
         return found[place.position]
 
     def region(self, name: str, region: Region) -> Picture:
-        """Return a part of a picture, (x, y, width, height) in pixels.
+        """Return a part of a picture, (x, y, width, height) in pixels. Its pixels may be read-only.
 
         Of a large picture, only the tiles that the region needs are decoded.
 
@@ -245,6 +261,12 @@ class Reader:
             return self._file(payload, place.stored, region)[0]
         picture = self.picture(name)
         return replace(picture, pixels=picture.pixels[window.place])
+
+    def _cache_lock(self) -> threading.Lock:
+        """Return the lock of the cache. A forked process gets its own: another thread may have held it."""
+        if self._process != os.getpid():
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
 
     def _cached_samples(self) -> int:
         return sum(picture.pixels.size for cached in self._cache.values() for picture in cached)
@@ -287,7 +309,7 @@ class Reader:
         if found != (entry.name, mode.code, entry.axis, entry.height, entry.width):
             raise FormatError(f"archive: the file at byte {stored.at} is not the one that the index names")
         needed = container.read(data, limits=self._limits).one(container.MODEL)
-        model = None if needed is None else self._by_id(container.model_id_of(needed))
+        model = None if needed is None else self._models.by_id(container.model_id_of(needed))
         return [decode(data, self._execution, limits=self._limits, model=model, region=region)]
 
     def _batch(self, payload: memoryview, stored: Stored) -> list[Picture]:
@@ -295,12 +317,19 @@ class Reader:
         table = tables.unpack_batch(payload, stored.at, self._limits.max_metadata)
         if table.entries != stored.entries:
             raise FormatError(f"archive: the batch at byte {stored.at} is not the one that the index names")
-        if table.model >= len(self.models):
-            raise FormatError(
-                f"archive: the batch at byte {stored.at} needs model {table.model}, expected less than "
-                f"{len(self.models)}"
-            )
-        model = self.model(table.model)
+        wrong: FormatError | None = None
+        for model in self._models.candidates(table.model):
+            try:
+                pictures = self._decoded(table, stored, model)
+            except FormatError as error:
+                wrong = wrong or error
+            else:
+                self._models.remember(table.model, model)
+                return pictures
+        raise wrong or FormatError(f"archive: the model of the batch at byte {stored.at} is lost")
+
+    def _decoded(self, table: Batch, stored: Stored, model: Model) -> list[Picture]:
+        """Decode the pictures of a batch with a model; raise `FormatError` if their checksum differs."""
         side = family_of(model).max_side
         if any(max(entry.height, entry.width) > side for entry in table.entries):
             raise FormatError(
@@ -327,50 +356,10 @@ class Reader:
 
     def model_facts(self, number: int) -> tuple[str, bytes]:
         """Return the id of a model of the archive, and its file (empty if it is not embedded)."""
-        place = sections.mark(self.source, self.models[number])
-        if place.kind != MODEL:
-            raise FormatError(f"archive: section {place.kind} at byte {place.at}, expected a model")
-        payload = sections.payload(self.source, place)
-        return container.model_id_of(Section(MODEL, payload, place.at)), bytes(payload[MODEL_ID_SIZE:])
+        return self._models.facts(number)
 
     def warm(self) -> None:
         """Load the available models, so that the first picture takes no longer than others."""
         for number in range(len(self.models)):
             with contextlib.suppress(BBCodecError):  # decoding a picture that needs the model raises it
-                batch.prepare(self.model(number), self._execution)
-
-    def model(self, number: int) -> Model:
-        """Return a model of the archive: the given one, the embedded one, or an installed one.
-
-        Raises
-        ------
-        FormatError
-            The section of the model is damaged, or the embedded model has another id.
-        ModelMissingError
-            The model is neither given, embedded nor installed.
-        """
-        if number not in self._models:
-            from bbcodec import modelfile
-            from bbcodec.modelfile import delta
-
-            wanted, embedded = self.model_facts(number)
-            if self._given is not None and (given := find_model(self._given)).id == wanted:
-                self._models[number] = given
-            elif embedded:
-                if delta.id_of(embedded) != wanted:
-                    raise FormatError(f"archive: the embedded model does not have the id {wanted}")
-                self._models[number] = modelfile.load(embedded)
-            elif (found := installed(wanted)) is not None:
-                self._models[number] = found
-            else:
-                raise ModelMissingError(
-                    f"the archive needs model {wanted}, which is neither embedded nor installed"
-                )
-        return self._models[number]
-
-    def _by_id(self, wanted: str) -> Model | None:
-        """Return the model of the archive with an id; None if the archive does not list it."""
-        for number in range(len(self.models)):
-            if self.model_facts(number)[0] == wanted:
-                return self.model(number)
-        return None
+                batch.prepare(self._models.get(number), self._execution)

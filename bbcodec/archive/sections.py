@@ -7,6 +7,8 @@ Here sections are written, read at an offset, and walked in order, and the last 
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import threading
 import zlib
@@ -23,6 +25,8 @@ MODEL: Final = "MODL"
 BATCH: Final = "BTCH"
 FILE: Final = "FILE"
 INDEX: Final = "INDX"
+COPY: Final = "COPY"
+RECOVERY: Final = "RCVR"
 TAIL: Final = "TAIL"
 
 _HEAD = struct.Struct("<8sBBHI")
@@ -57,13 +61,28 @@ class Mark:
         return self.at + self.size + FRAME_BYTES
 
 
+def _descriptor(file: BinaryIO) -> int | None:
+    """Return the descriptor of a plain file on a disk, or None for other file objects."""
+    raw = getattr(file, "raw", file) if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
+    if not isinstance(raw, io.FileIO) or not hasattr(os, "pread"):
+        return None
+    if isinstance(file, io.BufferedRandom):
+        file.flush()  # reads by descriptor do not see what is in the buffer
+    return raw.fileno()
+
+
 class Source:
-    """A file with random access from several threads. Reading past its end is an error."""
+    """A file with random access from several threads and forked processes. Reading past its end is an error.
+
+    A forked process shares the position of an open file with its parent. Plain files are therefore read
+    without moving the position. Other file objects should not be shared with a forked process.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._lock = threading.Lock()
         self.size = file.seek(0, 2)
+        self._descriptor = _descriptor(file)
 
     def close(self) -> None:
         """Close the file."""
@@ -79,16 +98,29 @@ class Source:
         """
         if at + count > self.size:
             raise FormatError(f"archive: {count} bytes at byte {at} reach beyond the end, byte {self.size}")
+        found = self.some(at, count)
+        if len(found) < count:
+            raise FormatError(f"archive: the file became shorter than {at + count} bytes")
+        return found
+
+    def some(self, at: int, count: int) -> bytes:
+        """Return `count` bytes from offset `at`; fewer where the file ends."""
+        parts: list[bytes] = []
+        while count > 0 and (part := self._once(at, count)):
+            parts.append(part)
+            at += len(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _once(self, at: int, count: int) -> bytes:
+        """Return at least one and at most `count` bytes from offset `at`; none at the end of the file."""
+        if self._descriptor is not None:
+            if self._file.closed:
+                raise ValueError("read of a closed file")
+            return os.pread(self._descriptor, count, at)
         with self._lock:
             self._file.seek(at)
-            parts: list[bytes] = []
-            while count:
-                part = self._file.read(count)
-                if not part:
-                    raise FormatError(f"archive: the file became shorter than {at + count} bytes")
-                parts.append(part)
-                count -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            return self._file.read(count)
 
 
 def head() -> bytes:
@@ -177,6 +209,12 @@ def _tail_at(source: Source, at: int) -> int | None:
     except FormatError:
         return None
     return int(index) if own == at and HEAD_SIZE <= index < at else None
+
+
+def ends_with_tail(source: Source) -> bool:
+    """Return whether a file ends like an archive, whatever its head is."""
+    at = source.size - TAIL_SIZE
+    return at >= HEAD_SIZE and _tail_at(source, at) is not None
 
 
 def find_tail(source: Source) -> tuple[int, int] | None:

@@ -13,14 +13,16 @@ from concurrent.futures import Future, wait
 from typing import Final
 
 from bbcodec import container, jobs
-from bbcodec.archive import sections, tables
+from bbcodec.archive import copies, sections, tables
+from bbcodec.archive.mend import last_recovery
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
 from bbcodec.archive.reader import Reader, batch_digest
-from bbcodec.archive.sections import BATCH, FILE, FRAME_BYTES, INDEX, MODEL
+from bbcodec.archive.sections import BATCH, COPY, FILE, FRAME_BYTES, INDEX, LEAD_BYTES, MODEL, RECOVERY
 from bbcodec.archive.tables import Batch, Index, Stored
 from bbcodec.bbfile import metadata_sections
-from bbcodec.container import MODEL_ID_SIZE, Buffer
+from bbcodec.container import MODEL_ID_SIZE, Buffer, recovery
+from bbcodec.container.recovery import SECTOR
 from bbcodec.errors import BBCodecError
 from bbcodec.picture.picture import PictureLike
 
@@ -72,6 +74,7 @@ class Writer:
         self._models = list(old.models) if old else []
         self._stored: list[Stored] = []
         self._ids = [old.model_facts(n) for n in range(len(self._models))] if old else []
+        self._payloads = [bytes.fromhex(known) + embedded for known, embedded in self._ids]
         self._number = self._known_model()
         self._ranks: dict[str, int] = {}
         self._replaying = True
@@ -92,8 +95,14 @@ class Writer:
         for group in self._groups.add(item):
             self._submit(group)
 
-    def finish(self) -> None:
-        """Code the remaining pictures, write the index and the tail, and finish the output."""
+    def finish(self, share: int | None = None) -> None:
+        """Code the remaining pictures, write the index and the tail, and finish the output.
+
+        Parameters
+        ----------
+        share : hundredths of a percent of the sectors that recovery data can repair; 0 for no such data; None
+            for as much as the archive that is appended to has.
+        """
         for group in self._groups.rest():
             self._submit(group)
         while self._pending:
@@ -110,8 +119,29 @@ class Writer:
             order = tuple(self._ranks[entry.name] for part in stored for entry in part.entries)
             index = Index(previous, tuple(self._models), tuple(stored), order)
             at = self._output.put(sections.section(INDEX, tables.pack_index(index)))
+            before = last_recovery(self._old.source, self._old.end) if self._old else None
+            if share is None:
+                share = before.percent if before else 0
+            self._put_copies(at, with_sums=not share)
+            if share:
+                self._put_recovery(self._old.end if self._old and before else 0, share)
             self._output.put(sections.tail(at, self._output.at))
         self._output.finish()
+
+    def _put_copies(self, index: int, *, with_sums: bool) -> None:
+        """Store once more what all pictures depend on."""
+        output = self._output
+        first = copies.covered(self._old.end if self._old else 0, output.at) if with_sums else None
+        sums = None if first is None else copies.sum_sectors(output.some, first, output.at)
+        models = list(zip(self._models, self._payloads, strict=True))
+        output.put(sections.section(COPY, copies.pack(models, index, output.at, sums)))
+
+    def _put_recovery(self, start: int, share: int) -> None:
+        """Store recovery data for what stands behind an offset."""
+        output = self._output
+        layout = recovery.plan(start // SECTOR * SECTOR, output.at, share)
+        payload = recovery.make(output.some, layout, LEAD_BYTES, self._threads)
+        output.put(sections.section(RECOVERY, payload))
 
     def abandon(self) -> None:
         """Stop without finishing. The stored sections stay for the next writer."""
@@ -180,6 +210,7 @@ class Writer:
         self.embedded += len(payload) - MODEL_ID_SIZE
         self._number = len(self._models)
         self._models.append(at)
+        self._payloads.append(payload)
 
     # --- sections of an interrupted writer ------------------------------------------------------------------
 

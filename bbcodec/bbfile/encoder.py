@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import backends, classic, container
-from bbcodec.bbfile import choose, metadata_sections, pieces
+from bbcodec.bbfile import choose, metadata_sections, pieces, recovery_section
 from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.palette_section import pack_palette, paint
 from bbcodec.bbfile.samples_sections import pack_chains, pack_classic
 from bbcodec.container import Header, Limits, Section
+from bbcodec.container.recovery import check_percent
 from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.families import learned
 from bbcodec.families.family import family_of
@@ -95,23 +96,27 @@ class Options:
     model : model of the learned method.
     embed_model : put the model file into the result.
     fitting : fit the model to the picture first; None for no fit.
+    recovery : percent of the file's sectors that recovery data can repair; 0 for none.
 
     Raises
     ------
     OptionError
-        The method does not exist, or has no model to fit.
+        The method does not exist, or has no model to fit, or the percentage is out of range.
     """
 
     method: Method = "auto"
     model: ModelLike = DEFAULT_MODEL
     embed_model: bool = False
     fitting: Fitting | None = None
+    recovery: float = 0
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise OptionError(f"method is {self.method!r}, expected 'auto', 'learned' or 'classic'")
         if self.fitting is not None and self.method == "classic":
             raise OptionError("method 'classic' has no model to fit")
+        if self.recovery:
+            check_percent(self.recovery)
 
 
 def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
@@ -131,15 +136,21 @@ def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
         options.fitting.fitter(encoder.model())  # raise errors before the work
     sections = encoder.sections()
     sums = pieces.pack(sections, picture.height, picture.width)
+    version = container.VERSION_SUMS if sums else container.VERSION
+    if options.recovery:
+        version = container.VERSION_RECOVERY
     header = Header(
         encoder.mode.code,
         int(picture.axis),
         picture.width,
         picture.height,
         digest(picture),
-        container.VERSION_SUMS if sums else container.VERSION,
+        version,
     )
-    return container.write(header, [*sections, *sums, *metadata_sections.pack(picture.metadata)])
+    data = container.write(header, [*sections, *sums, *metadata_sections.pack(picture.metadata)])
+    if options.recovery:
+        return recovery_section.add(data, check_percent(options.recovery), execution.workers)
+    return data
 
 
 def verify(data: bytes, picture: Picture, options: Options, execution: Execution) -> None:

@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.bbfile import memory, metadata_sections, pieces, salvage_scan
+from bbcodec.bbfile import memory, metadata_sections, pieces, recovery_section, salvage_scan
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
@@ -33,7 +33,7 @@ from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture, digest
 from bbcodec.picture.region import Place
 
-__all__ = ["Loss", "Salvaged", "salvage"]
+__all__ = ["Loss", "Salvaged", "model_like", "salvage"]
 
 _MIN_EQUAL_ID_BYTES: Final = 24  # of 32 that a damaged model id must share with that of a released model
 
@@ -68,11 +68,13 @@ class Salvaged:
     Attributes
     ----------
     picture : lost samples are 128 (16 bits: 128 in each byte), lost alpha is 255, lost bits and indices 0.
-    lost : losses; empty for an intact file.
+    lost : losses; empty for an intact file, and for one that is repaired wholly.
+    repaired : descriptions of damage that recovery data have repaired.
     """
 
     picture: Picture
     lost: tuple[Loss, ...]
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,24 @@ def salvage(
         As for `bbcodec.decompress`.
     """
     bounds = Limits.of(limits)
+    repaired: tuple[str, ...] = ()
+    if _is_damaged(data, bounds) and (mended := recovery_section.mend(data, execution.workers)):
+        data, repaired = mended.data, (mended.what,)
     found = salvage_scan.find(data, bounds)
     size = memoryview(data).nbytes
     memory.check(found.header, mode_of(found.header), size, bounds, execution.workers)
-    return _Salvage(found, execution, bounds, model).run()
+    return replace(_Salvage(found, execution, bounds, model).run(), repaired=repaired)
+
+
+def _is_damaged(data: Buffer, limits: Limits) -> bool:
+    """Return whether the frame of a file breaks a rule: its checksums cover all bytes."""
+    try:
+        container.read(data, limits=limits)
+    except LimitError:
+        return False
+    except FormatError:
+        return True
+    return False
 
 
 class _Salvage:
@@ -262,7 +278,7 @@ class _Salvage:
         if self.given is not None:
             return find_model(self.given)
         stored = bytes(section.payload) if section is not None else b""
-        found = _model_like(stored)
+        found = model_like(stored)
         if found is None:
             raise FormatError("the id of the model is damaged; name the model with --model (model=)")
         return found
@@ -375,7 +391,7 @@ def _one_chain(view: memoryview) -> list[int]:
     return [reader.offset, size]
 
 
-def _model_like(stored: bytes) -> Any:
+def model_like(stored: bytes) -> Any:
     """Return the released model whose id nearly equals a damaged one, else None."""
     from bbcodec import modelfile
 

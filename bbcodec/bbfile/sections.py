@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final
 
 from bbcodec import container
-from bbcodec.bbfile import metadata_sections, palette_section, pieces, samples_sections
+from bbcodec.bbfile import metadata_sections, palette_section, pieces, recovery_section, samples_sections
 from bbcodec.container import Container, model_id_of
 from bbcodec.errors import FormatError
 from bbcodec.families import learned
@@ -31,6 +31,7 @@ class Holds(Enum):
     FIT = "changes of the model"
     CHECKSUMS = "checksums of pieces"
     METADATA = "metadata"
+    RECOVERY = "recovery data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,14 @@ TABLE: Final = {
                 f"{field.name} is left out",
             )
             for kind, field in metadata_sections.FIELDS.items()
+        ),
+        SectionType(
+            container.RECOVERY,
+            Holds.RECOVERY,
+            recovery_section.add,
+            recovery_section.mend,
+            _always,
+            "what is left of it repairs the others",
         ),
     )
 }

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bbcodec.cli.filetype import expect_archive, is_archive, is_compressed
+from bbcodec.cli.filetype import expect_archive, file_type, is_archive, is_compressed
+from bbcodec.cli.names import command
 from bbcodec.cli.report import STREAM, Reporter, shown, write_text
 from bbcodec.cli.streams import anything, read_head, read_input
 from bbcodec.storage import Storage
@@ -22,12 +24,27 @@ __all__ = ["as_archive", "describe_archive", "open_archive", "test_archive"]
 def as_archive(name: str, storage: Storage) -> tuple[BinaryIO | str | None, bytes]:
     """Return what an archive can be opened from, or None; for standard input also its bytes.
 
-    Only the first bytes of a file are looked at. Errors as of `read_input`.
+    Only the first bytes of a file are looked at, and the last ones if the first say nothing. Errors as of
+    `read_input` and `Storage.open`.
     """
     if name == STREAM:
         data = read_input(name, storage, is_compressed)
         return (io.BytesIO(data), data) if is_archive(data) else (None, data)
-    return (name, b"") if is_archive(read_head(name, storage)) else (None, b"")
+    head = read_head(name, storage)
+    found = is_archive(head) or (file_type(head) is None and _ends_like_one(name, storage))
+    return (name, b"") if found else (None, b"")
+
+
+def _ends_like_one(name: str, storage: Storage) -> bool:
+    """Return whether a file on this machine is an archive by its end; its head may be damaged."""
+    from bbcodec.archive import sections
+    from bbcodec.storage import local_path
+
+    path = local_path(name)
+    if path is None or not os.path.isfile(path):
+        return False
+    with storage.open(path) as file:
+        return sections.ends_with_tail(sections.Source(file))
 
 
 def open_archive(
@@ -92,8 +109,32 @@ def test_archive(
     Raises
     ------
     FormatError
-        Some of it is damaged. The lost pictures have been reported.
+        Some of it is damaged. The lost pictures have been reported, and the message says if they come back.
     """
+    from bbcodec.archive import Archive
+    from bbcodec.errors import BBCodecError, FormatError
+
+    try:
+        return _test_archive(file, name, storage, how, reporter)
+    except FormatError as error:
+        try:
+            with Archive(
+                file, salvage=True, preload=False, storage_options=storage.options, **how.options()
+            ) as archive:
+                advice = bool(archive.reader.repairs) and not archive.reader.notes
+        except BBCodecError:
+            advice = False
+        if not advice:
+            raise
+        raise FormatError(
+            f"{error}; it can be repaired: use {command('unpack', '--salvage', name)}"
+        ) from error
+
+
+def _test_archive(
+    file: BinaryIO | str, name: str, storage: Storage, how: Decoding, reporter: Reporter
+) -> dict[str, Any]:
+    """Do the work of `test_archive` without advice."""
     from bbcodec.archive import Archive
     from bbcodec.archive.check import verify
     from bbcodec.errors import FormatError

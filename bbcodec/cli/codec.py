@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from bbcodec.cli.settings import Decoding, Encoding
     from bbcodec.picture.picture import Picture
 
-__all__ = ["check_fit", "decode", "default_format", "describe", "encode", "pixels_in", "salvage"]
+__all__ = [
+    "can_be_repaired",
+    "check_fit",
+    "decode",
+    "default_format",
+    "describe",
+    "encode",
+    "pixels_in",
+    "salvage",
+]
 
 Region = tuple[int, int, int, int]
 
@@ -46,6 +55,7 @@ def encode(
         fit=how.fit,
         seed=how.seed,
         stop=stop,
+        recovery=how.recovery,
         on_verified=on_verified,
         **choice,
     )
@@ -65,6 +75,14 @@ def salvage(data: bytes, how: Decoding, *, progress: Progress | None = None) -> 
     from bbcodec import api
 
     return api.salvage(data, progress=progress, **how.options())
+
+
+def can_be_repaired(data: bytes) -> bool:
+    """Return whether the recovery data of a damaged `.bb` file repair all of it."""
+    from bbcodec.bbfile.recovery_section import mend
+
+    found = mend(data)
+    return found is not None and found.whole
 
 
 def describe(data: bytes, how: Decoding | None = None) -> Info:

@@ -41,6 +41,7 @@ def compress(
     embed_model: options.EmbedModel = False,
     fit: options.Fit = None,
     seed: options.FitSeed = 0,
+    recovery: options.Recovery = None,
     verify: options.Verify = True,
     metadata: options.Metadata = "all",
     strip: options.Strip = False,
@@ -60,7 +61,9 @@ def compress(
     """
     keep = metadata == "all" and not strip
     chosen = choose_model(method, model, level, fast=fast)
-    how = Encoding(method, chosen, embed_model, keep, verify, threads, backend, max_pixels, fit, seed)
+    how = Encoding(
+        method, chosen, embed_model, keep, verify, threads, backend, max_pixels, fit, seed, recovery
+    )
     storage = read_storage(storage_options)
     where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
     _refuse_contradictions(how, where)
@@ -106,6 +109,7 @@ def _dask_options(how: Encoding) -> dict[str, Any]:
         "verify": how.verify,
         "fit": how.fit,
         "seed": how.seed,
+        "recovery": how.recovery,
         "max_pixels": how.max_pixels,
     }
 

@@ -125,7 +125,7 @@ def _decompress_one(
         open_output(job, force=where.force or broken) as file,
         reporter.progress(job.source, codec.pixels_in(data)) as progress,
     ):
-        picture, lost = _decoded(data, how, wanted, progress)
+        picture, lost, repaired = _decoded(data, how, wanted, progress)
         del data  # it may be large, and so may the image
         draft = draft_picture(file, picture, kind)
         del picture
@@ -149,18 +149,20 @@ def _decompress_one(
     if written.verify_seconds is not None:
         record["verify_seconds"] = written.verify_seconds
     _report(record, reporter)
+    for repair in repaired:
+        reporter.warn(repair, shown(job.source))
     losses = {"lost": report_losses(reporter, job.source, lost)} if wanted.salvage else {}
-    return {**losses, **record}
+    return {**losses, **({"repaired": list(repaired)} if wanted.salvage else {}), **record}
 
 
 def _decoded(
     data: bytes, how: Decoding, wanted: _Wanted, progress: Progress | None
-) -> tuple[Picture, tuple[Loss, ...]]:
-    """Return the picture of a file, and what is lost of it."""
+) -> tuple[Picture, tuple[Loss, ...], tuple[str, ...]]:
+    """Return the picture of a file, what is lost of it, and what was repaired."""
     if not wanted.salvage:
-        return codec.decode(data, how, progress=progress, region=wanted.region), ()
+        return codec.decode(data, how, progress=progress, region=wanted.region), (), ()
     saved = codec.salvage(data, how, progress=progress)
-    return saved.picture, saved.lost
+    return saved.picture, saved.lost, saved.repaired
 
 
 def _report(record: dict[str, Any], reporter: Reporter) -> None:

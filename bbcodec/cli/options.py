@@ -61,6 +61,15 @@ ImageFormat = Annotated[
 
 # --- encoding ---------------------------------------------------------------------------------------------
 
+Recovery = Annotated[
+    float | None,
+    typer.Option(
+        "--recovery",
+        metavar="PERCENT",
+        help="Add data that repair lost 512-byte sectors, up to this share of the file (0.01 to 50). "
+        "--salvage uses them.",
+    ),
+]
 Method = Annotated[
     Literal["auto", "learned", "classic"],
     typer.Option(

@@ -67,6 +67,7 @@ def pack(
     method: options.Method = "auto",
     model: options.ModelName = None,
     embed_model: options.EmbedInArchive = None,
+    recovery: options.Recovery = None,
     verify: options.Verify = True,
     strip: options.Strip = False,
     threads: options.Threads = 0,
@@ -85,7 +86,9 @@ def pack(
     if output == STREAM and as_json:
         refuse("--json needs an output file: standard output cannot hold both")
     chosen = choose_model(method, model, level, fast=fast)
-    how = Encoding(method, chosen, embed_model, not strip, verify, threads, backend, max_pixels)
+    how = Encoding(
+        method, chosen, embed_model, not strip, verify, threads, backend, max_pixels, recovery=recovery
+    )
     target = _Target(output, "w" if force else "x", batch, False, read_storage(storage_options))
     _pack(inputs, target, how, Reporter(quiet, verbose, as_json))
 
@@ -100,6 +103,7 @@ def append(
     method: options.Method = "auto",
     model: options.ModelName = None,
     embed_model: options.EmbedInArchive = None,
+    recovery: options.Recovery = None,
     verify: options.Verify = True,
     strip: options.Strip = False,
     threads: options.Threads = 0,
@@ -116,7 +120,9 @@ def append(
     continues where it stopped. An image whose name is there already is an error without --skip-existing.
     """
     chosen = choose_model(method, model, level, fast=fast)
-    how = Encoding(method, chosen, embed_model, not strip, verify, threads, backend, max_pixels)
+    how = Encoding(
+        method, chosen, embed_model, not strip, verify, threads, backend, max_pixels, recovery=recovery
+    )
     target = _Target(archive, "a", batch, skip_existing, read_storage(storage_options))
     reporter = Reporter(quiet, verbose, as_json)
     try:
@@ -258,6 +264,7 @@ def _opened(target: _Target, how: Encoding, tally: _Tally, attributes: Attribute
         "embed_model": how.embed_model,
         "verify": how.verify,
         "keep_metadata": how.keep_metadata,
+        "recovery": how.recovery,
         "threads": how.threads,
         "backend": how.backend,
     }

@@ -46,6 +46,8 @@ class Encoding:
         Seconds to fit the model to each image, or None.
     seed
         Seed of the fit.
+    recovery
+        Percent of the sectors that recovery data can repair; None leaves that to the archive.
     """
 
     method: str = "auto"
@@ -58,6 +60,18 @@ class Encoding:
     max_pixels: int | None = None
     fit: float | None = None
     seed: int = 0
+    recovery: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a percentage that is out of range."""
+        from bbcodec.container.recovery import check_percent
+        from bbcodec.errors import OptionError
+
+        if self.recovery:
+            try:
+                check_percent(self.recovery)
+            except OptionError as error:
+                refuse(f"--recovery: {error}")
 
 
 @dataclass(frozen=True)

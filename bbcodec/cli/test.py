@@ -13,6 +13,7 @@ from bbcodec.cli.filetype import expect_picture, is_picture
 from bbcodec.cli.report import Reporter, shown
 from bbcodec.cli.settings import Decoding, read_storage
 from bbcodec.cli.streams import read_input
+from bbcodec.errors import FormatError
 from bbcodec.storage import Storage
 
 __all__ = ["verify"]
@@ -46,7 +47,12 @@ def _verify_one(name: str, storage: Storage, how: Decoding, reporter: Reporter) 
     data = data or read_input(name, storage, is_picture)
     expect_picture(data, name)
     with reporter.progress(name, codec.pixels_in(data)) as progress:
-        picture = codec.decode(data, how, progress=progress)
+        try:
+            picture = codec.decode(data, how, progress=progress)
+        except FormatError as error:
+            if codec.can_be_repaired(data):
+                raise FormatError(f"{error}; its recovery data can repair it: use --salvage") from error
+            raise
     seconds = time.perf_counter() - started
     reporter.note(f"ok, {picture.width} x {picture.height} {picture.mode}", shown(name))
     reporter.detail(f"  {len(data)} bytes, {seconds:.2f} s")

@@ -91,6 +91,8 @@ def _unpack_all(
 ) -> dict[str, Any]:
     """Write the chosen images of an archive, and collect their records."""
     with open_archive(source, wanted.storage, how, salvage=wanted.salvage) as pictures:
+        for repair in pictures.reader.repairs:
+            reporter.warn(shown(repair), shown(source))
         if pictures.reader.notes:
             from bbcodec.bbfile.salvage import Loss
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``.bb`` container: header, sections, limits, and a reader that checks every byte.
 
-`container` reads and writes files of sections. `inflate` expands deflate streams within a limit.
+`container` reads and writes files of sections. `inflate` expands deflate streams within a limit. `recovery`
+repairs lost sectors of a file, with the code of `erasure`.
 `bbcodec.bbfile` defines what the sections mean.
 """
 
@@ -18,8 +19,10 @@ from bbcodec.container.container import (
     MODEL,
     MODEL_ID_SIZE,
     PALETTE,
+    RECOVERY,
     SUMS,
     VERSION,
+    VERSION_RECOVERY,
     VERSION_SUMS,
     Buffer,
     Container,
@@ -46,8 +49,10 @@ __all__ = [
     "MODEL",
     "MODEL_ID_SIZE",
     "PALETTE",
+    "RECOVERY",
     "SUMS",
     "VERSION",
+    "VERSION_RECOVERY",
     "VERSION_SUMS",
     "Buffer",
     "Container",

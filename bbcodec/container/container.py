@@ -29,6 +29,9 @@ VERSION = (1, 0)
 """Format version of written files. Readers refuse another major version. They read every minor version,
 because it adds only sections that readers may skip."""
 
+VERSION_RECOVERY = (1, 2)
+"""Format version of files with a section `RECOVERY`; older readers skip that section."""
+
 VERSION_SUMS = (1, 1)
 """Format version of files with a section `SUMS`; readers of version 1.0 skip that section."""
 
@@ -47,6 +50,7 @@ FITTED = "FITT"
 CHAINS = "CHNS"
 CLASSIC = "CLSC"
 SUMS = "sums"
+RECOVERY = "rcvr"
 CRITICAL = frozenset({PALETTE, MODEL, FITTED, CHAINS, CLASSIC})
 END = b"\0"
 """End marker, in the place of the type of another section. It is not a letter, so a damaged marker does not

@@ -23,7 +23,7 @@ from bbcodec import backends
 from bbcodec.errors import BBCodecError
 
 # Pillow before version 10 cannot convert arrays to pictures as make.py does.
-NEEDS_PILLOW = {"archive_auto.bb", "archive_thumb.bb"}
+NEEDS_PILLOW = {"archive_auto_copies.bb", "archive_thumb_copies.bb"}
 
 
 def main() -> int:

@@ -34,8 +34,10 @@ REPEATED = (
     "learned_markov.bb",
     "local_photo.bb",
     "local_fast_sums.bb",
-    "archive_auto.bb",
-    "archive_thumb.bb",
+    "archive_auto_copies.bb",
+    "archive_thumb_copies.bb",
+    "archive_recovery.bb",
+    "classic_recovery.bb",
     "batch_photo.bbg",
     "chunk_rgb.bbk",
 )
@@ -117,6 +119,8 @@ def recipes() -> dict[str, Any]:
         # The same two blocks with a checksum for each, format 1.1; `local_fast` has format 1.0.
         "local_fast_sums": learned(picture(520, 21, 3), model="fast"),
         "classic_tiles_sums": classic(picture(2, 16500, 3)),
+        # With recovery data, format 1.2.
+        "classic_recovery": classic(rgb, recovery=10),
         "local_fast_gray": learned(gray, model="fast"),
         "embedded_flowpp_1_1": embedded(6, picture(130, 145, 3), family="flowpp"),
         "embedded_flowpp_1_32": embedded(7, picture(64, 192, 3), family="flowpp", precision="1/32"),
@@ -161,6 +165,12 @@ def archives() -> dict[str, Any]:
         "archive_latents": lambda: packed((tiny, {"model": "thumb", "method": "learned"})),
         "archive_embedded": lambda: packed((few, own)),
         "archive_flowpp": lambda: packed(({k: few[k] for k in list(few)[:2]}, tiles)),
+        # The same pictures as in two of the files above, which have no section COPY.
+        "archive_auto_copies": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
+        "archive_thumb_copies": lambda: packed((few, {"model": "thumb", "method": "learned"})),
+        "archive_recovery": lambda: packed(
+            (few, {"model": "thumb", "recovery": 5}), ({"more": picture(40, 40, 3)}, {})
+        ),
     }
 
 

@@ -11,6 +11,7 @@ makes only the cheap checks that the documents require. It is for golden files, 
 | `container` | header, sections, metadata, digest: a whole picture |
 | `classic`, `palette` | `CLSC`, `PLTE` |
 | `archive` | archives |
+| `recovery` | recovery data of files and archives |
 | `modelfile`, `graph` | model files, and the operations of their functions |
 | `rans`, `logistic` | messages, distributions |
 | `causal`, `tiles`, `flow` | the families of chains of tiles |

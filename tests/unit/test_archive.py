@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -301,6 +302,66 @@ def test_regions(path: Path) -> None:
             assert np.array_equal(archive.region(name, (3, 2, 5, 7)), image[2:9, 3:8])
             with pytest.raises(OptionError, match="region"):
                 archive.region(name, (0, 0, 1000, 1))
+
+
+# --- what callers and processes share ---------------------------------------------------------------------
+
+
+def test_what_a_caller_alters_stays_with_the_caller(path: Path) -> None:
+    content: dict[str, Any] = {"small": photo(1), "gray": photo(2, channels=1), "large": photo(3, 200, 340)}
+    write(path, content)
+    window = (1, 2, 6, 5)
+    with Archive(path) as archive:
+        for name, image in content.items():
+            part = image[2:7, 1:7]
+            for _ in range(2):
+                for found, expected in (
+                    (archive[name], image),
+                    (archive.picture(name).pixels, image[:, :, 0] if name == "gray" else image),
+                    (archive.region(name, window), part),
+                    (dict(archive.items())[name], image),
+                    (next(v for n, v in zip(archive, archive.values(), strict=True) if n == name), image),
+                ):
+                    assert np.array_equal(found, expected)
+                    found += 1
+            saved = archive.reader.salvage(name).picture.pixels
+            assert not saved.flags.writeable
+
+
+def _read_many(content: dict[str, Any], archive: Any, wrong: Any) -> None:
+    rng = np.random.default_rng(os.getpid())
+    for name in rng.permutation(list(content) * 4):
+        archive.reader._cache.clear()
+        try:
+            same = np.array_equal(archive[name], content[name])
+        except BBCodecError:
+            same = False
+        if not same:
+            with wrong.get_lock():
+                wrong.value += 1
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("opened", ["path", "file", "file for update"])
+def test_forked_processes_read_the_same_open_archive(path: Path, opened: str) -> None:
+    """A forked process shares the position of the file with its parent: nobody may depend on it."""
+    content = {str(i): np.full((2, 3 + i % 3), i, np.uint8) for i in range(100)}
+    write(path, content, method="classic")
+    context = multiprocessing.get_context("fork")
+    wrong = context.Value("i", 0)
+    with contextlib.ExitStack() as stack:
+        modes = {"file": "rb", "file for update": "r+b"}
+        file: Any = stack.enter_context(open(path, modes[opened])) if opened in modes else path
+        archive = stack.enter_context(Archive(file, threads=1))
+        given = (content, archive, wrong)
+        workers = [context.Process(target=_read_many, args=given) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert wrong.value == 0
 
 
 # --- models -----------------------------------------------------------------------------------------------
