@@ -250,9 +250,9 @@ def find(read: Read, size: int) -> list[Found]:
                     found.setdefault((layout, front), Found(layout, front)).maps[number] = body
             place = part.find(MAGIC, place + 1)
     out: list[Found] = []
-    for one in sorted(found.values(), key=lambda one: (one.layout.start, -one.layout.end)):
-        if len(one.maps) >= one.layout.maps and (not out or one.layout.start >= out[-1].layout.end):
-            out.append(one)
+    for data in sorted(found.values(), key=lambda data: (data.layout.start, -data.layout.end)):
+        if len(data.maps) >= data.layout.maps and (not out or data.layout.start >= out[-1].layout.end):
+            out.append(data)
     return out
 
 
