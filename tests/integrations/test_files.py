@@ -83,7 +83,7 @@ def test_errors_are_raised_or_returned(photo: Path, tmp_path: Path) -> None:
         classic(bad, target)
     failed = classic(bad, target, raise_errors=False)
     assert failed == FileResult(
-        str(bad), str(target), "failed", error="FormatError: not an image that Pillow can read, or damaged"
+        str(bad), str(target), "failed", error="FormatError: not an image of a known format, or damaged"
     )
     missing = decompress_file(tmp_path / "missing.bb", tmp_path / "x.png", raise_errors=False)
     assert missing.error == f"FileNotFoundError: {os.strerror(2)}"
