@@ -30,8 +30,11 @@ __all__ = [
     "standard_output",
 ]
 
-SNIFF_BYTES: Final = 512
+SNIFF_BYTES: Final = 64
 """Bytes that are read of a stream before it is decided whether to read the rest."""
+MORE_BYTES: Final = 512
+"""Bytes at the beginning that are looked at where they are there."""
+
 CHUNK_BYTES: Final = 2**20
 """Bytes that are read of a stream at a time."""
 
@@ -70,7 +73,9 @@ def read_input(name: str, storage: Storage, wanted: Wanted = anything) -> bytes:
 
 def _read(file: BinaryIO, wanted: Wanted) -> bytes:
     whole = io.BytesIO()  # which does not copy its bytes to return them
-    while whole.tell() < SNIFF_BYTES and (some := file.read(SNIFF_BYTES - whole.tell())):
+    # More bytes tell more, but a pipe that has no more must not be waited for.
+    read = getattr(file, "read1", file.read)
+    while whole.tell() < SNIFF_BYTES and (some := read(MORE_BYTES)):
         whole.write(some)
     if wanted(whole.getvalue()):
         while some := file.read(CHUNK_BYTES):

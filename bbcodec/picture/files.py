@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,15 +136,28 @@ def write_image(
         return _write(file, picture, kind)
 
 
-class _CountingWriter:
-    """Write bytes to a target and count them."""
+class _CountingWriter(io.RawIOBase):
+    """File object that forwards the bytes to a target and counts them.
+
+    It has no file descriptor on purpose: Pillow would write to one in a single call that no signal can
+    interrupt.
+    """
 
     def __init__(self, target: BinaryIO) -> None:
         self.target, self.size = target, 0
+        self.failure: OSError | None = None  # of the target
 
-    def write(self, data: Buffer) -> None:
-        self.target.write(data)
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int:  # type: ignore[override]
+        try:
+            self.target.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
         self.size += len(data)
+        return len(data)
 
 
 def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
@@ -163,34 +176,35 @@ def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
         raise UnsupportedImageError(f"{kind} {what}; write a TIFF (.tif)")
     writer = _CountingWriter(target)
     try:
-        for piece in _pieces(picture, kind):
-            writer.write(piece)
-    except (OSError, UnsupportedImageError):
+        if kind in ("BMP", "WEBP"):
+            _save_with_pillow(writer, picture, kind)
+        else:
+            for piece in _PIECES[kind](picture):
+                writer.write(piece)
+    except UnsupportedImageError:
         raise
     except Exception as error:  # Pillow's writers raise many kinds on metadata that they cannot write
+        if error is writer.failure:
+            raise
         raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
     return writer.size
 
 
-def _pieces(picture: Picture, kind: str) -> Iterable[bytes | memoryview]:
-    """Return the pieces of a file."""
-    if kind == "PNG":
-        return png.write(picture)
-    if kind == "TIFF":
-        return tiff_write.write(picture)
-    if kind == "PPM":
-        return pnm.write(picture)
+_PIECES: dict[str, Callable[[Picture], Iterable[bytes | memoryview]]] = {
+    "PNG": png.write,
+    "TIFF": tiff_write.write,
+    "PPM": pnm.write,
+}
+
+
+def _save_with_pillow(writer: _CountingWriter, picture: Picture, kind: str) -> None:
     m = picture.metadata
     options: dict[str, Any] = {"dpi": m.dpi}
     if kind == "WEBP":
         options = {"icc_profile": m.icc, "exif": m.exif, "xmp": m.xmp, "lossless": True, "exact": True}
-    whole = io.BytesIO()
     image = replace(picture, metadata=Metadata()).to_pil()
-    try:
-        image.save(whole, kind, **{key: value for key, value in options.items() if value is not None})
-    except OSError as error:  # about the picture: nothing is written to a disk here
-        raise UnsupportedImageError(f"{kind} cannot hold the picture with its metadata: {error}") from error
-    return [whole.getbuffer()]
+    file: Any = writer
+    image.save(file, kind, **{key: value for key, value in options.items() if value is not None})
 
 
 def own_notes(metadata: Metadata, format: str) -> tuple[Note, ...]:

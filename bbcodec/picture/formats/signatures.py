@@ -120,7 +120,7 @@ def sniff(head: bytes) -> str | None:
         return "WEBP"
     if head[:1] == b"P" and head[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6", b"7") and head[2:3].isspace():
         return "PNM"
-    if len(head) >= 128 and head[0] == 10 and head[1] in (0, 2, 3, 5) and head[3] in _PCX_ENCODING_BITS:
+    if len(head) >= 64 and head[0] == 10 and head[1] in (0, 2, 3, 5) and head[3] in _PCX_ENCODING_BITS:
         return "PCX"
     return "TGA" if _is_tga(head) else None
 
