@@ -223,7 +223,7 @@ def make(read: Read, layout: Layout, lead: int, threads: int = 1) -> bytes:
         made = layout.code.encode(_rows(read, layout, group), threads)
         parity[layout.members(group, layout.parity)] = made.astype("<u2", copy=False).view(np.uint8)
     for number, row in enumerate(parity):
-        sums[layout.sectors + number] = zlib.crc32(row)
+        sums[layout.sectors + number] = zlib.crc32(row.tobytes())
     bodies = sums.view("<u2").reshape(layout.maps, -1)
     more = np.empty_like(bodies)
     for some in _map_groups(layout):
@@ -250,9 +250,9 @@ def find(read: Read, size: int) -> list[Found]:
                     found.setdefault((layout, front), Found(layout, front)).maps[number] = body
             place = part.find(MAGIC, place + 1)
     out: list[Found] = []
-    for one in sorted(found.values(), key=lambda one: (one.layout.start, -one.layout.end)):
-        if len(one.maps) >= one.layout.maps and (not out or one.layout.start >= out[-1].layout.end):
-            out.append(one)
+    for data in sorted(found.values(), key=lambda data: (data.layout.start, -data.layout.end)):
+        if len(data.maps) >= data.layout.maps and (not out or data.layout.start >= out[-1].layout.end):
+            out.append(data)
     return out
 
 
