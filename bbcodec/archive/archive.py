@@ -150,7 +150,7 @@ class Archive(Mapping[str, NDArray[Any]]):
         self._reader: Reader | None = None
         self._source: Source | None = None
         self._writer: Writer | None = None
-        self._names: dict[str, None] = {}
+        self._names: dict[str, Any] = {}
         self.adopted = self.embedded = 0
         if mode == "r" or (mode == "a" and self._exists()):
             self._open()
@@ -199,7 +199,7 @@ class Archive(Mapping[str, NDArray[Any]]):
             if file is not self._file:
                 file.close()
             raise
-        self._names = dict.fromkeys(self._reader.places)
+        self._names = self._reader.places if self.mode == "r" else dict.fromkeys(self._reader.places)
 
     def _output(self) -> Output:
         """Return the output that fits the file and the mode."""

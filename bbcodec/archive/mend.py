@@ -7,6 +7,7 @@ Repaired sectors are laid over the file, which is not changed. Nothing here deco
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,10 +18,11 @@ from bbcodec.container import recovery
 from bbcodec.container.recovery import SECTOR, Layout
 from bbcodec.errors import FormatError
 
-__all__ = ["Scan", "last_recovery", "mend", "scan"]
+__all__ = ["Scan", "first_notes", "last_recovery", "mend", "scan"]
 
 _KINDS: Final = tuple(kind.encode() for kind in (MODEL, BATCH, FILE, INDEX, COPY, RECOVERY, TAIL))
 _SEARCH_BYTES: Final = 1 << 20  # bytes searched at a time
+MAX_NOTES: Final = 1000  # descriptions of damage that are kept
 # Byte strings that only look like sections cost checksums. The search stops after this many times the size of
 # the file.
 _MAX_CHECKSUMMED_FILE_SIZES: Final = 8
@@ -88,7 +90,11 @@ def mend(source: Source, threads: int = 1) -> tuple[Source, Scan, tuple[str, ...
             source = _Mended(source, fixed.sectors)
     if repairs:
         found = scan(source)
-    for place in found.intact(COPY) if not found.is_sound else ():
+    budget = _MAX_CHECKSUMMED_FILE_SIZES * source.size
+    for place in found.intact(COPY)[::-1] if not found.is_sound else ():
+        budget -= place.at
+        if budget < 0:
+            break
         try:
             sums = copies.unpack(sections.payload(source, place), place.at).sums
         except FormatError:
@@ -119,7 +125,13 @@ def scan(source: Source) -> Scan:
         found.append((place, is_intact))
         if not is_intact:
             notes.append(f"archive: section {place.kind} at byte {place.at} is damaged")
-    return Scan(tuple(found), tuple(notes))
+    return Scan(tuple(found), first_notes(notes))
+
+
+def first_notes(notes: list[str]) -> tuple[str, ...]:
+    """Return descriptions of damage: the first ones, and how many more there are."""
+    more = len(notes) - MAX_NOTES
+    return (*notes[:MAX_NOTES], *([f"archive: damage at {more} more places"] if more > 0 else []))
 
 
 def _sections(source: Source, notes: list[str]) -> Iterator[tuple[Mark, bool]]:
@@ -130,19 +142,36 @@ def _sections(source: Source, notes: list[str]) -> Iterator[tuple[Mark, bool]]:
     """
     at, budget = sections.HEAD_SIZE, _MAX_CHECKSUMMED_FILE_SIZES * (source.size + 1024)
     while at < source.size:
-        place = _mark(source, at)
-        if place is not None and _is_intact(source, place):
+        for place in _intact_row(source, at):
             yield place, True
             at = place.end
-            continue
-        if place is not None and (place.end == source.size or _mark(source, place.end) is not None):
-            yield place, False
-            at = place.end
-            continue
-        found, budget = _search(source, at + 1, budget)
-        end = source.size if found is None else found.at
-        notes.append(f"archive: {end - at} bytes at byte {at} are not a section")
-        at = end
+        one = _mark(source, at)
+        if one is not None and _is_intact(source, one):
+            yield one, True
+            at = one.end
+        elif one is not None and (one.end == source.size or _mark(source, one.end) is not None):
+            yield one, False
+            at = one.end
+        elif at < source.size:
+            found, budget = _search(source, at + 1, budget)
+            end = source.size if found is None else found.at
+            notes.append(f"archive: {end - at} bytes at byte {at} are not a section")
+            at = end
+
+
+def _intact_row(source: Source, at: int) -> Iterator[Mark]:
+    """Yield the intact sections from an offset on that lie in one stretch of `_SEARCH_BYTES` bytes."""
+    data = memoryview(source.some(at, _SEARCH_BYTES))
+    begin = 0
+    while begin + sections.FRAME_BYTES <= len(data):
+        kind, size = sections.frame(data, begin)
+        end = begin + sections.FRAME_BYTES + size
+        if kind not in _KINDS or end > len(data):
+            return
+        if zlib.crc32(data[begin : end - 4]) != int.from_bytes(data[end - 4 : end], "little"):
+            return
+        yield Mark(kind.decode("ascii"), at + begin, size)
+        begin = end
 
 
 def _search(source: Source, at: int, budget: int) -> tuple[Mark | None, int]:

@@ -22,8 +22,9 @@ from bbcodec.modelfile.registry import find as find_model
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["Models"]
+__all__ = ["MAX_TRIED", "Models"]
 
+MAX_TRIED: Final = 64  # models of an archive that are loaded without need
 _MAX_FAILED_TRIALS: Final = 4  # batches for which all models are tried in vain; then no more are
 
 
@@ -47,6 +48,7 @@ class Models:
     ) -> None:
         self.offsets, self._source, self._given, self._copies = offsets, source, given, copies
         self._loaded: dict[int, Model] = {}
+        self._numbers: dict[str, int] | None = None
         self._failed_trials = 0
 
     def facts(self, number: int) -> tuple[str, bytes]:
@@ -80,6 +82,8 @@ class Models:
 
         try:
             place = sections.mark(self._source, at)
+            if place.kind == MODEL and place.size < MODEL_ID_SIZE:
+                return None
             payload = self._source.read(at + sections.LEAD_BYTES, place.size)
         except FormatError:
             payload = self._source.some(at + sections.LEAD_BYTES, MODEL_ID_SIZE)
@@ -121,16 +125,20 @@ class Models:
 
     def by_id(self, wanted: str) -> Model | None:
         """Return the model with an id; None if the archive does not list it."""
+        if self._numbers is None:
+            self._numbers = self._numbers_by_id()
+        return self.get(self._numbers[wanted]) if wanted in self._numbers else None
+
+    def _numbers_by_id(self) -> dict[str, int]:
+        """Return the first number of each id."""
+        out: dict[str, int] = {}
         for number in range(len(self.offsets)):
             try:
-                found = self.facts(number)[0]
+                out.setdefault(self.facts(number)[0], number)
             except FormatError:
                 if self._copies is None:
                     raise
-                continue
-            if found == wanted:
-                return self.get(number)
-        return None
+        return out
 
     def candidates(self, number: int) -> Iterator[Model]:
         """Yield the models that may have coded a batch, the most probable one first.
@@ -168,7 +176,7 @@ class Models:
 
     def _others(self) -> Iterator[Model]:
         """Yield all models that can be had."""
-        for number in range(len(self.offsets)):
+        for number in range(min(len(self.offsets), MAX_TRIED)):
             with contextlib.suppress(BBCodecError):
                 yield self.get(number)
         if self._given is not None:

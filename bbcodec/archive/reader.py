@@ -13,13 +13,14 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bbcodec import container
 from bbcodec.archive import sections, tables
-from bbcodec.archive.models import Models
-from bbcodec.archive.sections import FILE, INDEX, Mark, Source
+from bbcodec.archive.budget import Budget
+from bbcodec.archive.models import MAX_TRIED, Models
+from bbcodec.archive.sections import FILE, INDEX, TAIL, Mark, Source
 from bbcodec.archive.tables import Batch, Entry, Index, Stored
 from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.bbfile.decoder import decode
@@ -29,6 +30,7 @@ from bbcodec.families import batch
 from bbcodec.families.family import family_of
 from bbcodec.jobs import SERIAL, Execution
 from bbcodec.modelfile.registry import ModelLike
+from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Picture, digest
 from bbcodec.picture.region import Region, Window
 
@@ -39,11 +41,11 @@ if TYPE_CHECKING:
 __all__ = ["Place", "Reader", "batch_digest", "salvage_option"]
 
 _MAX_CACHED_SAMPLES: Final = 1 << 25  # decoded sections stay cached, for callers that read picture by picture
+_MAX_METADATA_RATIO: Final = 16  # times the bytes of a section, if that is more than the limit of metadata
 _MAX_INDICES: Final = 1 << 16  # indices that one archive may have
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The place of a picture in an archive.
 
     Attributes
@@ -116,6 +118,7 @@ class Reader:
         salvage = salvage_option(salvage, recover)
         self.source, self._given = source, model
         self._execution, self._limits = execution, Limits.of(limits)
+        self._budget = Budget(self._limits, source.size)
         self._cache: OrderedDict[int, list[Picture]] = OrderedDict()  # by offset of their section
         self._lock, self._process = threading.Lock(), os.getpid()
         self.indices: list[int] = []
@@ -141,7 +144,9 @@ class Reader:
             place = sections.mark(source, index)
             if place.kind != INDEX or len(self.indices) == _MAX_INDICES:
                 raise FormatError(f"archive: section {place.kind} at byte {index}, expected an index")
-            table = tables.unpack_index(sections.payload(source, place), index, self._limits.max_metadata)
+            table = tables.unpack_index(
+                sections.payload(source, place), index, self._limits.max_metadata, self._budget
+            )
             self.models = self.models or table.models  # the last index names all models
             self.indices.insert(0, index)
             parts.insert(0, table)
@@ -159,7 +164,7 @@ class Reader:
 
         self.source, scan, self.repairs = mend.mend(self.source, self._execution.workers)
         known = salvage.last_copies(self.source, scan)
-        _, self.end = sections.find_tail(self.source) or (0, self.source.size)
+        self.end = max((place.end for place in scan.intact(TAIL)), default=self.source.size)
         place = salvage.last_index(scan)
         try:
             if place is None:
@@ -169,7 +174,8 @@ class Reader:
                 more = f" and {len(scan.notes) - 1} more" if len(scan.notes) > 1 else ""
                 self.repairs += (f"the index is intact; other damage: {scan.notes[0]}{more}",)
         except FormatError as error:
-            found = salvage.salvage_index(self.source, scan, known, self._limits)
+            budget = Budget(self._limits, self.source.size)
+            found = salvage.salvage_index(self.source, scan, known, self._limits, budget)
             self.notes = (f"index rebuilt: {error}", *found.notes)
             self.indices, self.models = [], found.models
             self.stored = list(found.stored)
@@ -236,9 +242,12 @@ class Reader:
             found = self.pictures(place.stored)
             for one in found:
                 one.pixels.flags.writeable = False
+            most = _MAX_CACHED_SAMPLES
+            if self._limits.max_memory is not None:  # the estimate knows nothing of the cache
+                most = min(most, self._limits.max_memory // 8)
             with self._cache_lock():
                 self._cache[place.stored.at] = found
-                while len(self._cache) > 1 and self._cached_samples() > _MAX_CACHED_SAMPLES:
+                while len(self._cache) > 1 and self._cached_samples() > most:
                     self._cache.popitem(last=False)
         return found[place.position]
 
@@ -257,7 +266,9 @@ class Reader:
         place = self.places[name]
         window = Window.of(region, place.entry.height, place.entry.width)
         if place.stored.kind == FILE and place.stored.at not in self._cache:
-            payload = sections.payload(self.source, sections.mark(self.source, place.stored.at))
+            mark = sections.mark(self.source, place.stored.at)
+            self._check_memory(mark, place.stored, place.entry.height * place.entry.width)
+            payload = sections.payload(self.source, mark)
             return self._file(payload, place.stored, region)[0]
         picture = self.picture(name)
         return replace(picture, pixels=picture.pixels[window.place])
@@ -344,8 +355,9 @@ class Reader:
             self._execution,
         )
         pictures = []
+        metadata = self._metadata(table, stored.at)
         for entry, blob, image in zip(table.entries, table.blobs, images, strict=True):
-            kept = metadata_sections.unpack(tables.split_blob(blob, stored.at), entry.mode, self._limits)
+            kept = metadata[blob]
             pixels = image[:, :, 0] if entry.mode == "L" else image
             pictures.append(Picture(pixels, entry.mode, None, kept, axis=entry.axis))
         if batch_digest([digest(picture) for picture in pictures]) != table.digest:
@@ -354,12 +366,24 @@ class Reader:
             )
         return pictures
 
+    def _metadata(self, table: Batch, at: int) -> dict[bytes, Metadata]:
+        """Return the metadata of a batch by their packed form: unfolded once, all within one limit."""
+        out: dict[bytes, Metadata] = {}
+        size = sections.mark(self.source, at).size
+        left = max(self._limits.max_metadata, _MAX_METADATA_RATIO * size)
+        for blob in dict.fromkeys(table.blobs):
+            limits = replace(self._limits, max_metadata=min(left, self._limits.max_metadata))
+            found = metadata_sections.unpack(tables.split_blob(blob, at), table.entries[0].mode, limits)
+            left -= sum(len(field) for field in (found.icc, found.exif, found.xmp) if field)
+            out[blob] = found
+        return out
+
     def model_facts(self, number: int) -> tuple[str, bytes]:
         """Return the id of a model of the archive, and its file (empty if it is not embedded)."""
         return self._models.facts(number)
 
     def warm(self) -> None:
         """Load the available models, so that the first picture takes no longer than others."""
-        for number in range(len(self.models)):
+        for number in range(min(len(self.models), MAX_TRIED)):
             with contextlib.suppress(BBCodecError):  # decoding a picture that needs the model raises it
                 batch.prepare(self._models.get(number), self._execution)

@@ -8,18 +8,25 @@ their numbers. Nothing here decodes a picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from bbcodec import container
 from bbcodec.archive import copies, sections, tables
+from bbcodec.archive.budget import Budget
 from bbcodec.archive.copies import Copies
-from bbcodec.archive.mend import Scan
+from bbcodec.archive.mend import Scan, first_notes
 from bbcodec.archive.sections import BATCH, COPY, FILE, INDEX, MODEL, Mark, Source
 from bbcodec.archive.tables import Entry, Stored
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.container import Limits
-from bbcodec.errors import BBCodecError, FormatError
+from bbcodec.errors import BBCodecError, FormatError, LimitError
 
 __all__ = ["SalvagedIndex", "last_copies", "last_index", "salvage_index"]
+
+
+_MAX_TRIED_COPIES: Final = 16  # sections that are intact but break a rule were not written by a writer
+_MIN_PAYLOAD_BYTES: Final = 20  # a name and a header, or a digest, a table and a message, take more
+_ANY_PIXELS: Final = 1 << 64  # a picture over the limit is refused when it is read
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class SalvagedIndex:
 
 def last_copies(source: Source, scan: Scan) -> Copies:
     """Return the content of the last intact section ``COPY``; one without models if there is none."""
-    for place in reversed(scan.intact(COPY)):
+    for place in scan.intact(COPY)[: -_MAX_TRIED_COPIES - 1 : -1]:
         try:
             return copies.unpack(sections.payload(source, place), place.at)
         except FormatError:
@@ -58,7 +65,7 @@ def last_index(scan: Scan) -> Mark | None:
     return None
 
 
-def salvage_index(source: Source, scan: Scan, known: Copies, limits: Limits) -> SalvagedIndex:
+def salvage_index(source: Source, scan: Scan, known: Copies, limits: Limits, budget: Budget) -> SalvagedIndex:
     """Rebuild the index of a damaged archive.
 
     Parameters
@@ -66,11 +73,14 @@ def salvage_index(source: Source, scan: Scan, known: Copies, limits: Limits) -> 
     source, scan : the file and its sections.
     known : the copies at its end; they know models whose sections cannot be found.
     limits : limits of metadata and pixels.
+    budget : what all tables together may take.
 
     Raises
     ------
     FormatError
         The file has no intact section of an archive.
+    LimitError
+        The budget is spent.
     """
     if not any(is_intact for _, is_intact in scan.found):
         raise FormatError("archive: nothing can be saved: no section is intact")
@@ -78,20 +88,27 @@ def salvage_index(source: Source, scan: Scan, known: Copies, limits: Limits) -> 
     stored: list[Stored] = []
     for place, is_intact in scan.found:
         if is_intact and place.kind in (BATCH, FILE):
+            if place.size < _MIN_PAYLOAD_BYTES:
+                notes.append(f"archive: section {place.kind} at byte {place.at} holds no picture")
+                continue
             try:
-                stored.append(_stored(source, place, limits))
+                stored.append(_stored(source, place, limits, budget))
+            except LimitError:
+                raise
             except BBCodecError as error:
                 notes.append(str(error))
     models = {place.at for place, _ in scan.found if place.kind == MODEL} | known.models.keys()
-    return SalvagedIndex(tuple(stored), tuple(sorted(models)), tuple(notes))
+    return SalvagedIndex(tuple(stored), tuple(sorted(models)), first_notes(notes))
 
 
-def _stored(source: Source, place: Mark, limits: Limits) -> Stored:
+def _stored(source: Source, place: Mark, limits: Limits, budget: Budget) -> Stored:
     """Return the index entry of an intact section with pictures; raise `BBCodecError` if it is invalid."""
     payload = sections.payload(source, place)
     if place.kind == BATCH:
-        return Stored(BATCH, place.at, tables.unpack_batch(payload, place.at, limits.max_metadata).entries)
+        found = tables.unpack_batch(payload, place.at, limits.max_metadata, budget)
+        return Stored(BATCH, place.at, found.entries)
     name, data = tables.unpack_file(payload, place.at)
-    header = container.read_header(data, limits=limits)
+    budget.take_pictures(1)
+    header = container.read_header(data, limits=Limits(max_pixels=_ANY_PIXELS))
     entry = Entry(name, mode_of(header).name, bool(header.flags & 1), header.height, header.width)
     return Stored(FILE, place.at, (entry,))

@@ -37,6 +37,7 @@ HEAD_SIZE: Final = _HEAD.size  # bytes
 LEAD_BYTES: Final = _FRAME.size  # bytes of a section before its payload
 CRC_BYTES: Final = _CRC.size  # bytes of a section after its payload
 FRAME_BYTES: Final = LEAD_BYTES + CRC_BYTES  # bytes of a section besides its payload
+_WALK_BYTES: Final = 4096
 TAIL_SIZE: Final = FRAME_BYTES + _ENDS.size  # bytes
 
 
@@ -156,6 +157,12 @@ def tail(index: int, at: int) -> bytes:
     return section(TAIL, _ENDS.pack(index, at))
 
 
+def frame(data: Buffer, at: int) -> tuple[bytes, int]:
+    """Return type and bytes of the payload of a section that begins at an index of some bytes."""
+    kind, size = _FRAME.unpack_from(data, at)
+    return kind, size
+
+
 def mark(source: Source, at: int) -> Mark:
     """Return the place of the section at an offset. Its checksum is not verified.
 
@@ -190,11 +197,17 @@ def payload(source: Source, place: Mark) -> memoryview:
 
 def walk(source: Source, at: int = HEAD_SIZE) -> Iterator[Mark]:
     """Yield sections in order, until the file ends or no complete section follows."""
+    ahead, begin = b"", at  # bytes from offset `begin` on: sections may be many and small
     while at < source.size:
-        try:
-            found = mark(source, at)
-        except FormatError:
+        if at + LEAD_BYTES > begin + len(ahead):
+            # Large sections are passed over. So little is read for each that a remote file does not notice.
+            ahead, begin = source.some(at, _WALK_BYTES), at
+        if at + LEAD_BYTES > begin + len(ahead):
             return
+        raw, size = _FRAME.unpack_from(ahead, at - begin)
+        if not (raw.isascii() and raw.isalpha()) or at + size + FRAME_BYTES > source.size:
+            return
+        found = Mark(raw.decode("ascii"), at, size)
         yield found
         at = found.end
 

@@ -15,6 +15,7 @@ from typing import Final
 from bbcodec import container, jobs
 from bbcodec.archive import copies, sections, tables
 from bbcodec.archive.mend import last_recovery
+from bbcodec.archive.names import check_name
 from bbcodec.archive.output import Output
 from bbcodec.archive.plan import Coded, Coder, Groups, Item, channels
 from bbcodec.archive.reader import Reader, batch_digest
@@ -90,7 +91,7 @@ class Writer:
         UnsupportedImageError
             The picture cannot be kept exactly.
         """
-        item = Item.of(tables.check_name(name), image, self._keep)
+        item = Item.of(check_name(name), image, self._keep)
         self._ranks[name] = len(self._ranks)
         for group in self._groups.add(item):
             self._submit(group)

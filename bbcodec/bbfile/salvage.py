@@ -146,8 +146,8 @@ class _Salvage:
         parts = self._parts()
         if not parts:
             raise FormatError("nothing can be saved: no section with samples is left")
-        pixels = np.zeros(self.mode.shape(self.height, self.width), self.mode.dtype)
-        saved, left = 0, planes.every(self.mode)
+        pixels: NDArray[Any] | None = None  # no memory is taken before there is something to put in
+        saved, left, failed = 0, planes.every(self.mode), 0
         palette: Palette | None = None
         for part in parts:
             before = len(self.lost)
@@ -157,17 +157,19 @@ class _Salvage:
                 raise
             except BBCodecError as error:
                 self._lose(part.mask, str(error))
-                self._fill(pixels, part.mask)
+                failed |= part.mask
             else:
+                if pixels is None:
+                    pixels = np.zeros(self.mode.shape(self.height, self.width), self.mode.dtype)
                 saved += sum(loss.pixels for loss in self.lost[before:]) < self.width * self.height
                 planes.place(pixels, samples, part.mask, self.mode)
             left &= ~part.mask
-        if not saved and not any(loss.doubtful for loss in self.lost):
+        if pixels is None or (not saved and not any(loss.doubtful for loss in self.lost)):
             raise FormatError(f"nothing can be saved: {self.lost[-1].reason}")
         for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
             if left & bit:
                 self._lose(bit, "no section holds these samples")
-                self._fill(pixels, bit)
+        self._fill(pixels, failed | left)
         if self.mode.name == "P" and palette is None:
             palette = self._palette()
         axis = bool(self.header.flags & 1)
@@ -242,6 +244,8 @@ class _Salvage:
         head = bytes([classic.TILED]) + b"".join(map(varint, sizes))
         body = head + bytes(part.payload[part.pieces[0].size :])
         samples = classic.decode(body, *place, lost=lost)
+        if len(lost) == len(tiles):
+            raise FormatError(f"every tile is damaged: {lost[0]}")
         for number in sorted(lost):
             self._lose(part.mask, lost[number], [tiles[number]])
         return samples
@@ -250,14 +254,14 @@ class _Salvage:
         """Decode the intact chains of a model's section; the others are lost."""
         fitted = self._one(container.FITTED)
         model = self._model()
-        places = learned.places(height, width, model, fitted)
-        chains = _chains_of(part, len(places))
+        chains = _chains_of(part, learned.payloads(height, width, model, fitted))
         lost = self._damaged_pieces(part)
         samples = learned.decode(
             chains, height, width, count, model, self.execution, fitted=fitted, lost=lost
         )
-        if len(lost) == len(places):
+        if len(lost) == len(chains):  # before all places are listed
             raise FormatError(f"every chain is damaged: {lost[0]}")
+        places = learned.places(height, width, model, fitted)
         for chain in sorted(lost):
             self._lose(part.mask, f"chain {chain}: {lost[chain]}", places[chain])
         return samples

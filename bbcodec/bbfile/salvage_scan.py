@@ -8,7 +8,9 @@ meaning here: `bbcodec.bbfile.salvage` makes a picture of them.
 
 from __future__ import annotations
 
+import re
 import zlib
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +22,7 @@ from bbcodec.errors import BBCodecError, FormatError, LimitError
 __all__ = ["UNKNOWN", "Damaged", "Found", "find", "with_kind"]
 
 _KINDS: Final = tuple(TABLE)
+_ANY_KIND: Final = re.compile("|".join(_KINDS).encode())  # no type overlaps another one, or itself
 _MAX_HEADER_BYTES: Final = 34
 _MAX_LEAD_BYTES: Final = 13  # type and length
 # The search for intact sections stops after checksumming this many times the size of the file.
@@ -65,7 +68,8 @@ def find(data: Buffer, limits: Limits) -> Found:
     Raises
     ------
     FormatError
-        The header is damaged in more than one byte, so that size and mode are unknown.
+        The header is damaged in more than one byte, so that size and mode are unknown; or the file has more
+        sections than a file can have.
     LimitError
         More pixels than `limits` allows.
     """
@@ -116,6 +120,8 @@ def _sections(view: memoryview, at: int) -> tuple[list[Section], list[str]]:
         if section is None:
             section = _damaged(view, at, intact.next_after(at, end))
             notes.append(f"section {section.kind} at byte {at}: the checksum does not match")
+        if len(sections) == container.MAX_SECTIONS:
+            raise FormatError(f"file: more than {container.MAX_SECTIONS} sections")
         sections.append(section)
         at += section.size
     return sections, notes
@@ -125,7 +131,8 @@ class _IntactSections:
     """Search for sections whose checksum matches, within a limit of checksummed bytes."""
 
     def __init__(self, view: memoryview) -> None:
-        self._view, self._whole = view, bytes(view)
+        self._view = view
+        self._candidates = [found.start() for found in _ANY_KIND.finditer(view)]
         self._left = _MAX_CHECKSUMMED_FILE_SIZES * (len(view) + 1024)  # bytes
 
     def at(self, at: int) -> Section | None:
@@ -145,14 +152,12 @@ class _IntactSections:
 
     def next_after(self, at: int, end: int) -> int:
         """Return the offset of the first intact section of a known type after `at`; `end` without one."""
-        best = end
-        for kind in _KINDS:
-            raw, place = kind.encode(), at
-            while (place := self._whole.find(raw, place + 1, best)) >= 0:
-                if self.at(place) is not None:
-                    best = place
-                    break
-        return best
+        for place in self._candidates[bisect_right(self._candidates, at) :]:
+            if place >= end:
+                break
+            if self.at(place) is not None:
+                return place
+        return end
 
 
 def _lead(view: memoryview, at: int) -> tuple[str, int, int] | None:

@@ -138,7 +138,7 @@ def _decode_intact_tiles(
     reader: Reader, shape: tuple[int, ...], grid: list[Place], sizes: list[int], lost: Lost
 ) -> NDArray[np.uint8]:
     """Decode the tiles that are not lost; add those that fail to `lost`."""
-    out = np.full(shape, GRAY, np.uint8)
+    out = np.empty(shape, np.uint8)  # not filled: no memory is taken before a tile is decoded
     for number, ((y, x), size) in enumerate(zip(grid, sizes, strict=True)):
         stream = reader.take(min(size, reader.left), f"tile {number}")
         try:
@@ -148,6 +148,10 @@ def _decode_intact_tiles(
                 out[y, x] = decode_stream(stream, (down, across, shape[2]), reader)
         except FormatError as error:
             lost[number] = str(error)
+    if len(lost) == len(grid):
+        return np.broadcast_to(np.uint8(GRAY), shape)  # takes no memory
+    for number in lost:
+        out[grid[number]] = GRAY
     return out
 
 

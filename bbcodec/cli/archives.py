@@ -72,12 +72,14 @@ def open_archive(
     return Archive(source, storage_options=storage.options, preload=preload, salvage=salvage, **options)
 
 
-def describe_archive(file: BinaryIO | str, name: str, storage: Storage, reporter: Reporter) -> dict[str, Any]:
+def describe_archive(
+    file: BinaryIO | str, name: str, storage: Storage, how: Decoding, reporter: Reporter
+) -> dict[str, Any]:
     """Print what is in an archive, and return its record."""
     from bbcodec.archive import Archive
     from bbcodec.archive.check import describe
 
-    with Archive(file, preload=False, storage_options=storage.options) as archive:
+    with Archive(file, preload=False, storage_options=storage.options, **how.options()) as archive:
         facts = describe(archive.reader)
     if not reporter.as_json:
         rows = _rows(facts)

@@ -89,7 +89,7 @@ def _describe(
     if archive is not None:
         if wanted is not None:
             raise OptionError("an archive has no cost map; write one of its pictures with bbcodec get")
-        return describe_archive(archive, name, storage, reporter)
+        return describe_archive(archive, name, storage, how, reporter)
     data = data or read_input(name, storage, is_picture)
     expect_picture(data, name)
     found = codec.describe(data, how)

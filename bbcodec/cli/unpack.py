@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bbcodec.picture.picture import Picture
 
 __all__ = ["get", "unpack"]
+
+MAX_FOLDERS: Final = 200  # of one name; file systems and their tools fail with deeper ones
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ def _unpack_all(
             report_losses(reporter, source, [Loss("file", note) for note in pictures.reader.notes])
 
         def one(name: str) -> dict[str, Any]:
+            if name.count("/") > MAX_FOLDERS:
+                raise BBCodecError(
+                    f"the name has {name.count('/')} folders, at most {MAX_FOLDERS} are made; "
+                    "use get NAME -o FILE"
+                )
             target = inside(output_dir, image_name(name, wanted.format))
             stay_inside(output_dir, target)
             record = _write(pictures, name, Job(source, target, storage=wanted.storage), wanted, reporter)

@@ -56,6 +56,8 @@ END = b"\0"
 """End marker, in the place of the type of another section. It is not a letter, so a damaged marker does not
 look like a section. No bytes follow it, so a damaged section type does not look like the end."""
 _REPEATABLE = frozenset({CLASSIC})
+MAX_SECTIONS = 1000
+"""Sections of a file. Known types make at most twenty; the others are left to newer versions."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,9 @@ class Reader:
 
     def varint(self, what: str) -> int:
         """Return a LEB128 number of at most 9 bytes; raise `FormatError` unless it has its shortest form."""
+        if self._at < len(self._data) and (byte := self._data[self._at]) < 0x80:  # most are this short
+            self._at += 1
+            return byte
         value = 0
         for i in range(_MAX_VARINT_BYTES):
             byte = self.u8(what)
@@ -216,6 +221,10 @@ class Reader:
                     raise self.error(f"{what} is not written in its shortest form")
                 return value
         raise self.error(f"{what} is longer than {_MAX_VARINT_BYTES} bytes")
+
+    def peek(self) -> memoryview:
+        """Return all remaining bytes as a view, and leave them unread."""
+        return self._data[self._at :]
 
     def rest(self) -> memoryview:
         """Return all remaining bytes as a view."""
@@ -312,8 +321,8 @@ def read(data: Buffer, *, limits: Limits | None = None) -> Container:
     Raises
     ------
     FormatError
-        Bytes are missing or left over, a checksum is wrong, a critical section is unknown, or a section
-        occurs twice that may occur once.
+        Bytes are missing or left over, a checksum is wrong, a critical section is unknown, a section occurs
+        twice that may occur once, or there are more than `MAX_SECTIONS`.
     LimitError
         The picture has more pixels than `limits` allows.
     """
@@ -346,6 +355,8 @@ def read(data: Buffer, *, limits: Limits | None = None) -> Container:
             )
         if kind in seen and kind not in _REPEATABLE:
             raise FormatError(f"file: second section {kind!r} at byte {start}, expected at most one")
+        if len(sections) == MAX_SECTIONS:
+            raise FormatError(f"file: more than {MAX_SECTIONS} sections")
         seen.add(kind)
         sections.append(section)
 

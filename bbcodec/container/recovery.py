@@ -223,7 +223,7 @@ def make(read: Read, layout: Layout, lead: int, threads: int = 1) -> bytes:
         made = layout.code.encode(_rows(read, layout, group), threads)
         parity[layout.members(group, layout.parity)] = made.astype("<u2", copy=False).view(np.uint8)
     for number, row in enumerate(parity):
-        sums[layout.sectors + number] = zlib.crc32(row.data)
+        sums[layout.sectors + number] = zlib.crc32(row.tobytes())
     bodies = sums.view("<u2").reshape(layout.maps, -1)
     more = np.empty_like(bodies)
     for some in _map_groups(layout):

@@ -105,6 +105,10 @@ class Family(Protocol):
         """
         ...
 
+    def payloads(self, height: int, width: int, model: Model) -> int:
+        """Return the number of payloads of a picture, without listing what they code."""
+        ...
+
     def places(self, height: int, width: int, model: Model) -> list[list[Place]]:
         """Return the rectangles of the picture that each payload codes."""
         ...

@@ -30,6 +30,7 @@ __all__ = [
     "estimate_bits",
     "inspect",
     "pack_fit",
+    "payloads",
     "places",
     "unpack_fit",
 ]
@@ -86,6 +87,12 @@ def decode(
         chains, height, width, channels, model, execution, window=window, lost=lost
     )
     return turn.turn_back(image, view) if view else image
+
+
+def payloads(height: int, width: int, model: Model, fitted: Section | None = None) -> int:
+    """Return the number of payloads of a picture, without listing what they code."""
+    model, view = _changed(model, fitted)
+    return family_of(model).payloads(*turn.turned_size(height, width, view), model)
 
 
 def places(height: int, width: int, model: Model, fitted: Section | None = None) -> list[list[Place]]:

@@ -20,8 +20,8 @@ import bbcodec
 from bbcodec import Archive, modelfile
 from bbcodec.archive import plan, sections
 from bbcodec.archive.check import describe, verify
+from bbcodec.archive.names import check_name
 from bbcodec.archive.sections import Source
-from bbcodec.archive.tables import check_name
 from bbcodec.errors import BBCodecError, FormatError, LimitError, ModelMissingError, OptionError
 
 

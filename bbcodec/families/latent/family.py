@@ -34,6 +34,7 @@ class _Latent:
 
     encode = staticmethod(tiles.encode)
     decode = staticmethod(tiles.decode)
+    payloads = staticmethod(tiles.payloads)
     places = staticmethod(tiles.places)
     cost_map = staticmethod(tiles.cost_map)
     inspect = staticmethod(tiles.inspect)

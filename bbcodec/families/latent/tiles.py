@@ -155,13 +155,15 @@ def decode(
     whole = window is None
     window = window or Window(0, 0, height, width)
     shape = (window.height, window.width, channels)
-    image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
-    wanted = [chain for chain in range(grid.chains) if any(window.meet(t.place) for t in grid.chain(chain))]
+    image = np.empty(shape, np.uint8)  # not filled: no memory is taken before a tile is decoded
+    wanted = [
+        chain for chain in range(grid.chains) if whole or any(window.meet(t.place) for t in grid.chain(chain))
+    ]
     report = Report(execution.progress, sum(len(grid.span(chain)) for chain in wanted))
 
     def decoded(chain: int) -> None:
+        first, data = parts[chain] if parts else _split(chains[chain], len(grid.span(chain)))
         tiles = grid.chain(chain)
-        first, data = parts[chain] if parts else _split(chains[chain], len(tiles))
         left = sum(1 for tile in tiles if window.meet(tile.place))
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         found = decode_chain(first, words, [(t.height, t.width) for t in tiles], codecs)
@@ -182,12 +184,21 @@ def decode(
             if lost is None:
                 raise
             lost[chain] = str(error)
-            for tile in grid.chain(chain):  # tiles decoded before the error may be wrong
-                if met := window.meet(tile.place):
-                    image[met[0]] = GRAY
 
     parallel(run, wanted, execution.threads)
+    if lost:
+        if all(chain in lost for chain in wanted):
+            return np.broadcast_to(np.uint8(GRAY), shape)  # takes no memory
+        for chain in lost:  # tiles decoded before an error may be wrong
+            for tile in grid.chain(chain):
+                if met := window.meet(tile.place):
+                    image[met[0]] = GRAY
     return image
+
+
+def payloads(height: int, width: int, model: Model) -> int:
+    """Return the number of chains; see `Family.payloads`."""
+    return TileGrid(height, width).chains
 
 
 def places(height: int, width: int, model: Model) -> list[list[Place]]:

@@ -91,7 +91,7 @@ def decode(
     inner = _per_block(execution, len(wanted))
     report = Report(execution.progress, len(wanted))
     shape = (window.height, window.width, channels)
-    image = np.empty(shape, np.uint8) if lost is None else np.full(shape, GRAY, np.uint8)
+    image = np.empty(shape, np.uint8)  # not filled: no memory is taken before a block is decoded
 
     def decoded(index: int) -> None:
         _check_size(chains[index])
@@ -119,7 +119,18 @@ def decode(
         report.part()
 
     parallel(run, wanted, execution.threads)
+    if lost:
+        if all(index in lost for index in wanted):
+            return np.broadcast_to(np.uint8(GRAY), shape)  # takes no memory
+        for index in lost:
+            if met := window.meet(places[index]):
+                image[met[0]] = GRAY
     return image
+
+
+def payloads(height: int, width: int, model: Model) -> int:
+    """Return the number of blocks; see `Family.payloads`."""
+    return math.prod(blocks_along(height, width, min(local_model(model).block, BLOCK)))
 
 
 def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:

@@ -27,6 +27,7 @@ class _Local:
 
     encode = staticmethod(blocks.encode)
     decode = staticmethod(blocks.decode)
+    payloads = staticmethod(blocks.payloads)
     places = staticmethod(blocks.places)
     cost_map = staticmethod(blocks.cost_map)
     inspect = staticmethod(blocks.inspect)

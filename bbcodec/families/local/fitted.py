@@ -33,6 +33,7 @@ _LIST_KEYS: Final = ("along", "down")
 _MAX_SHIFT: Final = 24
 _MAX_RICE_PARAMETER: Final = 15
 _MAX_VALUE: Final = 1 << 24
+_MAX_CHANGES: Final = 1 << 17  # of a tensor; they take a tenth of a second to read
 _MAX_SECTION_BYTES: Final = 1 << 20  # changes of all signs and weights take less
 
 Integers = NDArray[np.int64]
@@ -198,10 +199,11 @@ def _unpack(reader: Reader, number: int) -> Delta:
     """Read what `_pack` wrote, after the number of the tensor; raise FormatError if it is damaged."""
     shift, rice = reader.u8("shift"), reader.u8("Rice parameters")
     count = reader.varint("number of changes")
-    if shift > _MAX_SHIFT or not 1 <= count <= 8 * reader.left:
+    most = min(8 * reader.left, _MAX_CHANGES)
+    if shift > _MAX_SHIFT or not 1 <= count <= most:
         raise reader.error(
             f"{count} changes of shift {shift} in {reader.left} bytes, "
-            f"expected 1 to {8 * reader.left} of a shift up to {_MAX_SHIFT}"
+            f"expected 1 to {most} of a shift up to {_MAX_SHIFT}"
         )
     if number == 0 and (shift or rice & 15):
         raise reader.error(f"flips of signs have shift {shift} and value parameter {rice & 15}, expected 0")
@@ -224,31 +226,34 @@ def _unpack(reader: Reader, number: int) -> Delta:
 
 
 class _Bits:
-    """Reads bits, highest bit of each byte first, from a reader that gives one byte at a time."""
+    """Reads bits, highest bit of each byte first, from the rest of a reader; `finish` takes what was read."""
 
     def __init__(self, reader: Reader):
-        self._reader, self._byte, self._left = reader, 0, 0
+        self._reader, self._at = reader, 0
+        self._text = (np.unpackbits(np.frombuffer(reader.peek(), np.uint8)) + ord("0")).tobytes()
 
     def take(self, count: int) -> int:
         """Return the next `count` bits as a number."""
-        value = 0
-        for _ in range(count):
-            if not self._left:
-                self._byte, self._left = self._reader.u8("changes"), 8
-            self._left -= 1
-            value = value << 1 | (self._byte >> self._left & 1)
-        return value
+        self._at += count
+        if self._at > len(self._text):
+            raise self._cut_off()
+        return int(self._text[self._at - count : self._at], 2) if count else 0
 
     def rice(self, parameter: int) -> int:
         """Return a Rice-coded number >= 0. The remaining bytes bound the length of its unary part."""
-        high = 0
-        while self.take(1):
-            high += 1
+        stop = self._text.find(b"0", self._at)
+        if stop < 0:
+            raise self._cut_off()
+        high, self._at = stop - self._at, stop + 1
         return high << parameter | self.take(parameter)
 
+    def _cut_off(self) -> FormatError:
+        return self._reader.error("changes needs 1 byte more, found none: file cut off or corrupt")
+
     def finish(self) -> None:
-        """Raise FormatError unless the spare bits of the last byte are 0."""
-        if self._byte & ((1 << self._left) - 1):
+        """Take the bytes that were read. Raise FormatError unless the spare bits of the last one are 0."""
+        self._reader.take(-(-self._at // 8), "changes")
+        if b"1" in self._text[self._at : -(-self._at // 8) * 8]:
             raise self._reader.error("spare bits are not 0")
 
 
