@@ -17,20 +17,27 @@ __all__ = ["stop_on_interrupt"]
 def stop_on_interrupt(reporter: Reporter, message: str) -> Iterator[Callable[[], bool]]:
     """Yield a function that returns whether the user has interrupted.
 
-    The first interrupt prints the message. From the second one on, the handler from before acts again.
+    The first call after an interrupt prints the message: the handler itself may have come into the middle of
+    another line. From the second interrupt on, the handler from before acts again.
     """
-    asked = False
+    asked = told = False
     before = signal.getsignal(signal.SIGINT)
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, before)
-        reporter.note(message)
+
+    def stopped() -> bool:
+        nonlocal told
+        if asked and not told:
+            told = True
+            reporter.note(message)
+        return asked
 
     if before != signal.SIG_IGN:  # under nohup and in background jobs it stays ignored
         signal.signal(signal.SIGINT, ask)
     try:
-        yield lambda: asked
+        yield stopped
     finally:
         signal.signal(signal.SIGINT, before)

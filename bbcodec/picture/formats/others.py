@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from bbcodec.picture.formats.reading import Reading
 __all__ = ["read_bmp", "read_gif", "read_pcx", "read_qoi", "read_tga", "read_webp"]
 
 _BEHIND: Final = "bytes behind the picture"
+_BMP_HEAD_BYTES: Final = 14 + 124  # the longest header
 
 
 def read_gif(data: bytes, max_pixels: int) -> Reading:
@@ -88,13 +90,16 @@ def _gif_sub_blocks(data: bytes, at: int) -> tuple[bytes, int]:
     raise FormatError("GIF: the file is cut off")
 
 
-def read_bmp(data: bytes, max_pixels: int) -> Reading:
-    """Read a BMP file. Errors as of `bbcodec.read_image`."""
-    if len(data) < 26:
+def read_bmp(file: BinaryIO, max_pixels: int) -> Reading:
+    """Read a BMP file that can seek: as large as its pixels, it is not held. Errors as of `read_gif`."""
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    data = file.read(_BMP_HEAD_BYTES)
+    if total < 26:
         raise FormatError("BMP: the file is cut off")
     left_out: list[str] = []
     offset, size = struct.unpack_from("<II", data, 10)
-    if size >= 40 and len(data) >= 14 + size:
+    if size >= 40 and min(total, _BMP_HEAD_BYTES) >= 14 + size:
         width, height, _, bits, packing, stored = struct.unpack_from("<iiHHII", data, 18)
         width, height = abs(width), abs(height)
         (used,) = struct.unpack_from("<I", data, 46)
@@ -109,16 +114,18 @@ def read_bmp(data: bytes, max_pixels: int) -> Reading:
             if profile and length:
                 left_out.append("its ICC profile")
                 pixel_end = max(pixel_end, 14 + profile + length)
-    picture = picture_of(io.BytesIO(data), "BMP", max_pixels)
-    if size >= 40 and len(data) >= 14 + size:
+    file.seek(0)
+    picture = picture_of(file, "BMP", max_pixels)
+    if size >= 40 and min(total, _BMP_HEAD_BYTES) >= 14 + size:
         if bits == 32 and picture.mode == "RGB" and packing in (0, 3):
-            pixels = np.frombuffer(data, np.uint8, 4 * width * height, offset).reshape(-1, 4)
             masks = struct.unpack_from("<III", data, 54) if packing == 3 else (0xFF0000, 0xFF00, 0xFF)
             unused = next(i for i in range(4) if not (masks[0] | masks[1] | masks[2]) >> (8 * i) & 0xFF)
-            if pixels[:, unused].any():
+            file.seek(offset)
+            rows = (np.frombuffer(file.read(4 * width), np.uint8) for _ in range(height))
+            if any(row[unused::4].any() for row in rows):
                 left_out.append("the fourth byte of its pixels, which the file does not call alpha")
-        if len(data) > pixel_end + 3:
-            left_out.append(f"{len(data) - pixel_end} {_BEHIND}")
+        if total > pixel_end + 3:
+            left_out.append(f"{total - pixel_end} {_BEHIND}")
     return Reading(picture, "BMP", tuple(left_out))
 
 

@@ -27,12 +27,12 @@ _READERS: Final[dict[str, _Reader]] = {
     "JPEG": jpeg.read,
     "PNM": pnm.read,
     "GIF": others.read_gif,
-    "BMP": others.read_bmp,
     "TGA": others.read_tga,
     "WEBP": others.read_webp,
     "QOI": others.read_qoi,
     "PCX": others.read_pcx,
 }
+_READERS_OF_FILES: Final[dict[str, Callable[[BinaryIO, int], Reading]]] = {"BMP": others.read_bmp}
 _OTHER_READERS: Final[dict[str, Callable[[bytes, int], Picture | None]]] = {
     "PNG": png.read_again,
     "TIFF": tiff_again.read_again,
@@ -55,8 +55,10 @@ def read(source: _Source, *, max_pixels: int = MAX_PIXELS) -> Reading:
     UnsupportedImageError, FormatError, LimitError, OSError
         As of `bbcodec.read_image`.
     """
-    with _known(source) as (kind, data):
-        return _READERS[kind](data, max_pixels)
+    with _known(source) as (kind, file):
+        if kind in _READERS_OF_FILES:
+            return _READERS_OF_FILES[kind](file, max_pixels)
+        return _READERS[kind](file.read(), max_pixels)
 
 
 def read_again(source: _Source, *, max_pixels: int = MAX_PIXELS) -> Picture | None:
@@ -65,26 +67,27 @@ def read_again(source: _Source, *, max_pixels: int = MAX_PIXELS) -> Picture | No
     PNG has one, and TIFF for most files. What it returns equals the picture of `read` in mode, pixels and
     palette, unless one of the two readers is wrong. Errors as of `read`.
     """
-    with _known(source) as (kind, data):
+    with _known(source) as (kind, file):
         reader = _OTHER_READERS.get(kind)
-        return None if reader is None else reader(data, max_pixels)
+        return None if reader is None else reader(file.read(), max_pixels)
 
 
 @contextlib.contextmanager
-def _known(source: _Source) -> Iterator[tuple[str, bytes]]:
-    """Yield format and bytes of an image file; put its path in front of errors."""
+def _known(source: _Source) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the format of an image file, and the file, at its beginning; put its path in front of errors."""
     if not isinstance(source, str | os.PathLike):
-        yield _whole(source)
+        yield _sniffed(source)
         return
     with open(source, "rb") as file:
         try:
-            yield _whole(file)
+            yield _sniffed(file)
         except BBCodecError as error:
             raise type(error)(f"{os.fspath(source)}: {error}") from error
 
 
-def _whole(file: BinaryIO) -> tuple[str, bytes]:
-    """Return format and bytes of a file of a known format."""
+def _sniffed(file: BinaryIO) -> tuple[str, BinaryIO]:
+    """Return the format of a file, and the file itself or, if it cannot seek to its beginning, its bytes."""
+    can_rewind = file.seekable() and file.tell() == 0
     head = b""
     while len(head) < HEAD_BYTES and (more := file.read(HEAD_BYTES - len(head))):
         head += more
@@ -94,8 +97,12 @@ def _whole(file: BinaryIO) -> tuple[str, bytes]:
         if other is not None:
             raise UnsupportedImageError(f"this is {other.name}; {other.advice}")
         raise FormatError("empty file" if not head else "not an image of a known format, or damaged")
+    if can_rewind:
+        file.seek(0)
+        return kind, file
     whole = io.BytesIO()
     whole.write(head)
     while more := file.read(2**20):
         whole.write(more)
-    return kind, whole.getvalue()
+    whole.seek(0)
+    return kind, whole
