@@ -40,7 +40,9 @@ def _problem(name: str, size: int) -> str | None:
     if not 0 < size <= MAX_NAME_BYTES:
         return f"has {size} bytes, expected 1 to {MAX_NAME_BYTES}"
     framed = f"/{name}/"
-    if any(part in framed for part in _NOT_IN_A_PATH):
+    if "//" in framed or "/." in framed or "\0" in framed:
+        if not any(part in framed for part in _NOT_IN_A_PATH):  # the name of a hidden file
+            return None
         return "is not a relative path: it has an empty part, '.', '..' or a NUL"
     return None
 
@@ -58,23 +60,41 @@ def pack(names: Iterable[str]) -> list[bytes]:
 
 
 def unpack(reader: Reader, count: int, budget: Budget) -> list[str]:
-    """Return the names that `pack` packed; raise `LimitError` if they are too long together."""
+    """Return the names that `pack` packed; raise `LimitError` if they are too long together.
+
+    There may be millions, so numbers of one or two bytes, which all lengths of names are, are read here.
+    """
+    view, at = reader.peek(), 0  # what is read here is taken from the reader at the end, or before an error
     out, before, untaken = [], b"", 0
     for _ in range(count):
-        same = reader.varint("bytes shared with the name before")
-        rest = reader.varint("bytes of a name")
-        if same > len(before) or same + rest > MAX_NAME_BYTES:
+        lengths = []
+        for what in ("bytes shared with the name before", "bytes of a name"):
+            pair = view[at : at + 2]
+            if pair and pair[0] < 0x80:
+                lengths.append(pair[0])
+                at += 1
+            elif len(pair) == 2 and 0 < pair[1] < 0x80:
+                lengths.append(pair[0] & 0x7F | pair[1] << 7)
+                at += 2
+            else:
+                reader.take(at, "names")
+                raise reader.error(f"{what} is {reader.varint(what)}, expected at most {MAX_NAME_BYTES}")
+        same, rest = lengths
+        if same > len(before) or same + rest > MAX_NAME_BYTES or at + rest > len(view):
+            reader.take(at, "names")
             raise reader.error(
-                f"a name shares {same} bytes and adds {rest}, expected at most {len(before)} shared and "
-                f"{MAX_NAME_BYTES} together"
+                f"a name shares {same} bytes and adds {rest}, expected at most {len(before)} shared, "
+                f"{MAX_NAME_BYTES} together and {reader.left} added"
             )
         untaken += same + rest
         if untaken > _STEP_BYTES:
             budget.take_name(untaken)
             untaken = 0
-        before = before[:same] + bytes(reader.take(rest, "name"))
+        before = before[:same] + view[at : at + rest]
+        at += rest
         out.append(read(reader, before))
     budget.take_name(untaken)
+    reader.take(at, "names")
     return out
 
 

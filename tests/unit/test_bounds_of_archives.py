@@ -227,7 +227,7 @@ def test_457000_empty_sections_of_an_archive(kind: str) -> None:
 
 
 @pytest.mark.parametrize("bits", [b"\0", b"\xff", b"\x55"])
-@pytest.mark.parametrize("count", [1, 1 << 17, 1 << 23])
+@pytest.mark.parametrize("count", [1, 1 << 17, 8_388_000])
 def test_large_fits(bits: bytes, count: int) -> None:
     payload = b"\0\0\0\0\0" + varint(count) + bits * ((1 << 20) - 20)
     model = Section("MODL", bytes.fromhex(modelfile.load_named("fast").id))
