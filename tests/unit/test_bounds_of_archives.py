@@ -32,7 +32,7 @@ def check(data: bytes, *, seconds: float = 1, memory: int = 100 * MIB) -> None:
         assert found.memory < memory, f"salvage {salvage}"
 
 
-SLOW = 2.0  # times that a busy machine may take longer
+SLOW = 6.0  # times that a busy machine may take longer; tests/fuzz/hostile.py holds the bound itself
 
 
 @pytest.fixture(scope="module", autouse=True)
