@@ -39,6 +39,7 @@ from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta, registry
+from bbcodec.picture import formats
 from bbcodec.picture.formats import png, png_chunks
 
 LIMITS = Limits(max_pixels=1 << 14, max_metadata=1 << 17)
@@ -208,7 +209,7 @@ def run_batch(data: bytes) -> None:
 
 def run_image(data: bytes) -> None:
     """Read an image file of another format."""
-    picture = bbcodec.read_image(io.BytesIO(data), max_pixels=LIMITS.max_pixels)
+    picture = formats.read(io.BytesIO(data), max_pixels=LIMITS.max_pixels).picture
     if problem := picture.metadata.problem(picture.mode):
         raise FormatError(problem)
 
