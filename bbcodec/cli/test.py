@@ -10,6 +10,7 @@ from typing import Any
 from bbcodec.cli import codec, options
 from bbcodec.cli.archives import as_archive, test_archive
 from bbcodec.cli.filetype import expect_picture, is_picture
+from bbcodec.cli.names import SUFFIX
 from bbcodec.cli.report import Reporter, shown
 from bbcodec.cli.settings import Decoding, read_storage
 from bbcodec.cli.streams import read_input
@@ -50,6 +51,8 @@ def _verify_one(name: str, storage: Storage, how: Decoding, reporter: Reporter) 
         try:
             picture = codec.decode(data, how, progress=progress)
         except FormatError as error:
+            if not is_picture(data) and name.lower().endswith(SUFFIX):  # the head alone was read
+                data = read_input(name, storage)
             if codec.can_be_repaired(data):
                 raise FormatError(f"{error}; its recovery data can repair it: use --salvage") from error
             raise
