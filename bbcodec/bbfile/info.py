@@ -47,7 +47,7 @@ class Info:
     fit : dict or None
         Bytes of the fit (changes of the model for this picture), and what it changes.
     metadata : dict
-        Sizes of ICC, EXIF and XMP in bytes; values of DPI, text and colour key.
+        Sizes of ICC, EXIF and XMP in bytes; values of DPI, text and colour key; notes with their sizes.
     digest : str
         Checksum of the decoded picture.
     """
@@ -104,6 +104,9 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
     size = memoryview(data).nbytes
     m = metadata_sections.unpack(parsed.sections, mode.name, bounds)
     kept = {key: len(value) if isinstance(value, bytes) else value for key, value in asdict(m).items()}
+    kept["notes"] = tuple(
+        {"format": note.format, "key": note.key, "size": len(note.data)} for note in m.notes
+    )
     stored = parsed.one(container.MODEL)
     return Info(
         format_version=".".join(map(str, header.version)),

@@ -142,6 +142,8 @@ def _lines(found: Info, model: str | None) -> list[str]:
         rows.append(("fitted", _pairs(found.fit)))
     for key, value in found.metadata.items():
         text = f"{value} bytes" if key in ("icc", "exif", "xmp") else _plain(value)
+        if key == "notes":
+            text = ", ".join(f"{note['format']} {note['key']}" for note in value)
         rows.append((key.replace("_", " "), text))
     rows.append(("checksum", found.digest))
     for section in found.sections:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -547,3 +548,10 @@ def test_stripping_leaves_what_says_what_the_samples_mean() -> None:
     )
     kept = bbcodec.decompress_picture(bbcodec.compress(picture, keep_metadata=False)).metadata
     assert kept == Metadata(colour_key=0, notes=(notes[0], notes[2]))
+
+
+def test_what_a_file_says_of_its_notes_is_json() -> None:
+    notes = (Note("png", "gAMA", bytes(4)),)
+    picture = Picture(np.zeros((2, 2), np.uint8), "L", metadata=Metadata(notes=notes))
+    report = bbcodec.info(bbcodec.compress(picture))
+    assert json.loads(json.dumps(report.metadata)) == {"notes": [{"format": "png", "key": "gAMA", "size": 4}]}
