@@ -182,6 +182,30 @@ class _Values:
         return b"" if entry is None else self._file.tag(entry).data
 
 
+def _plain_sizes(sizes: NDArray[np.uint64], row_bytes: int, rows: int, height: int) -> NDArray[np.uint64]:
+    """Return the bytes of strips or tiles that are not compressed.
+
+    Parameters
+    ----------
+    sizes : as the file says; zeros if it does not.
+    row_bytes, rows : of a whole strip or tile.
+    height : rows of a plane, whose last strip may be shorter; 0 for tiles.
+
+    Raises
+    ------
+    FormatError
+        The file says that one has fewer.
+    """
+    needed = np.full(len(sizes), row_bytes * rows, np.uint64)
+    if height % rows:
+        strips = -(-height // rows)
+        needed[strips - 1 :: strips] = row_bytes * (height % rows)
+    unsaid = (sizes == 0) if len(sizes) == 1 or not sizes.any() else np.zeros(len(sizes), bool)
+    if np.any(sizes[~unsaid] < needed[~unsaid]):
+        raise FormatError("TIFF: a strip or tile has too few bytes")
+    return needed
+
+
 def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
     """Return how the samples of the picture of a directory are stored.
 
@@ -228,14 +252,7 @@ def layout_of(file: TiffFile, directory: Directory, max_pixels: int) -> Layout:
     row_bytes = -(-chunk_width * (1 if is_planar else channels) * bits // 8)
     starts, sizes = _places(tags, compression, count, len(file.data), is_tiled=is_tiled)
     if compression == of.PLAIN:
-        needed = np.full(count, row_bytes * chunk_height, np.uint64)
-        if not is_tiled and height % chunk_height:
-            across = -(-height // chunk_height)
-            needed[across - 1 :: across] = row_bytes * (height % chunk_height)
-        lazy = (sizes == 0) if count == 1 or not sizes.any() else np.zeros(count, bool)
-        if np.any(sizes[~lazy] < needed[~lazy]):
-            raise FormatError("TIFF: a strip or tile has too few bytes")
-        sizes = needed
+        sizes = _plain_sizes(sizes, row_bytes, chunk_height, 0 if is_tiled else height)
     _check_places(file, starts, sizes)
     stored = int(sizes.sum())
     if (
