@@ -30,18 +30,8 @@ HEAD_BYTES: Final = 16
 PICTURE: Final = "a .bb file of one picture"
 ARCHIVE: Final = "an archive"
 
-_IMAGES: Final = (
-    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"II*\0", "a TIFF image"),
-    (b"MM\0*", "a TIFF image"),
-    (b"qoif", "a QOI image"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"\0\0\0\x0cjP  ", "a JPEG 2000 image"),
-    *((b"P%d\n" % digit, "a PNM image") for digit in range(1, 7)),
-)
+_SPELT: Final = {"WEBP": "WebP"}
+_UNCERTAIN: Final = ("TGA", "PCX")  # their headers may be those of other files
 _BMP_RESERVED: Final = slice(6, 10)  # four bytes that are 0, as "BM" alone may begin a text
 
 
@@ -49,16 +39,19 @@ def file_type(head: bytes) -> str | None:
     """Return what a file is by its first `HEAD_BYTES` bytes, or None if that is not certain."""
     from bbcodec import container
     from bbcodec.archive import sections
+    from bbcodec.picture.formats import foreign, sniff
 
     if head.startswith(container.MAGIC):
         return PICTURE
     if head.startswith(sections.MAGIC):
         return ARCHIVE
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "a WebP image"
-    if head.startswith(b"BM") and head[_BMP_RESERVED] == bytes(4):
-        return "a BMP image"
-    return next((name for magic, name in _IMAGES if head.startswith(magic)), None)
+    kind = sniff(head)
+    if kind == "BMP" and head[_BMP_RESERVED] != bytes(4):
+        kind = None
+    if kind is None or kind in _UNCERTAIN:
+        other = foreign(head)
+        return None if other is None else other.name
+    return f"a {_SPELT.get(kind, kind)} image"
 
 
 def is_picture(head: bytes) -> bool:
