@@ -18,7 +18,7 @@ import bbcodec
 from bbcodec.errors import FormatError, LeftOutWarning, LimitError, UnsupportedImageError
 from bbcodec.picture import formats
 from bbcodec.picture.files import left_out, write_image
-from bbcodec.picture.formats.png_chunks import parse
+from bbcodec.picture.formats.png.chunks import parse
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Palette, Picture
 
