@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from image_files import CASES, needs_cases
 from PIL import ExifTags, Image, features
 from tiff_files import (
     ASCII,
@@ -43,8 +42,6 @@ from bbcodec.picture.formats.tiff.fax import fax_rows
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Palette, Picture
 
-CASES = Path(os.environ.get("BBCODEC_CASES", Path(__file__).parents[3] / "shared" / "cases"))
-needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the test files are not at ../shared/cases")
 needs_libtiff = pytest.mark.skipif(not features.check("libtiff"), reason="this Pillow has no libtiff")
 
 # --- the files of the issue --------------------------------------------------------------------------------
