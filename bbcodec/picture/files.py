@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from bbcodec.container import MAX_PIXELS, Buffer
 from bbcodec.errors import LeftOutWarning, OptionError, UnsupportedImageError
 from bbcodec.picture import formats
-from bbcodec.picture.formats import png, pnm, tiff_metadata, tiff_write
+from bbcodec.picture.formats import png, pnm, tiff
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Picture, PictureLike
 from bbcodec.storage.atomic import atomic_write
@@ -60,7 +60,7 @@ def read_image(source: str | os.PathLike[str] | BinaryIO, *, max_pixels: int = M
 _EXACT_MODES = {
     "PNG": png.MODES_HELD,
     "WEBP": ("RGB", "RGBA"),
-    "TIFF": tiff_write.MODES_HELD,
+    "TIFF": tiff.MODES_HELD,
     "BMP": ("1", "L", "P", "RGB"),
     "PPM": pnm.MODES_HELD,
 }
@@ -72,7 +72,7 @@ _METADATA_FIELDS = {
     "BMP": ("dpi",),
     "PPM": (),
 }
-_NOTES = {"PNG": png.FORMAT, "TIFF": tiff_metadata.FORMAT, "PPM": pnm.FORMAT}
+_NOTES = {"PNG": png.FORMAT, "TIFF": tiff.FORMAT, "PPM": pnm.FORMAT}
 _SUFFIXES = {
     ".png": "PNG",
     ".webp": "WEBP",
@@ -192,7 +192,7 @@ def _write(target: BinaryIO, picture: Picture, kind: str) -> int:
 
 _PIECES: dict[str, Callable[[Picture], Iterable[bytes | memoryview]]] = {
     "PNG": png.write,
-    "TIFF": tiff_write.write,
+    "TIFF": tiff.write,
     "PPM": pnm.write,
 }
 
@@ -222,9 +222,9 @@ def left_out(picture: Picture, format: str) -> list[str]:
     out = [name for name in named if getattr(m, name) not in (None, ()) and name not in kept]
     if m.dpi is not None and "dpi" in kept and not _fits(kind, m.dpi):
         out.append("dpi")
-    if kind == "TIFF" and m.exif is not None and tiff_metadata.exif_tree(m.exif) is None:
+    if kind == "TIFF" and m.exif is not None and tiff.exif_tree(m.exif) is None:
         out.append("exif (damaged)")
-    said = {*_OF_FIELDS, *tiff_metadata.said_by_fields(m)}
+    said = {*_OF_FIELDS, *tiff.said_by_fields(m)}
     notes = dict.fromkeys(n.key for n in m.notes if n.format != _NOTES.get(kind) and n.key not in said)
     return out + [_note_name(key, m) for key in notes]
 
@@ -236,12 +236,12 @@ def _note_name(key: str, metadata: Metadata) -> str:
     """Return what the notes with a key are called in messages."""
     kind = next(note.format for note in metadata.notes if note.key == key)
     names = {"png": f"PNG chunk {key}", "tiff": f"TIFF tag {key.partition('/')[0]}", "pnm": f"PNM {key}"}
-    is_depth = (kind, key) in ((png.FORMAT, png.DEPTH), (tiff_metadata.FORMAT, tiff_metadata.DEPTH))
+    is_depth = (kind, key) in ((png.FORMAT, png.DEPTH), (tiff.FORMAT, tiff.DEPTH))
     return "bits a sample" if is_depth else names.get(kind, f"{kind} {key}")
 
 
 def _fits(kind: str, dpi: tuple[float, float]) -> bool:
     """Return whether a format holds a density: TIFF as ratios, others rounded to dots per metre."""
     if kind == "TIFF":
-        return tiff_metadata.holds_density(dpi)
+        return tiff.holds_density(dpi)
     return all(1 <= v / 0.0254 + 0.5 < 2**31 for v in dpi)

@@ -40,7 +40,8 @@ from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta, registry
 from bbcodec.picture import formats
-from bbcodec.picture.formats import png, png_chunks
+from bbcodec.picture.formats import png
+from bbcodec.picture.formats.png.chunks import SIGNATURE
 
 LIMITS = Limits(max_pixels=1 << 14, max_metadata=1 << 17)
 _MODES = sorted(bbcodec.picture.picture.MODES)
@@ -216,7 +217,7 @@ def run_image(data: bytes) -> None:
 
 def run_png(data: bytes) -> None:
     """Read a PNG file in both ways, and write it again: pictures and chunks stay the same."""
-    if not data.startswith(png_chunks.SIGNATURE):
+    if not data.startswith(SIGNATURE):
         raise FormatError("not a PNG file")
     picture = png.read(data, LIMITS.max_pixels).picture
     again = png.read_again(data, LIMITS.max_pixels)

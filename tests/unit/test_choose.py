@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_files import CASES, needs_cases
 from PIL import Image
 
 import bbcodec
@@ -49,6 +50,14 @@ def test_photographs_of_any_mode_are_no_larger_than_either_method_makes_them(mod
     assert sizes["auto"] == min(sizes["learned"], sizes["classic"])
     if mode in ("L", "RGB"):
         assert sizes["auto"] == sizes["learned"] < sizes["classic"]
+
+
+@needs_cases
+def test_a_photograph_on_bars_takes_the_smallest_method() -> None:
+    picture = bbcodec.read_image(CASES / "c_photo_on_bars.png")
+    sizes = [len(bbcodec.compress(picture, method=method)) for method in ("auto", "classic", "learned")]
+    assert sizes[0] == min(sizes)
+    assert sizes[0] < 16_113  # JPEG XL, effort 9
 
 
 def test_graphics_are_known_without_the_model() -> None:

@@ -18,8 +18,9 @@ import bbcodec
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 from bbcodec.picture import raster
 from bbcodec.picture.files import left_out, read_image, write_image
-from bbcodec.picture.formats import png, png_samples
-from bbcodec.picture.formats.png_chunks import parse
+from bbcodec.picture.formats import png
+from bbcodec.picture.formats.png import samples
+from bbcodec.picture.formats.png.chunks import parse
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import MODES, Palette, Picture, digest
 
@@ -328,7 +329,7 @@ def test_deep_png_filters(filters: tuple[int, ...], rows: int, monkeypatch: pyte
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0))
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
     layout = parse(data)
-    found = png_samples.decode(layout.header, layout.pixels)
+    found = samples.decode(layout.header, layout.pixels)
     assert np.array_equal(found, expected[1:, 1:].astype(np.uint8).view(">u2"))
 
 

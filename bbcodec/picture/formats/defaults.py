@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from bbcodec.picture.formats import tiff_metadata
+from bbcodec.picture.formats import tiff
 from bbcodec.picture.metadata import Metadata
 
 __all__ = ["default_format"]
@@ -19,6 +19,6 @@ def default_format(mode: str, metadata: Metadata) -> str:
     >>> default_format("L", Metadata())
     'png'
     """
-    deep_palette = mode == "P" and metadata.note(tiff_metadata.FORMAT, tiff_metadata.COLOUR_MAP)
+    deep_palette = mode == "P" and metadata.note(tiff.FORMAT, tiff.COLOUR_MAP)
     only_tiff = metadata.white_is_zero or metadata.has_associated_alpha or deep_palette
     return "tif" if only_tiff else "png"

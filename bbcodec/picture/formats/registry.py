@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, TypeAlias
 
 from bbcodec.container import MAX_PIXELS
 from bbcodec.errors import BBCodecError, FormatError, UnsupportedImageError
-from bbcodec.picture.formats import jpeg, others, png, pnm, tiff, tiff_again
+from bbcodec.picture.formats import jpeg, others, png, pnm, tiff
 from bbcodec.picture.formats.reading import Reading
 from bbcodec.picture.formats.signatures import HEAD_BYTES, foreign, sniff
 from bbcodec.picture.picture import Picture
@@ -35,7 +35,7 @@ _READERS: Final[dict[str, _Reader]] = {
 _READERS_OF_FILES: Final[dict[str, Callable[[BinaryIO, int], Reading]]] = {"BMP": others.read_bmp}
 _OTHER_READERS: Final[dict[str, Callable[[bytes, int], Picture | None]]] = {
     "PNG": png.read_again,
-    "TIFF": tiff_again.read_again,
+    "TIFF": tiff.read_again,
 }
 
 

@@ -2,7 +2,7 @@
 """Read and write PNG files: every sample, every ancillary chunk, and the depth.
 
 Pillow codes the samples of all pictures but those with 16 bits in several channels
-(`bbcodec.picture.formats.png_samples`). Its reader gets the chunks of the samples alone.
+(`bbcodec.picture.formats.png.samples`). Its reader gets the chunks of the samples alone.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import LimitError, UnsupportedImageError
-from bbcodec.picture.formats import png_samples
 from bbcodec.picture.formats.pillow_reader import picture_of
-from bbcodec.picture.formats.png_chunks import PALETTE, SIGNATURE, Header, Layout, pack_chunk, parse
-from bbcodec.picture.formats.png_metadata import FORMAT, chunks_of, metadata_of
+from bbcodec.picture.formats.png import samples
+from bbcodec.picture.formats.png.chunks import PALETTE, SIGNATURE, Header, Layout, pack_chunk, parse
+from bbcodec.picture.formats.png.metadata import FORMAT, chunks_of, metadata_of
 from bbcodec.picture.formats.reading import Reading
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import MODES, Palette, Picture
@@ -49,9 +49,9 @@ def read(data: bytes, max_pixels: int) -> Reading:
     header = layout.header
     name = _mode(header)
     if header.depth == 16 and name != "I;16":
-        pixels: NDArray[np.generic] = png_samples.decode(header, layout.pixels)
+        pixels: NDArray[np.generic] = samples.decode(header, layout.pixels)
     else:
-        if extra := png_samples.check_stream(header, layout.pixels):
+        if extra := samples.check_stream(header, layout.pixels):
             left_out.append(f"{extra} bytes behind the pixel data")
         pixels = _by_pillow(layout)
     return Reading(_picture(layout, name, pixels, left_out), "PNG", tuple(left_out))
@@ -61,7 +61,7 @@ def read_again(data: bytes, max_pixels: int) -> Picture:
     """Read a PNG file without Pillow. Errors as of `read`."""
     layout, left_out = _checked(data, max_pixels)
     header, name = layout.header, _mode(layout.header)
-    pixels = png_samples.decode(header, layout.pixels).reshape(MODES[name].shape(header.height, header.width))
+    pixels = samples.decode(header, layout.pixels).reshape(MODES[name].shape(header.height, header.width))
     if name == "1":
         pixels = pixels != 0
     elif name == "L" and header.depth < 8:
@@ -238,7 +238,7 @@ def _split_alpha(palette: Palette) -> Palette:
 def _packed_samples(picture: Picture, depth: int) -> Iterator[bytes | memoryview]:
     """Yield the bodies of the IDAT chunks."""
     if picture.mode in ("LA;16", "RGB;16", "RGBA;16"):
-        yield from png_samples.encode(picture.pixels)
+        yield from samples.encode(picture.pixels)
         return
     whole = io.BytesIO()
     image = Picture(picture.pixels, "L" if picture.mode == "P" else picture.mode).to_pil()

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from bbcodec.errors import FormatError, UnsupportedImageError
-from bbcodec.picture.formats import tiff_numbers as of
 from bbcodec.picture.formats.pillow_reader import picture_of
-from bbcodec.picture.formats.tiff_tags import LONG, SHORT, Tree, header, pack_tree, tag_of
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.tags import LONG, SHORT, Tree, header, pack_tree, tag_of
 
 __all__ = ["decompress", "has_libtiff", "jpeg_samples", "webp_samples"]
 

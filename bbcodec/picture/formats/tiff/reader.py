@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read TIFF files: samples as they are stored, every tag that describes them; one picture a file.
 
-`bbcodec.picture.formats.tiff_layout` says which samples have a place here, `tiff_samples` decodes them,
-`tiff_metadata` keeps the other tags, `tiff_again` is the second reader, `tiff_write` the writer.
+`bbcodec.picture.formats.tiff.layout` says which samples have a place here, `samples` decodes them,
+`metadata` keeps the other tags, `second_reader` is the second reader, `writer` the writer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import FormatError, UnsupportedImageError
-from bbcodec.picture.formats import tiff_metadata as meta
-from bbcodec.picture.formats import tiff_numbers as of
 from bbcodec.picture.formats.reading import Reading
-from bbcodec.picture.formats.tiff_layout import Layout, is_raw, layout_of
-from bbcodec.picture.formats.tiff_samples import decode
-from bbcodec.picture.formats.tiff_tags import ASCII, SHORT, Directory, Entry, TiffFile, ints, tag_of
+from bbcodec.picture.formats.tiff import metadata as meta
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.layout import Layout, is_raw, layout_of
+from bbcodec.picture.formats.tiff.samples import decode
+from bbcodec.picture.formats.tiff.tags import ASCII, SHORT, Directory, Entry, TiffFile, ints, tag_of
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import MODES, Palette, Picture
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from bbcodec.errors import FormatError
-from bbcodec.picture.formats import tiff_numbers as of
-from bbcodec.picture.formats.tiff_tags import (
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.tags import (
     ASCII,
     BYTE,
     ITEM_BYTES,

@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.picture.formats import tiff_numbers as of
-from bbcodec.picture.formats.tiff_codecs import check_lzw, deflated, lzma_packed, lzw, pack_bits
-from bbcodec.picture.formats.tiff_fax import fax_rows
-from bbcodec.picture.formats.tiff_layout import Chunk, Layout
-from bbcodec.picture.formats.tiff_pillow import decompress, has_libtiff, jpeg_samples, webp_samples
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.codecs import check_lzw, deflated, lzma_packed, lzw, pack_bits
+from bbcodec.picture.formats.tiff.fax import fax_rows
+from bbcodec.picture.formats.tiff.layout import Chunk, Layout
+from bbcodec.picture.formats.tiff.pillow_strips import decompress, has_libtiff, jpeg_samples, webp_samples
 
 __all__ = ["chunk_data", "decode"]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a TIFF file stores its samples: what its tags mean, checked, or refused by name.
 
-What is not here is kept as it is by `bbcodec.picture.formats.tiff_metadata`.
+What is not here is kept as it is by `bbcodec.picture.formats.tiff.metadata`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import FormatError, LimitError, UnsupportedImageError
-from bbcodec.picture.formats import tiff_numbers as of
-from bbcodec.picture.formats.tiff_tags import Directory, Order, TiffFile, ints
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.tags import Directory, Order, TiffFile, ints
 from bbcodec.picture.picture import MODES
 
 __all__ = ["Chunk", "Layout", "layout_of"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numbers of TIFF 6.0 and its supplements: tags of the layout, compressions, colour spaces.
 
-Numbers of tags that describe a picture are in `bbcodec.picture.formats.tiff_metadata`.
+Numbers of tags that describe a picture are in `bbcodec.picture.formats.tiff.metadata`.
 """
 
 from __future__ import annotations

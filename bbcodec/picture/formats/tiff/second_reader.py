@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A second reader of TIFF files: Pillow and libtiff decode, where they keep all samples.
 
-It shares with the first reader what the tags mean (`tiff_layout`), and nothing of the decoding.
+It shares with the first reader what the tags mean (`layout`), and nothing of the decoding.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import BBCodecError
-from bbcodec.picture.formats import tiff_numbers as of
 from bbcodec.picture.formats.pillow_reader import picture_of
-from bbcodec.picture.formats.tiff import Opened, opened, picture_of_samples
-from bbcodec.picture.formats.tiff_codecs import lzw
-from bbcodec.picture.formats.tiff_layout import Chunk, Layout
-from bbcodec.picture.formats.tiff_pillow import decompress
-from bbcodec.picture.formats.tiff_samples import chunk_data
-from bbcodec.picture.formats.tiff_tags import Tree, header, pack_tree
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.codecs import lzw
+from bbcodec.picture.formats.tiff.layout import Chunk, Layout
+from bbcodec.picture.formats.tiff.pillow_strips import decompress
+from bbcodec.picture.formats.tiff.reader import Opened, opened, picture_of_samples
+from bbcodec.picture.formats.tiff.samples import chunk_data
+from bbcodec.picture.formats.tiff.tags import Tree, header, pack_tree
 from bbcodec.picture.picture import Picture
 
 __all__ = ["read_again"]

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import UnsupportedImageError
-from bbcodec.picture.formats import tiff_numbers as of
-from bbcodec.picture.formats.tiff_metadata import COLOUR_MAP, DEPTH, FORMAT, tags_of
-from bbcodec.picture.formats.tiff_tags import LONG, LONG8, SHORT, Order, Tag, Tree, header, pack_tree, tag_of
+from bbcodec.picture.formats.tiff import numbers as of
+from bbcodec.picture.formats.tiff.metadata import COLOUR_MAP, DEPTH, FORMAT, tags_of
+from bbcodec.picture.formats.tiff.tags import LONG, LONG8, SHORT, Order, Tag, Tree, header, pack_tree, tag_of
 from bbcodec.picture.picture import MODES, Picture
 
 __all__ = ["MODES_HELD", "write"]

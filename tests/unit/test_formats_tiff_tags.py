@@ -43,7 +43,7 @@ from tiff_files import (
 from bbcodec.errors import BBCodecError, FormatError, LimitError, UnsupportedImageError
 from bbcodec.picture import formats
 from bbcodec.picture.files import left_out, read_image
-from bbcodec.picture.formats import tiff_write
+from bbcodec.picture.formats.tiff import writer
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import MODES, Palette, Picture
 
@@ -260,8 +260,8 @@ def test_undefined_sample_format_is_kept() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_files_that_are_written(mode: str, big: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if big:
-        monkeypatch.setattr(tiff_write, "_MAX_CLASSIC_BYTES", 1)
-    monkeypatch.setattr(tiff_write, "_STRIP_PIXELS", 60)
+        monkeypatch.setattr(writer, "_MAX_CLASSIC_BYTES", 1)
+    monkeypatch.setattr(writer, "_STRIP_PIXELS", 60)
     rng = np.random.default_rng(7)
     info = MODES[mode]
     top = {"bool": 2, "uint8": 256, "uint16": 65536}[info.dtype]

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from image_files import CASES, needs_cases
 from PIL import ExifTags, Image, features
 from tiff_files import (
     ASCII,
@@ -37,13 +36,12 @@ from tiff_files import (
 from bbcodec.errors import FormatError, LeftOutWarning, UnsupportedImageError
 from bbcodec.picture import formats
 from bbcodec.picture.files import left_out, read_image
-from bbcodec.picture.formats import tiff_codecs, tiff_samples
-from bbcodec.picture.formats.tiff_fax import fax_rows
+from bbcodec.picture.formats.tiff import codecs
+from bbcodec.picture.formats.tiff import samples as samples_of_tiff
+from bbcodec.picture.formats.tiff.fax import fax_rows
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Palette, Picture
 
-CASES = Path(os.environ.get("BBCODEC_CASES", Path(__file__).parents[3] / "shared" / "cases"))
-needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the test files are not at ../shared/cases")
 needs_libtiff = pytest.mark.skipif(not features.check("libtiff"), reason="this Pillow has no libtiff")
 
 # --- the files of the issue --------------------------------------------------------------------------------
@@ -283,18 +281,18 @@ def test_damaged_facsimile() -> None:
 def test_lzw_without_libtiff(monkeypatch: pytest.MonkeyPatch) -> None:
     data = samples(90, 100, 3).tobytes() + bytes(5000)
     stream = lzw(data)
-    assert tiff_codecs.lzw(stream, len(data)) == data
-    tiff_codecs.check_lzw(stream, len(data))
+    assert codecs.lzw(stream, len(data)) == data
+    codecs.check_lzw(stream, len(data))
     for size in (len(data) + 1, 10 * len(data)):
-        for call in (tiff_codecs.lzw, tiff_codecs.check_lzw):
+        for call in (codecs.lzw, codecs.check_lzw):
             with pytest.raises(FormatError, match="too early"):
                 call(stream, size)
-    for call in (tiff_codecs.lzw, tiff_codecs.check_lzw):
+    for call in (codecs.lzw, codecs.check_lzw):
         with pytest.raises(FormatError, match="before its entry"):
             call(int(f"{256:09b}{65:09b}{300:09b}00000", 2).to_bytes(4, "big"), 9)
         with pytest.raises(UnsupportedImageError, match="1988"):
             call(b"\0\x01\x04", 9)
-    monkeypatch.setattr(tiff_samples, "has_libtiff", lambda: False)
+    monkeypatch.setattr(samples_of_tiff, "has_libtiff", lambda: False)
     array = samples(8, 9, 3)
     tags = layout(array, t259=(SHORT, [5]))
     assert np.array_equal(read(build(tags, strips=[[lzw(array.tobytes())]])).picture.pixels, array)

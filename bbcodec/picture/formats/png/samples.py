@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.errors import FormatError
-from bbcodec.picture.formats.png_chunks import Header
+from bbcodec.picture.formats.png.chunks import Header
 from bbcodec.picture.raster import bands, steps
 
 __all__ = ["check_stream", "decode", "encode"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from bbcodec.picture.formats.png_chunks import Chunk
+from bbcodec.picture.formats.png.chunks import Chunk
 from bbcodec.picture.metadata import Metadata, Note
 
 __all__ = ["FORMAT", "chunks_of", "metadata_of"]
@@ -160,7 +160,7 @@ def chunks_of(
 ) -> Iterator[tuple[int, str, bytes]]:
     """Yield place, type and body of the chunks of a file with this metadata.
 
-    Places are those of `bbcodec.picture.formats.png_chunks.Chunk`.
+    Places are those of `bbcodec.picture.formats.png.chunks.Chunk`.
 
     Parameters
     ----------
