@@ -175,7 +175,7 @@ def _as_colours(planes: NDArray[np.uint8]) -> Image.Image:
     elif channels == 2:
         planes = np.concatenate([np.repeat(planes[:, :, :1], 3, axis=2), planes[:, :, 1:]], axis=2)
     mode = "RGBA" if channels in (2, 4) else "RGB"
-    return Image.frombytes(mode, planes.shape[1::-1], planes.tobytes())
+    return Image.frombytes(mode, planes.shape[1::-1], np.ascontiguousarray(planes))
 
 
 def check_stream(stream: Buffer, height: int, width: int, reader: Reader) -> None:

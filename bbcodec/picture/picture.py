@@ -241,7 +241,7 @@ class Picture:
             raw = pixels.astype(">u2" if self.mode == "I;16B" else "<u2", copy=False)
         else:
             raw = pixels
-        image = Image.frombytes(self.mode, self.size, raw.tobytes())
+        image = Image.frombytes(self.mode, self.size, np.ascontiguousarray(raw))
         if self.palette is not None and self.palette.data:
             image.putpalette(self.palette.data, self.palette.layout)
         image.info.update(self.metadata.as_info())
