@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -27,7 +27,6 @@ CONTEXTS: Final = (8, 12, 16, 24, 32)
 """Numbers of contexts that a model may have."""
 
 _NUMBER_RANGES: Final = {"contexts": (8, 32), "table_bits": (12, 22), "skip": (4, 20), "mix_shift": (6, 20)}
-_TENSORS: Final = ("terms", "mix")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,8 +66,7 @@ class LogLinearModel:
         numbers = _numbers(model.config)
         n = numbers["contexts"]
         config = {key: value for key, value in model.config.items() if key not in _NUMBER_RANGES}
-        tensors = {key: tensor for key, tensor in model.tensors.items() if key not in _TENSORS}
-        base = LocalModel.from_model(Model(LOCAL, config, model.graph, tensors, model.id, model.notes))
+        base = LocalModel.from_model(replace(model, family=LOCAL, config=config))
         if base.latents is not None:
             raise ModelError("model: a model of this family has no latents")
         terms = _tensor(model, "terms", (CHANNEL_KINDS, n, TERMS_OF_CONTEXT), 0, TERMS - 1)
