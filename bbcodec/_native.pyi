@@ -146,7 +146,7 @@ class LocalModel:
     def __init__(self, fields: LocalModelFields) -> None: ...
 
 class LogLinearLayerFields(TypedDict):
-    """What `LogLinearLayer` reads; ``LayerFields`` in native/core/families/loglinear/model.hpp has shapes and units.
+    """What `LogLinearLayer` reads; ``LayerFields`` in native/core/families/loglinear/model.hpp has shapes.
 
     It is no part of the compiled module: import it under ``TYPE_CHECKING`` alone.
     """

@@ -48,9 +48,7 @@ class BlockCoder(Protocol):
         """Encode a block, uint8 [h, w, C], contiguous."""
         ...
 
-    def decode(
-        self, payload: Buffer, shape: tuple[int, int], channels: int, execution: Execution
-    ) -> Pixels:
+    def decode(self, payload: Buffer, shape: tuple[int, int], channels: int, execution: Execution) -> Pixels:
         """Decode a block, uint8 [h, w, C]; raise FormatError if the payload is damaged."""
         ...
 
@@ -81,7 +79,10 @@ class Pictures:
             return coded
 
         results = parallel(run, places, execution.threads)
-        bits, overhead = math.fsum(part.bits for part in results), math.fsum(part.overhead for part in results)
+        bits, overhead = (
+            math.fsum(part.bits for part in results),
+            math.fsum(part.overhead for part in results),
+        )
         stats = ChainStats(len(places), len(places), bits, 0.0, overhead)
         return EncodedPixels([part.payload for part in results], stats)
 
@@ -168,7 +169,7 @@ class Pictures:
         return bits
 
     def check(self, chains: Sequence[Buffer], height: int, width: int) -> None:
-        """Raise FormatError unless the number of blocks fits the size, and each payload has a possible length."""
+        """Raise FormatError unless the number of blocks fits the size, and all payloads may be as long."""
         expected = self.payloads(height, width)
         if len(chains) != expected:
             raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")

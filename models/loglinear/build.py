@@ -27,22 +27,22 @@ PHASE, ALIKE, GRADIENT = 26, 28, 30
 
 CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
     (  # the first channel
-        ((W, N), (), (N,), (W,), (PIXEL_W,), (GRADIENT,), (W, N, PHASE), (PIXEL_N,), (N, NN), (W, ALIKE))
-        + ((W, NE), (W, NW))
+        *((W, N), (), (N,), (W,), (PIXEL_W,), (GRADIENT,), (W, N, PHASE), (PIXEL_N,)),
+        *((N, NN), (W, ALIKE), (W, NE), (W, NW)),
     ),
     (  # the second
-        ((GAP_W, GAP_N, GAP_NW), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, GAP_N))
-        + ((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (GAP_N, GAP_NN), (W, ALIKE), (GAP_W, GAP_NE))
-        + ((GAP_W, GAP_NW),)
+        *((GAP_W, GAP_N, GAP_NW), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, GAP_N)),
+        *((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (GAP_N, GAP_NN), (W, ALIKE)),
+        *((GAP_W, GAP_NE), (GAP_W, GAP_NW)),
     ),
     (  # the third
-        ((B_A,), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, B_N, GAP_N))
-        + ((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (B_A, GAP_N, BA_N), (W, ALIKE), (B_A, GAP_W, BA_W))
-        + ((B_A, GAP_W),)
+        *((B_A,), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, B_N, GAP_N)),
+        *((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (B_A, GAP_N, BA_N), (W, ALIKE)),
+        *((B_A, GAP_W, BA_W), (B_A, GAP_W)),
     ),
     (  # gray
-        ((W, N), (), (N,), (W,), (W, N, NW), (GRADIENT,), (W, N, PHASE), (N, NE), (N, NN), (W, ALIKE))
-        + ((W, NE), (W, NW))
+        *((W, N), (), (N,), (W,), (W, N, NW), (GRADIENT,), (W, N, PHASE), (N, NE)),
+        *((N, NN), (W, ALIKE), (W, NE), (W, NW)),
     ),
 )
 """Contexts by kind of channel, each as its terms. Found on crops of photographs and graphics."""
@@ -54,7 +54,7 @@ FIRST_WEIGHT: Final = 0.25
 
 
 def build(base: modelfile.Model) -> bytes:
-    """Return the model file: the network and predictors of a model of `local` without latents, and the layer."""
+    """Return the model file: network and predictors of a model of `local` without latents, and the layer."""
     count = len(CONTEXTS[0])
     terms = np.zeros((CHANNEL_KINDS, count, TERMS_OF_CONTEXT), np.int32)
     for kind, contexts in enumerate(CONTEXTS):
@@ -68,7 +68,10 @@ def build(base: modelfile.Model) -> bytes:
         "skip": SKIP,
         "mix_shift": MIX_SHIFT,
     }
-    notes = {"base": base.id, "layer": "contexts of bbcodec.models.loglinear.build, weights equal at the start"}
+    notes = {
+        "base": base.id,
+        "layer": "contexts of bbcodec.models.loglinear.build, weights equal at the start",
+    }
     return modelfile.dump("loglinear", config, Graph({}, {}), dict(base.tensors) | layer, notes=notes)
 
 

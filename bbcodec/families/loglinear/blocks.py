@@ -50,7 +50,9 @@ class Blocks:
         words = np.frombuffer(reader.rest(), np.uint8)
         last = len(words) // 4 - sum(sizes)
         if len(words) % 4 or last < 0:
-            raise FormatError(f"learned payload: {len(words)} bytes of words, expected 4 n for streams of {sizes}")
+            raise FormatError(
+                f"learned payload: {len(words)} bytes of words, expected 4 n for streams of {sizes}"
+            )
         parts = np.split(words.view("<u4").astype(np.uint32), np.cumsum(sizes))
         if any(len(part) < 2 for part in parts):
             raise FormatError("learned payload: a stream has less than two words")

@@ -50,9 +50,7 @@ def decode(
         return _implementation(execution.backend).decode(words, shapes, channels, model, execution.workers)
 
 
-def cost(
-    blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution
-) -> list[NDArray[np.float32]]:
+def cost(blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution) -> list[NDArray[np.float32]]:
     """Return the cost of every pixel of a group in bits: float32 [height, width] of every block."""
     with np.errstate(all="ignore"):
         return _implementation(execution.backend).cost(blocks, model, execution.workers)

@@ -48,9 +48,7 @@ class _LogLinear:
         window: Window | None = None,
         lost: Lost | None = None,
     ) -> Pixels:
-        return _pictures(model).decode(
-            chains, height, width, channels, execution, window=window, lost=lost
-        )
+        return _pictures(model).decode(chains, height, width, channels, execution, window=window, lost=lost)
 
     def payloads(self, height: int, width: int, model: Model) -> int:
         return _pictures(model).payloads(height, width)
@@ -71,7 +69,9 @@ class _LogLinear:
         return {"chains": len(chains), "blocks": len(chains)}
 
     def estimate_bits(self, image: Pixels, model: Model, execution: Execution) -> float:
-        return Blocks(loglinear_model(model)).encode(np.ascontiguousarray(image), execution.with_threads(1)).bits
+        return (
+            Blocks(loglinear_model(model)).encode(np.ascontiguousarray(image), execution.with_threads(1)).bits
+        )
 
     def encode_batch(self, images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
         return groups.encode(images, loglinear_model(model), execution)

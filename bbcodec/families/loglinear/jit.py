@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numba implementation: the loops of the base, and the text of `scalar`, compiled at first use and cached.
+"""The numba implementation: the loops of the base, and the text of `scalar`, compiled and cached.
 
 Importing this module imports numba (half a second): only `bbcodec.families.loglinear.codec` does so. One
 thread computes a group, without the GIL, so that several groups run at once.
@@ -37,7 +37,8 @@ from bbcodec.families.local.order import Order
 from bbcodec.families.local.reference import Integers, to_blocks, to_planes
 from bbcodec.families.loglinear import reference, scalar
 from bbcodec.families.loglinear.model import LogLinearModel
-from bbcodec.families.loglinear.reference import Pixels, Shapes, Streams
+from bbcodec.families.loglinear.reference import Pixels, Shapes
+from bbcodec.families.loglinear.scalar import Streams
 
 
 def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
@@ -86,13 +87,15 @@ def _run(
     layer = reference.layer_of(model, shapes, len(planes))
     where = np.empty(0, np.int64) if pixels is None else pixels
     run(tables_of(model.base), group, layer, streams, Order(shapes).slots, where)
-    return group.samples[:, :-1].astype(np.int64)
+    found: Integers = group.samples[:, :-1].astype(np.int64)
+    return found
 
 
 def _load() -> ModuleType:
     """Return the text of `scalar` with compiled functions."""
     spec = importlib.util.spec_from_file_location("bbcodec.families.loglinear._compiled", scalar.__file__)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     module.__dict__["function"] = njit
     spec.loader.exec_module(module)
@@ -141,7 +144,7 @@ def _compiled(version: int, text: Any) -> Any:
                     ks = features(g, c, lane, x == 0 and y == 0, p0, p1, z, seen)
                     network(m, g, c, lane)
                     mix(g, c, p, ks)
-                    set_terms(g.samples, g.own[lane], pixel, x, y, c, p, ks, layer.terms)
+                    set_terms(g.samples, g.own[lane], (pixel, x, y), c, p, ks, layer.terms)
                     stream = slot * len(streams.heads) // slots
                     before = streams.count[0]
                     symbol = code(layer, streams, stream, c, lane, g.mixture, np.int64(g.samples[c, pixel]))
@@ -171,8 +174,8 @@ def _compiled(version: int, text: Any) -> Any:
 
 def _fingerprint() -> int:
     """Checksum of the text that is compiled."""
-    files = sorted(Path(base.__file__).parent.glob("*.py"))
-    return zlib.crc32(b"".join(Path(file).read_bytes() for file in [*files, scalar.__file__, __file__]))
+    files = [*sorted(Path(base.__file__).parent.glob("*.py")), Path(scalar.__file__), Path(__file__)]
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
 run = _compiled(_fingerprint(), _load())

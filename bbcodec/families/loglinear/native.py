@@ -26,7 +26,8 @@ from bbcodec.families.loglinear.reference import Pixels, Shapes
 def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
     """Words of every stream; as in `bbcodec.families.loglinear.reference`."""
     obey_target()
-    return _native.loglinear_encode(*_models(model), *_cut(blocks), threads)
+    cut, sizes, channels = _cut(blocks)
+    return _native.loglinear_encode(*_models(model), cut, sizes, channels, threads)
 
 
 def decode(

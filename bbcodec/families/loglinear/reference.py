@@ -234,7 +234,7 @@ def _code(layer: Layer, streams: Streams, step: Step, lane: int, samples: Intege
     pixel, near = int(lanes.pixel[lane]), lanes.own[:6, lane]
     mean = int(step.predictions[:, lane].sum()) >> 1
     x, y = int(lanes.x[lane]), (lanes.time - int(lanes.x[lane])) // 3
-    scalar.set_terms(samples, near, pixel, x, y, c, mean, int(step.spread[lane]), layer.terms)
+    scalar.set_terms(samples, near, (pixel, x, y), c, mean, int(step.spread[lane]), layer.terms)
     mu, inverse = logistic_tables.clamp_parameters(step.mixture.mu[lane], step.mixture.e[lane])
     mixture = np.stack([step.mixture.weights[lane], mu, inverse])
     stream = int(lanes.slot[lane]) * len(streams.heads) // slots

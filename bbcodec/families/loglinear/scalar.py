@@ -28,14 +28,14 @@ from bbcodec.families.loglinear.tables import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 # What makes a function of this text: nothing, or a compiler that `load` puts here before the text is run.
-function: Any = globals().get("function", lambda f: f)
+function: Callable[[F], F] = globals().get("function", lambda f: f)
 
 FIRST: Final = 0
 UP: Final = 1
 DOWN: Final = 2
 WITHIN: Final = 3
 BETWEEN: Final = 7
-"""Kinds of decisions: at the prediction, upwards, downwards, levels within a place (3 to 6), between places."""
+"""Kinds of decisions: at the prediction, upwards, downwards, within a place (3 to 6), between places."""
 
 NEAR: Final = 6
 MAX_DECISIONS: Final = 20  # of a sample
@@ -102,16 +102,18 @@ def times(a: int, b: int) -> int:
 
 
 @function
-def set_terms(samples: Any, near: Any, pixel: int, x: int, y: int, c: int, mean: int, spread: int, t: Any) -> None:
+def set_terms(samples: Any, near: Any, spot: Any, c: int, mean: int, spread: int, t: Any) -> None:
     """Set the terms t [32] of a sample.
 
     Parameters
     ----------
     samples : [C, P + 1], channels in coding order; the last pixel is the one outside.
     near : pixels W, N, NW, NE, WW, NN.
-    pixel, x, y, c : the pixel, its place in the block, and the channel.
+    spot : the pixel, and its column and row in the block.
+    c : channel.
     mean, spread : prediction in 1/64 of a level, ``ks``.
     """
+    pixel, x, y = spot
     a = int(samples[0, pixel]) if c > 0 else 0
     b = int(samples[1, pixel]) if c > 1 else 0
     t[0] = 0
@@ -283,20 +285,13 @@ def decide_at(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at
 
 
 @function
-def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture: Any, wanted: int) -> int:
-    """Code the sample of a lane, whose terms are set; return it. wanted: the sample, if it is known."""
-    terms = layer.terms
-    reference, origin = int(terms[13]), (256 if c > 0 else 0)
-    places = 32 if c > 0 else 16
-    shift = reference - origin  # from a relative value to a sample
-    centre = int(terms[29]) + origin  # relative
-    middle = clamp((centre + PLACE // 2) >> 4, 1, places - 1)
-    layer.decisions[c, lane] = 0
-    layer.lines[c, lane] = 0
-    set_hashes(layer.numbers[c], terms, layer.hashes)
-    add_line(layer, c, lane, middle * 3)
-    add_line(layer, c, lane, (middle - 1) * 3)
-    low, high, below, above = 0, places, 0, _TOTAL
+def find_place(layer: Layer, streams: Streams, stream: int, lane: int, of: Any) -> tuple[int, int, int]:
+    """Code the place of a sample, from the middle outwards; return it, and the shares below and above it.
+
+    of : channel, mixture, the middle place, what leads from a relative value to a sample, the sample wanted.
+    """
+    c, mixture, middle, shift, wanted = of
+    low, high, below, above = 0, (32 if c > 0 else 16), 0, _TOTAL
     share = share_below(mixture, middle * PLACE + shift)
     known = 1 if wanted - shift >= middle * PLACE else 0
     if decide(layer, streams, stream, c, lane, (share, _TOTAL - share, 0, 0, FIRST), known):
@@ -332,10 +327,27 @@ def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture
             low, below = place, share
         else:
             high, above = place, share
-    number = 0 if low == middle else 1
-    if low != middle and low != middle - 1:
-        number = add_line(layer, c, lane, low * 3)
-    first, node = low * PLACE, 1
+    return low, below, above
+
+
+@function
+def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture: Any, wanted: int) -> int:
+    """Code the sample of a lane, whose terms are set; return it. wanted: the sample, if it is known."""
+    origin = 256 if c > 0 else 0
+    shift = int(layer.terms[13]) - origin  # from a relative value to a sample
+    centre = int(layer.terms[29]) + origin  # relative
+    middle = clamp((centre + PLACE // 2) >> 4, 1, (32 if c > 0 else 16) - 1)
+    layer.decisions[c, lane] = 0
+    layer.lines[c, lane] = 0
+    set_hashes(layer.numbers[c], layer.terms, layer.hashes)
+    add_line(layer, c, lane, middle * 3)
+    add_line(layer, c, lane, (middle - 1) * 3)
+    of = (c, mixture, middle, shift, wanted)
+    place, below, above = find_place(layer, streams, stream, lane, of)
+    number = 0 if place == middle else 1
+    if place != middle and place != middle - 1:
+        number = add_line(layer, c, lane, place * 3)
+    first, node = place * PLACE, 1
     for level in range(4):
         half = first + (PLACE >> (level + 1))
         share = share_below(mixture, half + shift)

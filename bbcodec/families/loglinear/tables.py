@@ -54,13 +54,13 @@ def squash_table() -> NDArray[np.int32]:
 
 @lru_cache(maxsize=1)
 def rate_table() -> NDArray[np.int32]:
-    """Return ``round(2^14 / n)`` for the counts 0 .. 15, n = count + 3, and n = 20 for the last: int32 [16]."""
+    """Return ``round(2^14 / n)`` for the counts 0 .. 15: n = count + 3, for the last 20; int32 [16]."""
     steps = [*(count + 3 for count in range(COUNTS - 1)), _LAST_RATE]
     return _read_only([round(16384 / n) for n in steps])
 
 
 def table_bits(pixels: int, largest: int) -> int:
-    """Return the number of index bits of a table: the least b >= 12 with 2^(b - 2) >= pixels, or `largest`."""
+    """Return the index bits of a table: the least b >= 12 with 2^(b - 2) >= pixels, but at most `largest`."""
     return min(max(MIN_TABLE_BITS, (pixels - 1).bit_length() + 2), largest)
 
 

@@ -5,6 +5,7 @@
 // this one; no include guard.
 #include "families/local/pass/parts.hpp"
 #include "families/loglinear/coder.hpp"
+#include "pages.hpp"
 
 // The order matters: these build on each other.
 #include "families/loglinear/pass/layer.hpp"
@@ -69,14 +70,12 @@ class GroupCoder final : public Coder {
             for (int c = 0; c < channels; ++c) {
                 spread(group_.chunks.size(), [&](std::size_t k, int) { prepare(c, k, blocks); });
                 spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
-                    for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) code(c, lanes_[i], 0, readers[s]);
+                    for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                        fetch(c, lanes_.data(), i + kAhead, first_[s + 1]);
+                        code(c, lanes_[i], 0, readers[s]);
+                    }
                 });
-                spread(group_.chunks.size(), [&](std::size_t k, int worker) {
-                    if (!group_.chunks[k].lanes.busy) return;
-                    coder_.write(c, k, blocks);
-                    coder_.absorb(c, k, worker, nullptr, nullptr);
-                    if (c + 1 < channels) coder_.predict(c + 1, k, layers_[worker]);
-                });
+                go_on(c, [&](std::size_t k) { coder_.write(c, k, blocks); });
             }
             learn();
             for (int s = 0; s < streams_; ++s)
@@ -134,7 +133,6 @@ class GroupCoder final : public Coder {
             const Setting setting = settings_[slot] = setting_for(c, clamp1((mean + 32) >> 6, 0, 255), terms[13]);
             for (int i = 0; i < 2; ++i) {
                 memory_[c].find(trace.hash, static_cast<std::uint32_t>(setting.middle - i) * 3, trace.line[i]);
-                memory_[c].prefetch(trace.line[i]);
             }
             Mixture& mixture = mixtures_[slot];
             mixture.components = components;
@@ -167,16 +165,13 @@ class GroupCoder final : public Coder {
                 spread(group_.chunks.size(), [&](std::size_t k, int) { prepare(c, k, blocks), coder_.read(c, k, blocks); });
                 spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
                     for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                        fetch(c, lanes_.data(), i + kAhead, first_[s + 1]);
                         const std::int32_t slot = lanes_[i];
                         code(c, slot, group_.samples[0].v[slot], streams[s]);
                         add_cost(slot, streams[s]);
                     }
                 });
-                spread(group_.chunks.size(), [&](std::size_t k, int worker) {
-                    if (!group_.chunks[k].lanes.busy) return;
-                    coder_.absorb(c, k, worker, nullptr, nullptr);
-                    if (c + 1 < channels) coder_.predict(c + 1, k, layers_[worker]);
-                });
+                go_on(c, [](std::size_t) {});
             }
             learn();
         }
@@ -190,17 +185,46 @@ class GroupCoder final : public Coder {
             static_cast<float>(counter.take());
     }
 
-    // What the samples of a time teach the network's last layers and the tables.
-    void learn() {
-        const int channels = coder_.channels(), parts = coder_.learns() ? channels * local::kParts : 0;
-        if (parts)
-            for (int c = 0; c < channels; ++c) coder_.begin_step(c);
-        spread(static_cast<std::size_t>(channels + parts), [&](std::size_t i, int) {
-            const int n = static_cast<int>(i) - channels;
-            if (n >= 0) return coder_.learn_part(n / local::kParts, n % local::kParts);
-            for (std::size_t lane = 0; lane < group_.count; ++lane) memory_[i].learn(layer_, traces_[i][group_.lanes[lane]]);
+    // After the samples of channel c: its tables learn, beside what the samples say of the next channel. Calls before(chunk) first.
+    template <typename F>
+    void go_on(int c, F before) {
+        const bool more = c + 1 < coder_.channels();
+        spread(1 + group_.chunks.size(), [&](std::size_t i, int worker) {
+            if (i == 0) return learn(c);
+            const std::size_t k = i - 1;
+            if (!group_.chunks[k].lanes.busy) return;
+            before(k);
+            coder_.absorb(c, k, worker, nullptr, nullptr);
+            if (more) coder_.predict(c + 1, k, layers_[worker]);
         });
     }
+
+    // The tables of channel c learn from the samples of all lanes.
+    void learn(int c) {
+        for (std::size_t i = 0; i < group_.count; ++i) {
+            fetch(c, group_.lanes.data(), i + kAhead, group_.count);
+            memory_[c].learn(layer_, traces_[c][group_.lanes[i]]);
+        }
+    }
+
+    // The network's last layers learn from the samples of a time.
+    void learn() {
+        if (!coder_.learns()) return;
+        const int channels = coder_.channels();
+        for (int c = 0; c < channels; ++c) coder_.begin_step(c);
+        spread(static_cast<std::size_t>(channels * local::kParts), [&](std::size_t i, int) {
+            coder_.learn_part(static_cast<int>(i) / local::kParts, static_cast<int>(i) % local::kParts);
+        });
+    }
+
+    // Brings the lines of a lane near, if there is such a lane.
+    void fetch(int c, const std::int32_t* lanes, std::size_t lane, std::size_t end) const {
+        if (lane >= end) return;
+        const Trace<N>& trace = traces_[c][lanes[lane]];
+        memory_[c].prefetch(trace.line[0]), memory_[c].prefetch(trace.line[1]);
+    }
+
+    static constexpr std::size_t kAhead = 3;  // lanes
 
     const Layer& layer_;
     Crew crew_;

@@ -125,7 +125,7 @@ class Tree {
         if (down <= 0) return 1;
         const int base = logarithm(layer_, up) - logarithm(layer_, down), known = wanted_ >= middle;
         if (smaller(up, down) < (up + down) >> layer_.skip) return bits_.bit(squash(layer_, base), known);
-        std::int32_t entries[N];
+        Wide<N> entries;
         const int p = squash(layer_, base + memory_.correction(trace_.line[line], entry, kind, entries));
         const int bit = bits_.bit(p, known);
         trace_.decision[trace_.decisions++] = {static_cast<std::int16_t>(base), static_cast<std::uint8_t>(entry),
