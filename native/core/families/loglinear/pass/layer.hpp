@@ -90,7 +90,7 @@ class Memory {
     void find(const Wide<N>& hash, std::uint32_t spot, Wide<N>& line) const {
         for (int v = 0; v < kVectors; ++v) {
             const Naturals h = (reinterpret_cast<Naturals>(hash[v]) + spot * 0x85ebca6bu) * 0xc2b2ae35u;
-            line[v] = (reinterpret_cast<Ints>(h >> (36 - bits_) << 4) + first_[v]) & inside_[v];
+            line[v] = (reinterpret_cast<Ints>(h >> (36 - bits_) << 4) + first_[v]) & inside_[v];  // beyond the last, entries that there are
         }
     }
 
@@ -102,7 +102,7 @@ class Memory {
     int correction(const Wide<N>& line, int entry, int kind, Wide<N>& entries) const {
         Ints total = {};
         for (int v = 0; v < kVectors; ++v) {
-            entries[v] = look_up(tables_, line[v] + entry);
+            entries[v] = look_up(tables_, line[v] + entry) & inside_[v];
             total += (entries[v] >> 4) * (weights_[kind][v] >> 8);
         }
         return sum(total) >> 10;
