@@ -145,6 +145,25 @@ class LocalModelFields(TypedDict):
 class LocalModel:
     def __init__(self, fields: LocalModelFields) -> None: ...
 
+class LogLinearLayerFields(TypedDict):
+    """What `LogLinearLayer` reads; ``LayerFields`` in native/core/families/loglinear/model.hpp has shapes.
+
+    It is no part of the compiled module: import it under ``TYPE_CHECKING`` alone.
+    """
+
+    contexts: int
+    table_bits: int
+    skip: int
+    mix_shift: int
+    terms: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    log: NDArray[np.int32]
+    squash: NDArray[np.int32]
+    rate: NDArray[np.int32]
+
+class LogLinearLayer:
+    def __init__(self, fields: LogLinearLayerFields) -> None: ...
+
 def local_plan(
     model: LocalModel,
     blocks: Sequence[NDArray[np.uint8]],
@@ -172,3 +191,27 @@ def local_decode(
     sides: Sequence[NDArray[np.int32]],
     threads: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint64], int, NDArray[np.int64]]: ...
+def loglinear_encode(
+    model: LocalModel,
+    layer: LogLinearLayer,
+    blocks: Sequence[NDArray[np.uint8]],
+    sizes: Sequence[tuple[int, int]],
+    channels: int,
+    threads: int,
+) -> list[NDArray[np.uint32]]: ...
+def loglinear_cost(
+    model: LocalModel,
+    layer: LogLinearLayer,
+    blocks: Sequence[NDArray[np.uint8]],
+    sizes: Sequence[tuple[int, int]],
+    channels: int,
+    threads: int,
+) -> NDArray[np.float32]: ...
+def loglinear_decode(
+    model: LocalModel,
+    layer: LogLinearLayer,
+    streams: Sequence[NDArray[np.uint32]],
+    sizes: Sequence[tuple[int, int]],
+    channels: int,
+    threads: int,
+) -> tuple[NDArray[np.uint8], bool]: ...

@@ -27,6 +27,7 @@ __all__ = ["MODULES", "Family", "Fit", "families", "family_of"]
 
 MODULES: Final = {
     "local": "bbcodec.families.local.family",
+    "loglinear": "bbcodec.families.loglinear.family",
     "rvae": "bbcodec.families.latent.family",
     "markov": "bbcodec.families.latent.family",
     "flowpp": "bbcodec.families.latent.family",

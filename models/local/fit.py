@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bbcodec.errors import FormatError
-from bbcodec.families.local import blocks
+from bbcodec.families.blocks import BLOCK
 from bbcodec.families.local.fitted import Fitted
 from bbcodec.families.local.model import LocalModel
 from bbcodec.families.local.native import observe, plan
@@ -123,7 +123,7 @@ def crops(image: Pixels, pixels: float) -> list[Pixels]:
     height, width = image.shape[:2]
     pixels = max(pixels, MIN_TRIAL_PIXELS)
     if height * width <= 1.5 * pixels:
-        return [np.ascontiguousarray(image[place]) for place in cut(height, width, blocks.BLOCK)]
+        return [np.ascontiguousarray(image[place]) for place in cut(height, width, BLOCK)]
     h, w = min(height, CROP_SIDE), min(width, CROP_SIDE)
     count = pixels / (h * w)
     down = max(1, min(height // h, round(math.sqrt(count * height * w / (width * h)))))

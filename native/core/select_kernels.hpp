@@ -17,9 +17,16 @@ struct PassJob;
 using MakePass = Pass* (*)(const PassJob&);
 }  // namespace local
 
+namespace loglinear {
+class Coder;  // families/loglinear/coder.hpp
+struct Job;
+using MakeCoder = Coder* (*)(const Job&);
+}  // namespace loglinear
+
 // Kernels of the target in use.
 const Kernels& kernels();
 local::MakePass local_pass_maker();
+loglinear::MakeCoder loglinear_coder_maker();
 
 // Whether a target that this CPU supports has kernels for products of bytes.
 bool has_byte_kernels();

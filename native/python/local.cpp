@@ -15,6 +15,7 @@
 
 #include "arrays.hpp"
 #include "bindings.hpp"
+#include "groups.hpp"
 #include "families/local/pass.hpp"
 
 namespace nb = nanobind;
@@ -24,51 +25,11 @@ namespace {
 
 using bbcodec::to_numpy;
 using namespace bbcodec::local;
-
-template <typename T>
-using Array = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
-using Blocks = std::vector<Array<std::uint8_t>>;
-using Sizes = std::vector<std::pair<int, int>>;
-using Sides = std::vector<Array<std::int32_t>>;
-
-template <typename T>
-void expect(const Array<T>& array, std::size_t size, const char* name) {
-    if (array.size() != size) throw nb::value_error(name);
-}
-
-// Reads the fields of a model from a dict, each of them once.
-class Reader {
-  public:
-    explicit Reader(const nb::dict& fields) : fields_(fields) {}
-
-    template <typename T>
-    void read(const char* name, T& to) {
-        to = nb::cast<T>(take(name));
-    }
-    // The numbers stay where they are: the dict keeps them alive.
-    template <typename T>
-    void read(const char* name, Span<T>& to) {
-        const auto array = nb::cast<Array<T>>(take(name), false);
-        to = {array.data(), array.size()};
-    }
-    void finish() const {
-        if (fields_.size() != read_) throw nb::value_error("local model: there are unknown fields");
-    }
-
-  private:
-    nb::object take(const char* name) {
-        if (!fields_.contains(name)) throw nb::value_error((std::string("local model: no field ") + name).c_str());
-        ++read_;
-        return fields_[name];
-    }
-
-    const nb::dict& fields_;
-    std::size_t read_ = 0;
-};
+using namespace bbcodec::python;
 
 void init(Model* self, const nb::dict& dict) {
     ModelFields f;
-    Reader from(dict);
+    Reader from(dict, "local");
     from.read("hidden", f.hidden), from.read("layers", f.layers), from.read("components", f.components);
     from.read("own", f.own), from.read("earlier", f.earlier), from.read("along", f.along), from.read("down", f.down);
     from.read("ridge", f.ridge), from.read("rate_q", f.rate_q), from.read("every", f.every), from.read("latents", f.latents);
@@ -80,45 +41,6 @@ void init(Model* self, const nb::dict& dict) {
     from.read("sigmoid", f.sigmoid), from.read("inverse", f.inverse);
     from.finish();
     new (self) Model(f);
-}
-
-// The blocks of a group, checked.
-struct Request {
-    std::vector<Shape> shapes;
-    std::vector<const std::int32_t*> side;
-    std::size_t samples = 0;
-    PassJob job{};
-
-    Request(const Model& model, const Sizes& sizes, int channels, const Sides& sides, int threads) {
-        if (channels != 1 && channels != 3) throw nb::value_error("channels must be 1 or 3");
-        if (sizes.empty() || (!sides.empty() && sides.size() != sizes.size())) throw nb::value_error("blocks do not match");
-        std::size_t lanes = 0;
-        for (std::size_t i = 0; i < sizes.size(); ++i) {
-            const auto [height, width] = sizes[i];
-            if (height < 1 || width < 1) throw nb::value_error("a block has no pixels");
-            shapes.push_back({height, width});
-            samples += static_cast<std::size_t>(height) * width * channels;
-            lanes += std::min(height, (width + 2) / 3);
-            if (!sides.empty()) {
-                expect(sides[i], model.hidden, "side");
-                side.push_back(sides[i].data());
-            }
-        }
-        if (lanes > kMaxLanes) throw nb::value_error("a group has too many lanes");
-        job = {&model, shapes.data(), shapes.size(), channels, side.empty() ? nullptr : side.data(), threads};
-    }
-    Request(const Request&) = delete;
-    Request& operator=(const Request&) = delete;
-};
-
-std::vector<const std::uint8_t*> pixels_of(const Blocks& blocks, const Sizes& sizes, int channels) {
-    std::vector<const std::uint8_t*> data;
-    if (blocks.size() != sizes.size()) throw nb::value_error("blocks do not match");
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-        expect(blocks[i], static_cast<std::size_t>(sizes[i].first) * sizes[i].second * channels, "block");
-        data.push_back(blocks[i].data());
-    }
-    return data;
 }
 
 nb::tuple plan(const Model& model, const Blocks& blocks, const Sizes& sizes, int channels, const Sides& sides, int threads) {

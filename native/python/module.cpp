@@ -9,6 +9,7 @@ void bind_engine(Module& m);
 }
 void bind_latent(bbcodec::Module& m);
 void bind_local(bbcodec::Module& m);
+void bind_loglinear(bbcodec::Module& m);
 void bind_rans(bbcodec::Module& m);
 
 NB_MODULE(_native, m) {
@@ -17,5 +18,6 @@ NB_MODULE(_native, m) {
     bbcodec::bind_engine(module);
     bind_latent(module);
     bind_local(module);
+    bind_loglinear(module);
     bind_rans(module);
 }

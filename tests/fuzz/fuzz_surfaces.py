@@ -36,9 +36,11 @@ from bbcodec.container import Limits
 from bbcodec.engine import Program
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families import batch, learned
+from bbcodec.families.family import MODULES
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta, registry
+from bbcodec.models.loglinear.build import build
 from bbcodec.picture import formats
 from bbcodec.picture.formats import png
 from bbcodec.picture.formats.png.chunks import SIGNATURE
@@ -76,9 +78,9 @@ def run_model(data: bytes) -> None:
     model = modelfile.load(data)
     with contextlib.suppress(BBCodecError):
         _use_functions(model)
-    if model.family in ("local", "rvae", "markov", "flowpp"):
+    if model.family in MODULES:
         words = np.full(600, 1 << 30, "<u4").tobytes()
-        for payload in (b"\1\0" + words, words):
+        for payload in (b"\1\0" + words, b"\0" + words, words):
             with contextlib.suppress(BBCodecError):
                 learned.decode([payload], 3, 4, 3, model, execution=Execution(threads=1))
 
@@ -110,14 +112,13 @@ def _released(name: str) -> modelfile.Model:
     return modelfile.load_named(name)
 
 
-def _run_payload(model: str, data: bytes) -> None:
+def _run_payload(model: str | modelfile.Model, data: bytes) -> None:
     """Decode a payload without a container; three bytes in front give channels, height and width."""
     if len(data) < 3:
         raise FormatError("too short")
     channels, height, width = (1, 3)[data[0] % 2], 1 + data[1] % 12, 1 + data[2] % 12
-    pixels = learned.decode(
-        [data[3:]], height, width, channels, _released(model), execution=Execution(threads=1)
-    )
+    found = _released(model) if isinstance(model, str) else model
+    pixels = learned.decode([data[3:]], height, width, channels, found, execution=Execution(threads=1))
     assert pixels.shape == (height, width, channels)
 
 
@@ -129,6 +130,16 @@ def run_local(data: bytes) -> None:
 def run_photo(data: bytes) -> None:
     """Decode a payload with the largest model of the family local."""
     _run_payload("photo", data)
+
+
+@cache
+def _loglinear() -> modelfile.Model:
+    return modelfile.load(build(_released("fast")))
+
+
+def run_loglinear(data: bytes) -> None:
+    """Decode a payload of the family loglinear."""
+    _run_payload(_loglinear(), data)
 
 
 def run_rvae(data: bytes) -> None:
@@ -335,6 +346,7 @@ SURFACES = {
     "delta": Surface(run_delta, forms.DELTA, 2),
     "local": Surface(run_local, None, 2),
     "photo": Surface(run_photo, None, 0.5),
+    "loglinear": Surface(run_loglinear, None, 2),
     "rvae": Surface(run_rvae, None, 0.5),
     "flowpp": Surface(run_flowpp, None, 0.5),
     "fitted": Surface(run_fitted, None, 10),

@@ -30,6 +30,7 @@ from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta
+from bbcodec.models.loglinear.build import build
 from bbcodec.picture import turn
 from bbcodec.picture.formats import png
 from bbcodec.picture.metadata import Metadata
@@ -127,6 +128,7 @@ def models() -> Seeds:
         "local": dump(tiny_local()),
         "flow": dump(flows.model()),
         "latents": dump(local_cases.model_file({"layers": 0, "components": 1})),
+        "loglinear": build(local_cases.model_file({"layers": 0, "components": 1, "latents": 0})),
     }
 
 
@@ -144,12 +146,12 @@ def deltas() -> Seeds:
     }
 
 
-def payloads(name: str) -> Seeds:
+def payloads(model: modelfile.Model) -> Seeds:
     """Return payloads of a model, with bytes for channels, height and width in front."""
     out = {}
     for height, width, channels in ((1, 1, 3), (6, 7, 3), (5, 12, 1)):
         image = smooth(height, width, channels)
-        chain = learned.encode(image, modelfile.load_named(name), execution=Execution(threads=1)).chains[0]
+        chain = learned.encode(image, model, execution=Execution(threads=1)).chains[0]
         out[f"{height}x{width}x{channels}"] = bytes([channels // 2, height - 1, width - 1]) + chain
     return out
 
@@ -314,7 +316,8 @@ def main() -> None:
         "metadata": {"all": b"\7" + blob(sections), "key": b"\7" + blob(keys)},
         "model": models(),
         "delta": deltas(),
-        **{surface: payloads(name) for surface, name in MODELS.items()},
+        **{surface: payloads(modelfile.load_named(name)) for surface, name in MODELS.items()},
+        "loglinear": payloads(modelfile.load(build(modelfile.load_named("fast")))),
         "fitted": fits(),
         "rans": streams(),
         "classic": classics(),

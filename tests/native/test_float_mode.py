@@ -42,7 +42,7 @@ def test_the_threads_of_a_crew_are_guarded(mode: str, target: str) -> None:
     _native.set_target(target)
     try:
         expected = native.plan([picture], model)
-        native._model.cache_clear()
+        native.native_model.cache_clear()
         with float_modes().within(mode):
             found = native.plan([picture], model, threads=3)
     finally:

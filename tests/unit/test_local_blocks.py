@@ -16,6 +16,7 @@ from bbcodec.errors import FormatError, ModelError
 from bbcodec.families import learned
 from bbcodec.families.local import blocks
 from bbcodec.jobs import Execution
+from bbcodec.picture import raster
 
 
 def photo(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -88,7 +89,7 @@ def size_of(payloads: list[bytes]) -> int:
     ],
 )
 def test_the_cut_covers_every_pixel_once(height: int, width: int) -> None:
-    places = blocks.cut(height, width, blocks.BLOCK)
+    places = raster.cut(height, width, blocks.BLOCK)
     assert len(places) == -(-height // 1024) * -(-width // 1024)
     times = np.zeros((height, width), np.uint8)
     for place in places:
@@ -107,7 +108,7 @@ def test_the_cut_is_the_same_for_every_size_of_block(monkeypatch: pytest.MonkeyP
     for height in range(1, 14):
         for width in range(1, 14):
             times = np.zeros((height, width), int)
-            for place in blocks.cut(height, width, blocks.BLOCK):
+            for place in raster.cut(height, width, blocks.BLOCK):
                 times[place] += 1
                 assert 1 <= max(times[place].shape) <= 4
             assert (times == 1).all()
@@ -163,7 +164,7 @@ def test_every_block_is_a_payload_of_its_own(
     coded = learned.encode(image, model)
     assert len(coded.chains) == coded.stats.tiles == count
     assert np.array_equal(learned.decode(coded.chains, *shape, model), image)
-    for place, payload in zip(blocks.cut(shape[0], shape[1], blocks.BLOCK), coded.chains, strict=True):
+    for place, payload in zip(raster.cut(shape[0], shape[1], blocks.BLOCK), coded.chains, strict=True):
         part = np.ascontiguousarray(image[place])
         assert learned.encode(part, model).chains == [payload]
         assert np.array_equal(learned.decode([payload], *part.shape, model), part)

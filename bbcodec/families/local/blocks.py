@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole pictures with a model of the family: cut into blocks, each coded as its own message.
+"""One block with a model of the family: its payload is a message of 8 lanes.
 
-A picture of H x W pixels is cut into ``ceil(H / B)`` by ``ceil(W / B)`` blocks of nearly equal size. The
-model gives B, which is at most 1,024. Block row i begins at ``i H // rows``; the same holds for columns.
-Blocks are in raster order. The payload of a block is its message, folded to one lane
-(`bbcodec.coding.codecs.flatten`), as little-endian uint32. The cut depends only on the model and the size, so
-threads never change a byte.
+The message is folded to one lane (`bbcodec.coding.codecs.flatten`), as little-endian uint32.
+`bbcodec.families.blocks` has pictures of many blocks.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,48 +17,61 @@ from numpy.typing import NDArray
 from bbcodec.coding import ans
 from bbcodec.coding.codecs import flatten, message_bits, size_bits, unflatten
 from bbcodec.container import Buffer
-from bbcodec.errors import BBCodecError, FloatModeError, FormatError
+from bbcodec.errors import FormatError
+from bbcodec.families.blocks import BLOCK, Coded, Pictures
 from bbcodec.families.local.codec import block_bits, group_codec
-from bbcodec.families.local.model import local_model
+from bbcodec.families.local.model import LocalModel, local_model
 from bbcodec.families.local.order import LANES
-from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
-from bbcodec.jobs import Execution, Report, parallel
+from bbcodec.families.stats import EncodedPixels, Pixels
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
-from bbcodec.picture.loss import GRAY, Lost
-from bbcodec.picture.raster import blocks_along, cut
+from bbcodec.picture.loss import Lost
 from bbcodec.picture.region import Place, Window
 
-BLOCK: Final = 1024  # largest side of a block in pixels
 
+@dataclass(frozen=True)
+class _Blocks:
+    """Blocks with a model; see `bbcodec.families.blocks.BlockCoder`."""
 
-def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
-    """Encode a picture; see `bbcodec.families.family.Family`."""
-    height, width, channels = image.shape
-    local = local_model(model)
-    places = _cut(height, width, local.block)
-    inner = _per_block(execution, len(places))
-    report = Report(execution.progress, len(places))
+    model: LocalModel
 
-    def run(place: tuple[slice, slice]) -> tuple[bytes, float, float]:
-        block = np.ascontiguousarray(image[place])
-        codec = group_codec([block.shape[:2]], channels, local, inner)
+    @property
+    def side(self) -> int:
+        return min(self.model.block, BLOCK)
+
+    def encode(self, block: Pixels, execution: Execution) -> Coded:
+        codec = group_codec([block.shape[:2]], block.shape[2], self.model, execution)
         message = ans.base_message(LANES)
         before = message_bits(message)
         (message,) = codec.push(message, [block])
         words = flatten(message)
         bits = message_bits(message) - before
-        report.part()
-        return words.astype("<u4").tobytes(), bits, 32.0 * len(words) - bits
+        return Coded(words.astype("<u4").tobytes(), bits, 32.0 * len(words) - bits)
 
-    results = parallel(run, places, execution.threads)
-    stats = ChainStats(
-        len(places),
-        len(places),
-        math.fsum(bits for _, bits, _ in results),
-        0.0,
-        math.fsum(lost for _, _, lost in results),
-    )
-    return EncodedPixels([payload for payload, _, _ in results], stats)
+    def decode(self, payload: Buffer, shape: tuple[int, int], channels: int, execution: Execution) -> Pixels:
+        codec = group_codec([shape], channels, self.model, execution)
+        words = np.frombuffer(payload, "<u4").astype(np.uint32)
+        message, (block,) = codec.pop(unflatten(words, LANES))
+        if not ans.message_equal(message, ans.base_message(LANES)):
+            raise FormatError("learned payload: the message is damaged, it does not end in its initial state")
+        found: Pixels = block
+        return found
+
+    def cost(self, block: Pixels, execution: Execution) -> NDArray[np.float64]:
+        return block_bits(block, self.model, execution)
+
+    def check_size(self, payload: Buffer) -> None:
+        if len(payload) < 8 or len(payload) % 4:
+            raise FormatError(f"learned payload: block of {len(payload)} bytes, expected 4 n, n >= 2")
+
+
+def _pictures(model: Model) -> Pictures:
+    return Pictures(_Blocks(local_model(model)))
+
+
+def encode(image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
+    """Encode a picture; see `bbcodec.families.family.Family`."""
+    return _pictures(model).encode(image, execution)
 
 
 def decode(
@@ -82,87 +92,30 @@ def decode(
     FormatError
         The number of payloads does not fit the size, or a payload is damaged.
     """
-    local = local_model(model)
-    if lost is None:
-        _check(chains, height, width, local.block)
-    window = window or Window(0, 0, height, width)
-    places = _cut(height, width, local.block)
-    wanted = [index for index, place in enumerate(places) if window.meet(place)]
-    inner = _per_block(execution, len(wanted))
-    report = Report(execution.progress, len(wanted))
-    shape = (window.height, window.width, channels)
-    image = np.empty(shape, np.uint8)  # not filled: no memory is taken before a block is decoded
-
-    def decoded(index: int) -> None:
-        _check_size(chains[index])
-        rows, columns = places[index]
-        shape = rows.stop - rows.start, columns.stop - columns.start
-        codec = group_codec([shape], channels, local, inner)
-        words = np.frombuffer(chains[index], "<u4").astype(np.uint32)
-        message, (block,) = codec.pop(unflatten(words, LANES))
-        if not ans.message_equal(message, ans.base_message(LANES)):
-            raise FormatError("learned payload: the message is damaged, it does not end in its initial state")
-        met = window.meet(places[index])
-        assert met is not None  # only blocks that meet the window are decoded
-        image[met[0]] = block[met[1]]
-
-    def run(index: int) -> None:
-        try:
-            if lost is None or index not in lost:
-                decoded(index)
-        except FloatModeError:  # says nothing of the block
-            raise
-        except BBCodecError as error:
-            if lost is None:
-                raise
-            lost[index] = str(error)
-        report.part()
-
-    parallel(run, wanted, execution.threads)
-    if lost:
-        if all(index in lost for index in wanted):
-            return np.broadcast_to(np.uint8(GRAY), shape)  # takes no memory
-        for index in lost:
-            if met := window.meet(places[index]):
-                image[met[0]] = GRAY
-    return image
+    return _pictures(model).decode(chains, height, width, channels, execution, window=window, lost=lost)
 
 
 def payloads(height: int, width: int, model: Model) -> int:
     """Return the number of blocks; see `Family.payloads`."""
-    return math.prod(blocks_along(height, width, min(local_model(model).block, BLOCK)))
+    return _pictures(model).payloads(height, width)
 
 
-def places(height: int, width: int, model: Model) -> list[list[tuple[slice, slice]]]:
+def places(height: int, width: int, model: Model) -> list[list[Place]]:
     """Return the rows and columns that each chain codes; see `Family.places`."""
-    return [[place] for place in _cut(height, width, local_model(model).block)]
+    return _pictures(model).places(height, width)
 
 
 def cost_map(
     image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
 ) -> NDArray[np.float32]:
     """Return the exact cost of each pixel of a decoded picture in bits; see `Family.cost_map`."""
-    height, width = image.shape[:2]
-    local = local_model(model)
-    _check(chains, height, width, local.block)
-    places = _cut(height, width, local.block)
-    inner = _per_block(execution, len(places))
-    report = Report(execution.progress, len(places))
-    bits = np.empty((height, width), np.float32)
-
-    def run(place: tuple[slice, slice]) -> None:
-        block = np.ascontiguousarray(image[place])
-        bits[place] = block_bits(block, local, inner)
-        report.part()
-
-    parallel(run, places, execution.threads)
-    return bits
+    return _pictures(model).cost_map(image, chains, execution)
 
 
 def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
     """Return facts that need no decoding: the number of blocks, and the bits of their base states."""
     if model is not None:
-        _check(chains, height, width, local_model(model).block)
+        _pictures(model).check(chains, height, width)
     lost = 32 * len(flatten(ans.base_message(LANES))) * len(chains)
     return {"chains": len(chains), "blocks": len(chains), "initial_bits_lost": lost}
 
@@ -174,28 +127,3 @@ def estimate_bits(image: Pixels, model: Model, execution: Execution) -> float:
     message = ans.base_message(LANES)
     (after,) = codec.push(message, [np.ascontiguousarray(image)])
     return float(size_bits(after) - size_bits(message))
-
-
-def _cut(height: int, width: int, side: int) -> list[Place]:
-    """Return the rows and columns of the blocks of a picture, for a model with blocks of at most `side`."""
-    return cut(height, width, min(side, BLOCK))
-
-
-def _per_block(execution: Execution, blocks: int) -> Execution:
-    """Return the execution of one of several blocks: the threads are divided, each block has at least one."""
-    return Execution(max(1, execution.workers // max(1, blocks)), execution.backend)
-
-
-def _check(chains: Sequence[Buffer], height: int, width: int, side: int) -> None:
-    """Raise FormatError unless the number of blocks fits the size, and each payload has a possible length."""
-    expected = math.prod(blocks_along(height, width, min(side, BLOCK)))
-    if len(chains) != expected:
-        raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
-    for chain in chains:
-        _check_size(chain)
-
-
-def _check_size(chain: Buffer) -> None:
-    """Raise FormatError unless a message can have this length."""
-    if len(chain) < 8 or len(chain) % 4:
-        raise FormatError(f"learned payload: block of {len(chain)} bytes, expected 4 n, n >= 2")

@@ -9,6 +9,7 @@ import numpy as np
 
 from bbcodec.container import Buffer
 from bbcodec.families.family import Family
+from bbcodec.families.blocks import BLOCK
 from bbcodec.families.local import blocks, groups
 from bbcodec.families.local.fitted import Fitted, unpack
 from bbcodec.jobs import Execution
@@ -16,7 +17,7 @@ from bbcodec.modelfile import Model
 
 __all__ = ["FAMILY"]
 
-_BLOCK_PIXELS: Final = blocks.BLOCK**2
+_BLOCK_PIXELS: Final = BLOCK**2
 _BYTES_PER_PIXEL: Final = 64  # memory for a block while it is decoded: intervals, words, state
 
 

@@ -37,7 +37,7 @@ def plan(
     channels = blocks[0].shape[2]
     cut = [np.ascontiguousarray(block) for block in blocks]
     obey_target()
-    start, freq = _native.local_plan(_model(model), cut, sizes, channels, _side(side), threads)
+    start, freq = _native.local_plan(native_model(model), cut, sizes, channels, _side(side), threads)
     return start, freq
 
 
@@ -53,7 +53,7 @@ def decode(
     """Blocks, head, how many words were taken, statistics; as in `bbcodec.families.local.reference`."""
     obey_target()
     samples, lanes, used, sums = _native.local_decode(
-        _model(model),
+        native_model(model),
         np.ascontiguousarray(head),
         np.ascontiguousarray(words),
         [(int(h), int(w)) for h, w in shapes],
@@ -76,7 +76,7 @@ def survey(blocks: Sequence[Pixels], model: LocalModel, threads: int = 1) -> Sta
     sizes = [(block.shape[0], block.shape[1]) for block in blocks]
     cut = [np.ascontiguousarray(block) for block in blocks]
     obey_target()
-    sums = _native.local_survey(_model(model), cut, sizes, blocks[0].shape[2], threads)
+    sums = _native.local_survey(native_model(model), cut, sizes, blocks[0].shape[2], threads)
     return sums.reshape(len(blocks), -1)
 
 
@@ -96,7 +96,7 @@ def observe(block: Pixels, model: LocalModel) -> tuple[NDArray[np.int8], NDArray
     height, width, channels = block.shape
     obey_target()
     features, facts = _native.local_observe(
-        _model(model), np.ascontiguousarray(block), height, width, channels
+        native_model(model), np.ascontiguousarray(block), height, width, channels
     )
     return features.reshape(-1, channels, FEATURES), facts.reshape(-1, channels, 3)
 
@@ -108,7 +108,9 @@ def _side(side: Side) -> list[NDArray[np.int32]]:
 
 
 @lru_cache(maxsize=8)
-def _model(model: LocalModel) -> _native.LocalModel:
+def native_model(model: LocalModel) -> _native.LocalModel:
+    """Return a model, packed for the kernels; the last eight are cached."""
+
     def i8(values: NDArray[Any]) -> NDArray[np.int8]:
         return np.ascontiguousarray(values, np.int8)
 
@@ -150,4 +152,4 @@ def _model(model: LocalModel) -> _native.LocalModel:
 
 
 # PyTorch keeps modules alive beyond the end, and C++ would call what they hold a leak.
-atexit.register(_model.cache_clear)
+atexit.register(native_model.cache_clear)

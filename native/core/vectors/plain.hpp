@@ -27,6 +27,8 @@ inline Ints look_up(const std::int32_t* table, Ints at) { return Ints{table[at[0
 inline Floats look_up(const float* table, Ints at) {
     return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at));
 }
+// Numbers of 16 bits.
+inline Ints look_up(const std::int16_t* table, Ints at) { return Ints{table[at[0]], table[at[1]], table[at[2]], table[at[3]]}; }
 // Both numbers of table[at]; they are not negative.
 inline void look_up(const std::array<std::int32_t, 2>* table, Half at, Doubles& first, Doubles& second) {
     for (int l = 0; l < kHalf; ++l) first[l] = table[at[l]][0], second[l] = table[at[l]][1];

@@ -42,6 +42,11 @@ inline Half look_up(const std::int32_t* table, Half at) {
     return reinterpret_cast<Half>(_mm_i32gather_epi32(table, reinterpret_cast<__m128i>(at), 4));
 }
 inline Ints look_up(const std::int32_t* table, Ints at) { return ints(_mm256_i32gather_epi32(table, m256(at), 4)); }
+// Numbers of 16 bits. Reads two bytes beyond each.
+inline Ints look_up(const std::int16_t* table, Ints at) {
+    const __m256i two = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table), m256(at), 2);
+    return ints(_mm256_srai_epi32(_mm256_slli_epi32(two, 16), 16));
+}
 inline Floats look_up(const float* table, Ints at) {
     return reinterpret_cast<Floats>(look_up(reinterpret_cast<const std::int32_t*>(table), at));
 }

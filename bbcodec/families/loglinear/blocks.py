@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One block with a model of the family: its payload is the words of its streams (docs/loglinear.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.container import Buffer, Reader, varint
+from bbcodec.errors import FormatError
+from bbcodec.families.blocks import BLOCK, Coded
+from bbcodec.families.local.order import Order
+from bbcodec.families.loglinear import codec
+from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.reference import stream_count
+from bbcodec.families.stats import Pixels
+from bbcodec.jobs import Execution
+
+_VERSION: Final = 0
+_HEAD_BITS: Final = 64  # of a stream, before its first decision
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks with a model; see `bbcodec.families.blocks.BlockCoder`."""
+
+    model: LogLinearModel
+
+    @property
+    def side(self) -> int:
+        return min(self.model.base.block, BLOCK)
+
+    def encode(self, block: Pixels, execution: Execution) -> Coded:
+        streams = codec.encode([block], self.model, execution)
+        sizes = b"".join(varint(len(words)) for words in streams[:-1])
+        payload = bytes([_VERSION]) + sizes + b"".join(words.astype("<u4").tobytes() for words in streams)
+        overhead = 8 + 8 * len(sizes) + _HEAD_BITS * len(streams)
+        return Coded(payload, 8.0 * len(payload) - overhead, float(overhead))
+
+    def decode(self, payload: Buffer, shape: tuple[int, int], channels: int, execution: Execution) -> Pixels:
+        data = bytes(payload)
+        if data[0] != _VERSION:
+            raise FormatError(f"learned payload: coding {data[0]} is unknown, expected {_VERSION}")
+        reader = Reader(data[1:], "learned payload")
+        count = stream_count(Order([shape]).slots)
+        sizes = [reader.varint("number of words") for _ in range(count - 1)]
+        words = np.frombuffer(reader.rest(), np.uint8)
+        last = len(words) // 4 - sum(sizes)
+        if len(words) % 4 or last < 0:
+            raise FormatError(
+                f"learned payload: {len(words)} bytes of words, expected 4 n for streams of {sizes}"
+            )
+        parts = np.split(words.view("<u4").astype(np.uint32), np.cumsum(sizes))
+        if any(len(part) < 2 for part in parts):
+            raise FormatError("learned payload: a stream has less than two words")
+        (found,) = codec.decode(parts, [shape], channels, self.model, execution)
+        return found
+
+    def cost(self, block: Pixels, execution: Execution) -> NDArray[np.float32]:
+        (bits,) = codec.cost([block], self.model, execution)
+        return bits
+
+    def check_size(self, payload: Buffer) -> None:
+        if len(payload) < 9:
+            raise FormatError(f"learned payload: block of {len(payload)} bytes, expected at least 9")

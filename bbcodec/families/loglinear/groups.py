@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many small pictures in one message: groups of `bbcodec.families.local.groups`, each as its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bbcodec.coding.ans import Words
+from bbcodec.errors import FormatError
+from bbcodec.families.local.groups import Shape, groups
+from bbcodec.families.local.order import Order
+from bbcodec.families.loglinear import codec
+from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.reference import stream_count
+from bbcodec.families.stats import Pixels
+from bbcodec.jobs import Execution
+
+
+def encode(images: Sequence[Pixels], model: LogLinearModel, execution: Execution) -> tuple[int, Words]:
+    """Encode pictures, uint8 [H, W, C] with the same C for all; return 0 and the words of the batch."""
+    parts: list[Words] = []
+    for part in groups([(image.shape[0], image.shape[1]) for image in images]):
+        streams = codec.encode([np.ascontiguousarray(image) for image in images[part]], model, execution)
+        parts += [np.array([len(words) for words in streams], np.uint32), *streams]
+    return 0, np.concatenate(parts)
+
+
+def decode(
+    plain: int,
+    words: Words,
+    shapes: Sequence[Shape],
+    channels: int,
+    model: LogLinearModel,
+    execution: Execution,
+) -> list[Pixels]:
+    """Decode the pictures that `encode` coded.
+
+    Raises
+    ------
+    FormatError
+        The words are damaged.
+    """
+    if plain:
+        raise FormatError(f"batch: {plain} groups without latents, expected 0")
+    images: list[Pixels] = []
+    at = 0
+    for part in groups(shapes):
+        count = stream_count(Order(shapes[part]).slots)
+        sizes = words[at : at + count].astype(np.int64)
+        at += count
+        if len(sizes) < count or sizes.min() < 2 or at + sizes.sum() > len(words):
+            raise FormatError("batch: the words of a group are damaged, a stream does not fit")
+        ends = at + np.cumsum(sizes)
+        streams = np.split(words[at : ends[-1]], ends[:-1] - at)
+        at = int(ends[-1])
+        images += codec.decode(streams, shapes[part], channels, model, execution)
+    if at != len(words):
+        raise FormatError(f"batch: {len(words) - at} words are left over")
+    return images

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numba implementation: the loops of the base, and the text of `scalar`, compiled and cached.
+
+Importing this module imports numba (half a second): only `bbcodec.families.loglinear.codec` does so. One
+thread computes a group, without the GIL, so that several groups run at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.coding.ans import Words
+from bbcodec.families.local import jit as base
+from bbcodec.families.local.jit.learning import learn as learn_last_layer
+from bbcodec.families.local.jit.learning import round_weights
+from bbcodec.families.local.jit.least_squares import (
+    begin_cells,
+    end_cell,
+    list_lanes,
+    predict,
+    set_regressors,
+    set_target,
+)
+from bbcodec.families.local.jit.mixture import add_gradients
+from bbcodec.families.local.jit.network import features, mix, network
+from bbcodec.families.local.jit.state import group_of, njit, tables_of
+from bbcodec.families.local.model import CELL
+from bbcodec.families.local.order import Order
+from bbcodec.families.local.reference import Integers, to_blocks, to_planes
+from bbcodec.families.loglinear import reference, scalar
+from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.reference import Pixels, Shapes
+from bbcodec.families.loglinear.scalar import Streams
+
+
+def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
+    """Words of every stream; as in `bbcodec.families.loglinear.reference`."""
+    planes = to_planes(blocks)
+    shapes = [(block.shape[0], block.shape[1]) for block in blocks]
+    streams = reference.recording(shapes, planes.size)
+    _run(shapes, planes, model, streams)
+    return reference.pushed(streams, "numba")
+
+
+def decode(
+    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+) -> list[Pixels]:
+    """Blocks of a group; as in `bbcodec.families.loglinear.reference`."""
+    planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
+    streams = reference.popping(words, shapes)
+    found = _run(shapes, planes, model, streams)
+    reference.check_end(streams)
+    return to_blocks(found, shapes)
+
+
+def cost(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[NDArray[np.float32]]:
+    """Cost of every pixel; as in `bbcodec.families.loglinear.reference`."""
+    planes = to_planes(blocks)
+    shapes = [(block.shape[0], block.shape[1]) for block in blocks]
+    streams = reference.recording(shapes, planes.size)
+    pixels = np.zeros(len(streams.record), np.int64)
+    _run(shapes, planes, model, streams, pixels)
+    own = reference.decisions_of(streams)
+    p = np.where(own >> 16, own & 0xFFFF, 65536 - (own & 0xFFFF))
+    bits = np.bincount(pixels[: len(own)], 16 - np.log2(p), planes.shape[1]).astype(np.float32)
+    ends = np.cumsum([h * w for h, w in shapes])[:-1]
+    return [part.reshape(shape) for part, shape in zip(np.split(bits, ends), shapes, strict=True)]
+
+
+def _run(
+    shapes: Shapes,
+    planes: Integers,
+    model: LogLinearModel,
+    streams: Streams,
+    pixels: NDArray[np.int64] | None = None,
+) -> Integers:
+    """Code the samples of a group, or find them; return them. Set the pixel of each decision, if wanted."""
+    group = group_of(shapes, planes, model.base, None)
+    layer = reference.layer_of(model, shapes, len(planes))
+    where = np.empty(0, np.int64) if pixels is None else pixels
+    run(tables_of(model.base), group, layer, streams, Order(shapes).slots, where)
+    found: Integers = group.samples[:, :-1].astype(np.int64)
+    return found
+
+
+def _load() -> ModuleType:
+    """Return the text of `scalar` with compiled functions."""
+    spec = importlib.util.spec_from_file_location("bbcodec.families.loglinear._compiled", scalar.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__dict__["function"] = njit
+    spec.loader.exec_module(module)
+    return module
+
+
+def _compiled(version: int, text: Any) -> Any:
+    """`run`, of this version of the package."""
+    set_terms, code, learn = text.set_terms, text.code, text.learn
+
+    @njit(cache=True, nogil=True, forceinline=False, no_cpython_wrapper=False)
+    def run(m: Any, g: Any, layer: Any, streams: Any, slots: int, where: Any) -> None:
+        """One pass over a group.
+
+        Parameters
+        ----------
+        m, g : Tables, Group
+        layer, streams : Layer, Streams
+        slots : slots of the group.
+        where : int64 [decisions], to be set to their pixels, or empty.
+        """
+        _ = version
+        channels = len(g.samples)
+        seen = g.inputs[len(g.stream) : -1]
+        for c in range(channels):
+            round_weights(m, g, c)
+        for time in range(g.times):
+            learns = m.rate > 0 and time % m.every == 0
+            lanes = list_lanes(g, time)
+            for c in range(channels):
+                if time % CELL == 0:
+                    begin_cells(m, g, c, lanes)
+                for lane in range(lanes):
+                    b, y, x, pixel, slot, column = g.lanes[lane]
+                    width = g.blocks[b, 1]
+                    if x == 0:
+                        g.activity_row[c, slot] = 0
+                    h, v = g.activity_row[c, slot], g.activity_column[c, column]
+                    ahead = g.activity_column[c, column + min(2, width - 1 - x)]
+                    z = ((ahead + 4 * h) >> 4) + 64
+
+                    middle = set_regressors(m, g, c, lane)
+                    p0 = predict(m, g, c, 0, slot, x % CELL, middle)
+                    p1 = predict(m, g, c, 1, slot, x % CELL, middle)
+                    p = (p0 + p1) >> 1
+                    ks = features(g, c, lane, x == 0 and y == 0, p0, p1, z, seen)
+                    network(m, g, c, lane)
+                    mix(g, c, p, ks)
+                    set_terms(g.samples, g.own[lane], (pixel, x, y), c, p, ks, layer.terms)
+                    stream = slot * len(streams.heads) // slots
+                    before = streams.count[0]
+                    symbol = code(layer, streams, stream, c, lane, g.mixture, np.int64(g.samples[c, pixel]))
+                    g.samples[c, pixel] = symbol
+                    if len(where) > 0:
+                        for i in range(before, streams.count[0]):
+                            where[i] = pixel
+                    if learns:
+                        add_gradients(g, c, ks, symbol)
+
+                    error = 64 * symbol - p
+                    set_target(m, g, c, lane, symbol - middle)
+                    if x % CELL == CELL - 1 or x == width - 1:
+                        end_cell(m, g, c, slot, column // CELL)
+                    g.errors[c, pixel] = error
+                    h += abs(error) - (h >> 4)
+                    g.activity_row[c, slot] = h
+                    g.activity_column[c, column] = v + h - (v >> 3)
+                if learns and lanes:
+                    learn_last_layer(m, g, c)
+            for c in range(channels):
+                for lane in range(lanes):
+                    learn(layer, c, lane)
+
+    return run
+
+
+def _fingerprint() -> int:
+    """Checksum of the text that is compiled."""
+    files = [*sorted(Path(base.__file__).parent.glob("*.py")), Path(scalar.__file__), Path(__file__)]
+    return zlib.crc32(b"".join(file.read_bytes() for file in files))
+
+
+run = _compiled(_fingerprint(), _load())

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A checked model of the family: a model of `local`, and the layer that corrects its probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.errors import ModelError
+from bbcodec.families.local.model import FAMILY as LOCAL
+from bbcodec.families.local.model import LocalModel
+from bbcodec.families.loglinear.tables import (
+    CHANNEL_KINDS,
+    DECISION_KINDS,
+    MAX_WEIGHT,
+    TERMS,
+    TERMS_OF_CONTEXT,
+)
+from bbcodec.modelfile import Model
+
+FAMILY: Final = "loglinear"
+CONTEXTS: Final = (8, 12, 16, 24, 32)
+"""Numbers of contexts that a model may have."""
+
+_NUMBER_RANGES: Final = {"contexts": (8, 32), "table_bits": (12, 22), "skip": (4, 20), "mix_shift": (6, 20)}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LogLinearModel:
+    """A model of the family with N contexts. Arrays are read-only.
+
+    Attributes
+    ----------
+    base : the network and the predictors.
+    contexts : N
+    table_bits : bits of an index into the table of a context, at most.
+    skip : decisions whose rarer outcome has a share below 2^-skip are coded without contexts.
+    mix_shift : the mixer learns with the rate 2^-mix_shift.
+    terms : int32 [4, N, 4], numbers of the terms of each context, by kind of channel; 0 for none.
+    mix : int32 [4, 8, N], weights at the start in 2^-20, by kind of channel and kind of decision.
+    """
+
+    base: LocalModel
+    contexts: int
+    table_bits: int
+    skip: int
+    mix_shift: int
+    terms: NDArray[np.int32]
+    mix: NDArray[np.int32]
+
+    @classmethod
+    def from_model(cls, model: Model) -> LogLinearModel:
+        """Check a model file, and return it as a model of the family.
+
+        Raises
+        ------
+        ModelError
+            The model has another family, or a value or tensor is missing or out of range.
+        """
+        if model.family != FAMILY:
+            raise ModelError(f"model: the family is {model.family!r:.60}, expected {FAMILY!r}")
+        numbers = _numbers(model.config)
+        n = numbers["contexts"]
+        config = {key: value for key, value in model.config.items() if key not in _NUMBER_RANGES}
+        base = LocalModel.from_model(replace(model, family=LOCAL, config=config))
+        if base.latents is not None:
+            raise ModelError("model: a model of this family has no latents")
+        terms = _tensor(model, "terms", (CHANNEL_KINDS, n, TERMS_OF_CONTEXT), 0, TERMS - 1)
+        mix = _tensor(model, "mix", (CHANNEL_KINDS, DECISION_KINDS, n), -MAX_WEIGHT, MAX_WEIGHT)
+        return cls(base, **numbers, terms=terms, mix=mix)
+
+
+def _numbers(config: Any) -> dict[str, int]:
+    """Return the numbers of the layer; raise ModelError if one is missing or out of range."""
+    for key, (lo, hi) in _NUMBER_RANGES.items():
+        value = config.get(key)
+        if type(value) is not int or not lo <= value <= hi:
+            raise ModelError(f"model: {key} is {value!r:.60}, expected {lo} to {hi}")
+    if config["contexts"] not in CONTEXTS:
+        raise ModelError(f"model: contexts is {config['contexts']}, expected one of {CONTEXTS}")
+    return {key: config[key] for key in _NUMBER_RANGES}
+
+
+def _tensor(model: Model, name: str, shape: tuple[int, ...], lo: int, hi: int) -> NDArray[np.int32]:
+    tensor = model.tensors.get(name)
+    if tensor is None:
+        raise ModelError(f"model: tensor {name!r} is missing")
+    if tensor.dtype != np.int32 or tensor.shape != shape:
+        raise ModelError(
+            f"model: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, expected int32 {list(shape)}"
+        )
+    if tensor.min() < lo or tensor.max() > hi:
+        raise ModelError(
+            f"model: tensor {name!r} has values {tensor.min()}..{tensor.max()}, expected {lo}..{hi}"
+        )
+    return tensor
+
+
+@lru_cache(maxsize=8)
+def loglinear_model(model: Model) -> LogLinearModel:
+    """Return `LogLinearModel.from_model` of a model file, with the same errors; the last eight are cached."""
+    return LogLinearModel.from_model(model)

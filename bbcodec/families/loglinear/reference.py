@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reference implementation of the family: the base of `bbcodec.families.local.reference`, and the layer.
+
+It defines the format together with docs/loglinear.md. Every implementation of the family has the functions
+`encode`, `decode` and `cost`, and all give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.coding import ans, logistic_tables
+from bbcodec.coding.ans import Words
+from bbcodec.coding.kernels import kernels
+from bbcodec.errors import FormatError
+from bbcodec.families.local.order import CHANNELS, MAX_LANES, Order
+from bbcodec.families.local.reference import Integers, Step, to_blocks, to_planes, walk
+from bbcodec.families.loglinear import scalar
+from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.scalar import Layer, Streams
+from bbcodec.families.loglinear.tables import LANES_OF_STREAM, MAX_STREAMS, table_bits
+
+Pixels = NDArray[np.uint8]
+Shapes = Sequence[tuple[int, int]]
+
+_NO_WORDS = np.empty(0, np.uint32)
+_DECISIONS = 14  # that a sample takes at most
+
+
+def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
+    """Return the words of every stream of a group: its head, high half first, then its tail from the front.
+
+    Parameters
+    ----------
+    blocks : uint8 [height, width, C] each; C is 1 or 3 and the same for all.
+    model : LogLinearModel
+    threads : ignored here.
+
+    Raises
+    ------
+    ValueError
+        The blocks do not form a group.
+    """
+    planes = to_planes(blocks)
+    shapes = [(block.shape[0], block.shape[1]) for block in blocks]
+    streams = recording(shapes, planes.size)
+    run(shapes, planes, model, streams)
+    return pushed(streams)
+
+
+def decode(
+    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+) -> list[Pixels]:
+    """Return the blocks of a group, uint8 [height, width, C] each.
+
+    Parameters
+    ----------
+    words : uint32, of every stream; see `encode`.
+    shapes : (height, width) of every block, in pixels.
+    channels : 1 or 3
+    model, threads : see `encode`.
+
+    Raises
+    ------
+    FormatError
+        The words do not end where the samples do, or not in the initial state.
+    ValueError
+        The shapes do not form a group, or the number of streams is not that of the shapes.
+    """
+    planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
+    streams = popping(words, shapes)
+    run(shapes, planes, model, streams)
+    check_end(streams)
+    return to_blocks(planes, shapes)
+
+
+def cost(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[NDArray[np.float32]]:
+    """Return the cost of every pixel in bits: float32 [height, width] of every block."""
+    planes = to_planes(blocks)
+    shapes = [(block.shape[0], block.shape[1]) for block in blocks]
+    streams = recording(shapes, planes.size)
+    bits = np.zeros(planes.shape[1])
+    run(shapes, planes, model, streams, bits)
+    ends = np.cumsum([h * w for h, w in shapes])[:-1]
+    parts = zip(np.split(bits.astype(np.float32), ends), shapes, strict=True)
+    return [part.reshape(shape) for part, shape in parts]
+
+
+def stream_count(slots: int) -> int:
+    """Return the number of streams of a group with that many slots."""
+    return min(MAX_STREAMS, max(1, slots // LANES_OF_STREAM))
+
+
+def recording(shapes: Shapes, samples: int) -> Streams:
+    """Return streams that keep the decisions of a group for `pushed`."""
+    count = stream_count(Order(shapes).slots)
+    none = np.zeros(count, np.int64)
+    return Streams(
+        decoding=False,
+        heads=np.zeros(count, np.uint64),
+        words=_NO_WORDS,
+        at=none,
+        end=none,
+        failed=np.zeros(1, np.int64),
+        record=np.empty(_DECISIONS * samples, np.uint32),
+        owner=np.empty(_DECISIONS * samples, np.uint8),
+        count=np.zeros(1, np.int64),
+    )
+
+
+def pushed(streams: Streams, backend: str = "numpy") -> list[Words]:
+    """Push the decisions of every stream, the last one first; return the words."""
+    count = int(streams.count[0])
+    record, owner = streams.record[:count], streams.owner[:count]
+    found = []
+    for stream in range(len(streams.heads)):
+        own = record[owner == stream]
+        p, bit = own & 0xFFFF, own >> 16
+        start, size = np.where(bit, 0, p), np.where(bit, p, 65536 - p)
+        head, words = kernels(backend).push_sections(
+            ans.base_message(1)[0],
+            start.astype(np.uint32),
+            size.astype(np.uint32),
+            np.ones(len(own), np.int64),
+            16,
+        )
+        found.append(ans.flatten((head, (words, ()) if len(words) else ())))
+    return found
+
+
+def popping(words: Sequence[Words], shapes: Shapes) -> Streams:
+    """Return streams that pop the words of a group.
+
+    Raises
+    ------
+    FormatError
+        A stream is too short for its head, or its head is not one.
+    ValueError
+        The number of streams is not that of the shapes.
+    """
+    count = stream_count(Order(shapes).slots)
+    if len(words) != count:
+        raise ValueError(f"expected {count} streams, got {len(words)}")
+    heads = np.concatenate([ans.unflatten(part, 1)[0] for part in words])
+    ends = np.cumsum([len(part) for part in words])
+    return Streams(
+        decoding=True,
+        heads=heads,
+        words=np.concatenate([np.asarray(part, np.uint32) for part in words]),
+        at=np.concatenate([[0], ends[:-1]]) + 2,
+        end=ends,
+        failed=np.zeros(1, np.int64),
+        record=_NO_WORDS,
+        owner=np.empty(0, np.uint8),
+        count=np.zeros(1, np.int64),
+    )
+
+
+def check_end(streams: Streams) -> None:
+    """Raise FormatError unless every stream has ended with its last word, in the initial state."""
+    whole = not streams.failed[0] and np.array_equal(streams.at, streams.end)
+    if not whole or not np.all(streams.heads == ans.LOWER):
+        raise FormatError("learned payload: a stream is damaged, it does not end in its initial state")
+
+
+def layer_of(model: LogLinearModel, shapes: Shapes, channels: int) -> Layer:
+    """Return the state that the layer of a group begins with."""
+    if channels not in CHANNELS:
+        raise ValueError(f"a block has 1 or 3 channels, got {channels}")
+    slots, n = Order(shapes).slots, model.contexts
+    kinds = [3] if channels == 1 else [0, 1, 2]
+    bits = table_bits(sum(h * w for h, w in shapes), model.table_bits)
+    return Layer(
+        skip=model.skip,
+        mix_shift=model.mix_shift,
+        bits=bits,
+        numbers=model.terms[kinds].astype(np.int64),
+        tables=np.zeros((channels, n, 1 << bits), np.int16),
+        weights=model.mix[kinds].astype(np.int64),
+        visits=np.zeros(channels, np.int64),
+        decisions=np.zeros((channels, slots), np.int64),
+        decision=np.zeros((channels, slots, scalar.MAX_DECISIONS, 5), np.int64),
+        lines=np.zeros((channels, slots), np.int64),
+        line=np.zeros((channels, slots, scalar.MAX_LINES, n), np.int64),
+        terms=np.zeros(32, np.int64),
+        hashes=np.zeros(n, np.int64),
+        entries=np.zeros(n, np.int64),
+    )
+
+
+def run(
+    shapes: Shapes,
+    planes: Integers,
+    model: LogLinearModel,
+    streams: Streams,
+    bits: NDArray[np.float64] | None = None,
+) -> None:
+    """Code the samples of a group, or find them; add the cost of each pixel to bits [P], if wanted."""
+    slots, channels = Order(shapes).slots, len(planes)
+    assert slots <= MAX_LANES
+    layer = layer_of(model, shapes, channels)
+    samples = np.pad(planes, ((0, 0), (0, 1)), constant_values=128)
+    steps = walk(shapes, channels, model.base)
+    step = next(steps)
+    while True:
+        before = int(streams.count[0])
+        for lane in range(len(step.lanes.pixel)):
+            _code(layer, streams, step, lane, samples, slots)
+            if bits is not None:
+                own = streams.record[before : int(streams.count[0])]
+                p = np.where(own >> 16, own & 0xFFFF, 65536 - (own & 0xFFFF))
+                bits[step.lanes.pixel[lane]] += float((16 - np.log2(p)).sum())
+                before = int(streams.count[0])
+        symbols = samples[step.channel, step.lanes.pixel]
+        planes[step.channel, step.lanes.pixel] = symbols
+        last = step
+        try:
+            step = steps.send(symbols)
+        except StopIteration:
+            return
+        if step.channel == 0:  # all channels of a time are known
+            for c in range(channels):
+                for lane in range(len(last.lanes.pixel)):
+                    scalar.learn(layer, c, lane)
+
+
+def _code(layer: Layer, streams: Streams, step: Step, lane: int, samples: Integers, slots: int) -> None:
+    """Code the sample of a lane."""
+    lanes, c = step.lanes, step.channel
+    pixel, near = int(lanes.pixel[lane]), lanes.own[:6, lane]
+    mean = int(step.predictions[:, lane].sum()) >> 1
+    x, y = int(lanes.x[lane]), (lanes.time - int(lanes.x[lane])) // 3
+    scalar.set_terms(samples, near, (pixel, x, y), c, mean, int(step.spread[lane]), layer.terms)
+    mu, inverse = logistic_tables.clamp_parameters(step.mixture.mu[lane], step.mixture.e[lane])
+    mixture = np.stack([step.mixture.weights[lane], mu, inverse])
+    stream = int(lanes.slot[lane]) * len(streams.heads) // slots
+    samples[c, pixel] = scalar.code(layer, streams, stream, c, lane, mixture, int(samples[c, pixel]))
+
+
+def decisions_of(streams: Streams) -> NDArray[Any]:
+    """Return the decisions that were recorded so far, for tests: uint32."""
+    recorded: NDArray[Any] = streams.record[: int(streams.count[0])]
+    return recorded

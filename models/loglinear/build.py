@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a model of the family `loglinear`: the network of a model of `local`, and the layer on top.
+
+python -m bbcodec.models.loglinear.build photo standard.bbm
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec import modelfile
+from bbcodec.engine.graph import Graph
+from bbcodec.families.loglinear.tables import CHANNEL_KINDS, DECISION_KINDS, TERMS_OF_CONTEXT
+from bbcodec.storage.atomic import atomic_write
+
+# Terms of docs/loglinear.md.
+W, N, NW, NE, _WW, NN = range(1, 7)
+GAP_W, GAP_N, GAP_NW, GAP_NE, _GAP_WW, GAP_NN = range(7, 13)
+A, A_W, A_N, B_A, BA_W, BA_N, B_W, B_N, COLOUR = range(13, 22)
+PIXEL_W, PIXEL_N = 22, 23
+PHASE, ALIKE, GRADIENT = 26, 28, 30
+
+CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
+    (  # the first channel
+        *((W, N), (), (N,), (W,), (PIXEL_W,), (GRADIENT,), (W, N, PHASE), (PIXEL_N,)),
+        *((N, NN), (W, ALIKE), (W, NE), (W, NW)),
+    ),
+    (  # the second
+        *((GAP_W, GAP_N, GAP_NW), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, GAP_N)),
+        *((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (GAP_N, GAP_NN), (W, ALIKE)),
+        *((GAP_W, GAP_NE), (GAP_W, GAP_NW)),
+    ),
+    (  # the third
+        *((B_A,), (A,), (GAP_N,), (GAP_W,), (PIXEL_W, COLOUR), (A_N, B_N, GAP_N)),
+        *((GAP_W, GAP_N, PHASE), (PIXEL_N, COLOUR), (B_A, GAP_N, BA_N), (W, ALIKE)),
+        *((B_A, GAP_W, BA_W), (B_A, GAP_W)),
+    ),
+    (  # gray
+        *((W, N), (), (N,), (W,), (W, N, NW), (GRADIENT,), (W, N, PHASE), (N, NE)),
+        *((N, NN), (W, ALIKE), (W, NE), (W, NW)),
+    ),
+)
+"""Contexts by kind of channel, each as its terms. Found on crops of photographs and graphics."""
+
+TABLE_BITS: Final = 20
+SKIP: Final = 11
+MIX_SHIFT: Final = 10
+FIRST_WEIGHT: Final = 0.25
+
+
+def build(base: modelfile.Model) -> bytes:
+    """Return the model file: network and predictors of a model of `local` without latents, and the layer."""
+    count = len(CONTEXTS[0])
+    terms = np.zeros((CHANNEL_KINDS, count, TERMS_OF_CONTEXT), np.int32)
+    for kind, contexts in enumerate(CONTEXTS):
+        for number, context in enumerate(contexts):
+            terms[kind, number, : len(context)] = context
+    mix = np.full((CHANNEL_KINDS, DECISION_KINDS, count), round(FIRST_WEIGHT * 2**20), np.int32)
+    layer: dict[str, NDArray[Any]] = {"terms": terms, "mix": mix}
+    config = dict(base.config) | {
+        "contexts": count,
+        "table_bits": TABLE_BITS,
+        "skip": SKIP,
+        "mix_shift": MIX_SHIFT,
+    }
+    notes = {
+        "base": base.id,
+        "layer": "contexts of bbcodec.models.loglinear.build, weights equal at the start",
+    }
+    return modelfile.dump("loglinear", config, Graph({}, {}), dict(base.tensors) | layer, notes=notes)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("base", help="a released model of the family local, or the path of one")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    data = build(modelfile.load_named(args.base))
+    with atomic_write(args.out) as file:
+        file.write(data)
+    print(f"{args.out}: {len(data):,} bytes, {modelfile.load(data).id}")
+
+
+if __name__ == "__main__":
+    main()
