@@ -53,14 +53,18 @@ MIX_SHIFT: Final = 10
 FIRST_WEIGHT: Final = 0.25
 
 
-def build(base: modelfile.Model) -> bytes:
-    """Return the model file: network and predictors of a model of `local` without latents, and the layer."""
+def build(base: modelfile.Model, mix: NDArray[np.int32] | None = None) -> bytes:
+    """Return the model file: network and predictors of a model of `local` without latents, and the layer.
+
+    mix : weights of the mixer at the start, int32 [4, 8, N] in 2^-20; equal ones if None.
+    """
     count = len(CONTEXTS[0])
     terms = np.zeros((CHANNEL_KINDS, count, TERMS_OF_CONTEXT), np.int32)
     for kind, contexts in enumerate(CONTEXTS):
         for number, context in enumerate(contexts):
             terms[kind, number, : len(context)] = context
-    mix = np.full((CHANNEL_KINDS, DECISION_KINDS, count), round(FIRST_WEIGHT * 2**20), np.int32)
+    if mix is None:
+        mix = np.full((CHANNEL_KINDS, DECISION_KINDS, count), round(FIRST_WEIGHT * 2**20), np.int32)
     layer: dict[str, NDArray[Any]] = {"terms": terms, "mix": mix}
     config = dict(base.config) | {
         "contexts": count,
@@ -70,7 +74,7 @@ def build(base: modelfile.Model) -> bytes:
     }
     notes = {
         "base": base.id,
-        "layer": "contexts of bbcodec.models.loglinear.build, weights equal at the start",
+        "layer": "contexts of bbcodec.models.loglinear.build",
     }
     return modelfile.dump("loglinear", config, Graph({}, {}), dict(base.tensors) | layer, notes=notes)
 
@@ -82,7 +86,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
     data = build(modelfile.load_named(args.base))
-    with atomic_write(args.out) as file:
+    with atomic_write(args.out, overwrite=True) as file:
         file.write(data)
     print(f"{args.out}: {len(data):,} bytes, {modelfile.load(data).id}")
 
