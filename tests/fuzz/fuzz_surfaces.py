@@ -20,6 +20,7 @@ from typing import Any
 
 import fuzz_forms as forms
 import numpy as np
+from bbcodec.models.loglinear.build import build
 
 import bbcodec
 from bbcodec import classic, container, modelfile
@@ -40,7 +41,6 @@ from bbcodec.families.family import MODULES
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta, registry
-from bbcodec.models.loglinear.build import build
 from bbcodec.picture import formats
 from bbcodec.picture.formats import png
 from bbcodec.picture.formats.png.chunks import SIGNATURE

@@ -18,6 +18,7 @@ from typing import Any
 import flows
 import local_cases
 import numpy as np
+from bbcodec.models.loglinear.build import build
 from PIL import Image, PngImagePlugin
 
 import bbcodec
@@ -30,7 +31,6 @@ from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta
-from bbcodec.models.loglinear.build import build
 from bbcodec.picture import turn
 from bbcodec.picture.formats import png
 from bbcodec.picture.metadata import Metadata

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bbcodec.models.loglinear.build import CONTEXTS, build
 from local_cases import model_file
 
 from bbcodec import modelfile
@@ -21,7 +22,6 @@ from bbcodec.families.loglinear import codec, reference, scalar, tables
 from bbcodec.families.loglinear.model import LogLinearModel, loglinear_model
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
-from bbcodec.models.loglinear.build import CONTEXTS, build
 
 BACKENDS = ["numpy"]
 if importlib.util.find_spec("numba"):

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from bbcodec.container import Buffer
-from bbcodec.families.family import Family
 from bbcodec.families.blocks import BLOCK
+from bbcodec.families.family import Family
 from bbcodec.families.local import blocks, groups
 from bbcodec.families.local.fitted import Fitted, unpack
 from bbcodec.jobs import Execution
