@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second decoder of `.bb` files and archives: the executable form of docs/format.md and docs/local.md.
+"""A second decoder of `.bb` files and archives: format.md, local.md and loglinear.md of docs/ as a program.
 
-It was written only from these two documents, in plain NumPy, and uses nothing of the package. So it proves
-that the documents are sufficient. Pillow decodes VP8L streams. It is slow and has no memory limits, and it
+It was written only from these documents, in plain NumPy, and uses nothing of the package. So it proves
+that they are sufficient. Pillow decodes VP8L streams. It is slow and has no memory limits, and it
 makes only the cheap checks that the documents require. It is for golden files, not for untrusted files.
 
 | module | part of the format |
@@ -16,4 +16,5 @@ makes only the cheap checks that the documents require. It is for golden files, 
 | `rans`, `logistic` | messages, distributions |
 | `causal`, `tiles`, `flow` | the families of chains of tiles |
 | `local`, `local_fit`, `local_net` | the family `local` |
+| `loglinear` | the family `loglinear`, on top of `local` |
 """

@@ -36,7 +36,7 @@ def batch(data: bytes, installed: Mapping[bytes, bytes]) -> list[Any]:
     model = learned.family(reader.take(32), installed)
     channels = reader.number(1)
     demand(channels in (1, 3), "channels")
-    most = 1024 if model.family == "local" else 128
+    most = 1024 if model.family in ("local", "loglinear") else 128
     shapes: list[tuple[int, int, int]] = []
     for _ in range(reader.varint()):
         count, height, width = reader.varint(), reader.varint(), reader.varint()

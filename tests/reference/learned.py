@@ -36,7 +36,7 @@ def samples(
         view, model = local_changes.read(fit, model)
         return local_changes.undo(view, _blocks(chains, local_changes.turned(view, shape), model))
     demand(fit is None, "changes of a model that is not local")
-    return _tiles(chains, shape, model)
+    return (_blocks if model.family == "loglinear" else _tiles)(chains, shape, model)
 
 
 def cuts(size: int, n: int) -> list[tuple[int, int]]:
@@ -45,8 +45,6 @@ def cuts(size: int, n: int) -> list[tuple[int, int]]:
 
 
 def _blocks(chains: list[bytes], shape: Shape, model: Model) -> Any:
-    from .local import Group
-
     height, width, channels = shape
     side = model.config.get("block", 1024)
     places = [
@@ -57,11 +55,22 @@ def _blocks(chains: list[bytes], shape: Shape, model: Model) -> Any:
     demand(len(places) == len(chains), "number of blocks")
     out = np.zeros(shape, np.uint8)
     for (rows, columns), chain in zip(places, chains, strict=True):
-        message = Message(chain, 8)
         size = (rows[1] - rows[0], columns[1] - columns[0])
-        out[slice(*rows), slice(*columns)] = Group(model, [size], channels).pop(message)[0]
-        message.ends()
+        out[slice(*rows), slice(*columns)] = _block(chain, size, channels, model)
     return out
+
+
+def _block(chain: bytes, size: tuple[int, int], channels: int, model: Model) -> Any:
+    if model.family == "loglinear":
+        from . import loglinear
+
+        return loglinear.block(chain, size, channels, model)
+    from .local import Group
+
+    message = Message(chain, 8)
+    block = Group(model, [size], channels).pop(message)[0]
+    message.ends()
+    return block
 
 
 def _tiles(chains: list[bytes], shape: Shape, model: Model) -> Any:
@@ -90,6 +99,12 @@ def _tiles(chains: list[bytes], shape: Shape, model: Model) -> Any:
 
 def batch(data: bytes, model: Model, shapes: list[Shape], plain: int) -> list[Any]:
     """Pop the pictures of one message; the last `plain` parts have no latents."""
+    if model.family == "loglinear":
+        from . import loglinear
+        from .archive import groups
+
+        demand(plain == 0, "plain parts")
+        return loglinear.batch(data, groups(shapes), model)
     if model.family == "local":
         from .archive import groups
         from .local import Group

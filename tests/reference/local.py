@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,21 @@ S = [
 ]
 S += [(2, -2), (-3, -1), (-2, -2), (3, -2)]
 X = [(0, 0), (-1, 0), (0, -1), (-1, -1), (1, -1), (-2, 0), (0, -2), (2, -1), (1, -2)]
+
+
+@dataclass
+class Samples:
+    """The samples of one time and channel, one for each lane: what is known before they are."""
+
+    c: int
+    lanes: Any  # rows of the group
+    x: Any
+    y: Any
+    pixel: Any
+    near: Any  # numbers of the neighbours at S, [lanes, 16]
+    p: Any
+    ks: Any
+    mixture: Mixture
 
 
 class Group:
@@ -73,6 +90,10 @@ class Group:
 
     def pop(self, message: Message) -> list[Any]:
         """Pop all blocks, uint8 [H, W, C] with the channels R, G, B."""
+        return self.blocks(lambda samples: samples.mixture.pop(message))
+
+    def blocks(self, code: Callable[[Samples], Any]) -> list[Any]:
+        """Return all blocks; `code` gives the samples of each time and channel in turn."""
         if self.model.tensors.get("positions") is not None:
             demand(self.model.tensors["positions"].shape[:2] == (3, 9), "shape of positions")
         for t in range(max(w + 3 * (h - 1) for h, w in self.sizes)):
@@ -80,7 +101,7 @@ class Group:
             x = t - 3 * y
             lanes = np.flatnonzero((x >= 0) & (x < w))
             if len(lanes):
-                self._time(message, t, lanes, x[lanes])
+                self._time(code, t, lanes, x[lanes])
         out, at = [], 0
         for h, w in self.sizes:
             planes = self.samples[:, at : at + h * w].reshape(-1, h, w).astype(np.uint8)
@@ -103,7 +124,7 @@ class Group:
         xx = np.minimum(np.where(left, 0, xx), w - 1)
         return np.where(yy < 0, -1, first + yy * w + xx)
 
-    def _time(self, message: Message, t: int, lanes: Any, x: Any) -> None:
+    def _time(self, code: Callable[[Samples], Any], t: int, lanes: Any, x: Any) -> None:
         """Code the pixels of one time."""
         block, y, _, w, first, column, cell = self.rows[lanes].T
         cell = cell + x // 3
@@ -134,7 +155,8 @@ class Group:
             z = ((self.v[c][column + np.minimum(x + 2, w - 1)] + 4 * self.h[c][lanes]) >> 4) + 64
             features, ks = self._features(c, pixel, near_s, corner, own, near_e, p, guesses, z)
             inputs, weights, mu, e = self.net.run(c, features, side, p, ks)
-            samples = Mixture(weights, mu, e, 256).pop(message)
+            mixture = Mixture(weights, mu, e, 256)
+            samples = code(Samples(c, lanes, x, y, pixel, near_s, p, ks, mixture))
             self.samples[c][pixel] = samples
             error = 64 * samples - p
             self.errors[c][pixel] = error
@@ -150,7 +172,7 @@ class Group:
             self.v[c][at] += self.h[c][lanes] - (self.v[c][at] >> 3)
             if self.net.rate and t % self.net.every == 0:
                 self.net.learn(c, samples, ks, inputs, weights, mu, e)
-            if self.model.config["latents"]:
+            if self.model.config.get("latents"):
                 self._count(c, block, error, ks, features)
 
     def _features(

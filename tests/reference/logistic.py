@@ -90,3 +90,9 @@ class Mixture(Logistic):
     def share(self, k: Any, part: slice) -> Any:
         c = sigmoid(argument(k[:, None], self.means[part], self.scales[part]))
         return (self.weights[part] * c).sum(1) >> 16
+
+    def table(self) -> Any:
+        """Return cdf(0) to cdf(N) of all elements, [n, N + 1]."""
+        k = np.arange(self.symbols + 1)
+        weights, mu, e = (np.repeat(part, len(k), 0) for part in (self.weights, self.means, self.scales))
+        return Mixture(weights, mu, e, self.symbols).cdf(np.tile(k, len(self.mu))).reshape(-1, len(k))

@@ -116,3 +116,26 @@ class Message:
         """Refuse the file unless the message is the empty one with `lanes` lanes."""
         empty = len(self.head) == lanes and (self.head == U(LOW)).all() and not self.tail
         demand(empty, "message is not empty at its end")
+
+
+class Stream:
+    """A message of one lane, whose symbols are decisions: of 16 bits, with 1 before 0."""
+
+    def __init__(self, data: bytes) -> None:
+        demand(len(data) >= 8 and len(data) % 4 == 0, "length of a stream")
+        words = np.frombuffer(data, "<u4").tolist()
+        self.head, self.tail = words[0] << 32 | words[1], words[:1:-1]
+        demand(LOW <= self.head < 1 << 63, "head of a stream")
+
+    def pop(self, p: int) -> int:
+        """Pop a decision that is 1 with the probability p / 2^16."""
+        code = self.head & 65535
+        start, freq = (0, p) if code < p else (p, 65536 - p)
+        self.head = freq * (self.head >> 16) + code - start
+        if self.head < LOW:
+            demand(self.tail, "tail of a stream is empty")
+            self.head = self.head << 32 | self.tail.pop()
+        return int(code < p)
+
+    def ends(self) -> None:
+        demand(self.head == LOW and not self.tail, "stream is not empty at its end")
