@@ -163,6 +163,7 @@ def terms(planes: Any, s: Samples, guess: Any) -> Any:
     equal = [w == n, w == nw, n == nw, n == ne, ww == w, nn == n]
     out[1:7] = own
     out[7:13] = own - near[0] if s.c else own
+    out[29] = guess
     if s.c >= 1:
         a, (aw, an, anw, ane) = planes[0][s.pixel], near[0][:4]
         out[13:16] = a, a - aw, a - an

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bbcodec.models.loglinear.build import CONTEXTS, build
-from local_cases import model_file
+from loglinear_cases import changed, random_model, small_model
 
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
@@ -28,17 +28,6 @@ if importlib.util.find_spec("numba"):
     BACKENDS.append("numba")
 if importlib.util.find_spec("bbcodec._native"):
     BACKENDS.append("native")
-
-
-def small_model(**changes: Any) -> Model:
-    """A model with a small network and the contexts of released ones."""
-    return changed(modelfile.load(build(model_file({"layers": 1, "components": 2}))), **changes)
-
-
-def changed(model: Model, **changes: Any) -> Model:
-    config = dict(model.config) | {k: v for k, v in changes.items() if not isinstance(v, np.ndarray)}
-    tensors = dict(model.tensors) | {k: v for k, v in changes.items() if isinstance(v, np.ndarray)}
-    return modelfile.load(modelfile.dump("loglinear", config, Graph({}, {}), tensors))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +102,17 @@ def test_models_of_all_sizes(contexts: int, model: Model) -> None:
     chains = family.encode(image, sized, Execution(1, "native")).chains
     assert chains == family.encode(image, sized, Execution(1, "numpy")).chains
     assert np.array_equal(family.decode(chains, *image.shape, sized, Execution(1, "native")), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_terms(channels: int) -> None:
+    model, image = random_model(16, skip=20, mix_shift=6, table_bits=12, block=64), smooth(70, 11, channels)
+    family = family_of(model)
+    chains = family.encode(image, model, Execution(1, "numpy")).chains
+    assert len(chains) == 2
+    for backend in BACKENDS[1:]:
+        assert family.encode(image, model, Execution(1, backend)).chains == chains
+        assert np.array_equal(family.decode(chains, *image.shape, model, Execution(1, backend)), image)
 
 
 @pytest.mark.skipif("native" not in BACKENDS, reason="the C++ module is missing")

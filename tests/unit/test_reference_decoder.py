@@ -18,6 +18,7 @@ from typing import Any
 
 import hypothesis.extra.numpy as arrays
 import hypothesis.strategies as st
+import loglinear_cases
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -205,6 +206,26 @@ def test_blocks_with_noise(reference: Any) -> None:
     """Samples at both ends of their range, and learning that is thrown about."""
     pixels = np.random.default_rng(2).choice([0, 1, 128, 254, 255], (17, 25, 3)).astype(np.uint8)
     assert_same(reference, bbcodec.compress(pixels, method="learned"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (9, 14, 3), (14, 9, 1), (70, 6, 4), (66, 196, 1)])
+def test_blocks_of_loglinear(shape: tuple[int, ...], reference: Any) -> None:
+    """Contexts of all terms, several blocks, several streams."""
+    numbers = {"table_bits": 12, "skip": 20, "block": 64} if shape[0] == 70 else {"skip": 9, "mix_shift": 7}
+    model = loglinear_cases.random_model(8, shape[0], "fast", **numbers)
+    data = bbcodec.compress(picture(*shape), method="learned", model=model, embed_model=True)
+    assert_same(reference, data)
+
+
+def test_batches_of_loglinear(tmp_path: Path, reference: Any) -> None:
+    model = loglinear_cases.small_model("fast")
+    with bbcodec.Archive(tmp_path / "a.bb", "w", model=model, method="learned", embed_model=True) as archive:
+        for i in range(8):
+            archive[f"{i}"] = picture(6 + i % 2, 31, 1 if i > 5 else 3)
+    with bbcodec.Archive(tmp_path / "a.bb") as archive:
+        wanted = {name: np.asarray(image) for name, image in archive.items()}
+    found = reference.archive.decode((tmp_path / "a.bb").read_bytes(), reference.installed())
+    assert all(np.array_equal(found[name].array(), wanted[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("model", ["rvae", "markov", "flowpp"])
