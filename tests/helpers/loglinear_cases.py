@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from bbcodec.models.loglinear.build import build
 from local_cases import model_file
 
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
 from bbcodec.modelfile import Model
-from bbcodec.models.loglinear.build import build
 
 
 def changed(model: Model, **changes: Any) -> Model:
