@@ -32,6 +32,10 @@ SOURCES = (
     "families/local/model",
     "families/local/pass",
     "families/local/pass/portable",
+    "families/loglinear/coder",
+    "families/loglinear/model",
+    "families/loglinear/pass/portable",
+    "pages",
     "select_kernels",
 )
 SHAPE = (2, 9, 17)  # 306 pixels: more than two vectors of 128 lanes
