@@ -98,16 +98,15 @@ class _LogLinear:
         return (0 if hidden is None else 64 * hidden.size), others
 
     def working_bytes(self, pixels: int, threads: int) -> int:
-        """Estimate the memory for decoding, in bytes, without the samples and the model."""
-        blocks = min(threads, -(-pixels // BLOCK**2))
-        return min(pixels, threads * BLOCK**2) * _BYTES_PER_PIXEL + blocks * _TABLE_BYTES
+        """Estimate the memory for decoding, in bytes, without the samples and the model.
+
+        The tables of the layer count as the model's: it says how many there are, and how large.
+        """
+        return min(pixels, threads * BLOCK**2) * _BYTES_PER_PIXEL
 
     def read_fit(self, payload: Buffer, offset: int = 0) -> Fit:
         """Raise FormatError: the family has no fits."""
         raise FormatError("section FITT: models of the family 'loglinear' have no fits")
-
-
-_TABLE_BYTES: Final = 3 * 16 * (2 << 20)  # of a block: channels, contexts, entries
 
 
 def _pictures(model: Model) -> Pictures:
