@@ -21,16 +21,10 @@ from bbcodec.coding.ans import Words
 from bbcodec.families.local import jit as base
 from bbcodec.families.local.jit.learning import learn as learn_last_layer
 from bbcodec.families.local.jit.learning import round_weights
-from bbcodec.families.local.jit.least_squares import (
-    begin_cells,
-    end_cell,
-    list_lanes,
-    predict,
-    set_regressors,
-    set_target,
-)
+from bbcodec.families.local.jit.least_squares import begin_cells, list_lanes
 from bbcodec.families.local.jit.mixture import add_gradients
-from bbcodec.families.local.jit.network import features, mix, network
+from bbcodec.families.local.jit.sample import after as after_sample
+from bbcodec.families.local.jit.sample import before as before_sample
 from bbcodec.families.local.jit.state import group_of, njit, tables_of
 from bbcodec.families.local.model import CELL
 from bbcodec.families.local.order import Order
@@ -129,40 +123,19 @@ def _compiled(version: int, text: Any) -> Any:
                 if time % CELL == 0:
                     begin_cells(m, g, c, lanes)
                 for lane in range(lanes):
-                    b, y, x, pixel, slot, column = g.lanes[lane]
-                    width = g.blocks[b, 1]
-                    if x == 0:
-                        g.activity_row[c, slot] = 0
-                    h, v = g.activity_row[c, slot], g.activity_column[c, column]
-                    ahead = g.activity_column[c, column + min(2, width - 1 - x)]
-                    z = ((ahead + 4 * h) >> 4) + 64
-
-                    middle = set_regressors(m, g, c, lane)
-                    p0 = predict(m, g, c, 0, slot, x % CELL, middle)
-                    p1 = predict(m, g, c, 1, slot, x % CELL, middle)
-                    p = (p0 + p1) >> 1
-                    ks = features(g, c, lane, x == 0 and y == 0, p0, p1, z, seen)
-                    network(m, g, c, lane)
-                    mix(g, c, p, ks)
+                    _, y, x, pixel, slot, _ = g.lanes[lane]
+                    p, ks, middle = before_sample(m, g, c, lane, seen, False)
                     set_terms(g.samples, g.own[lane], (pixel, x, y), c, p, ks, layer.terms)
                     stream = slot * len(streams.heads) // slots
-                    before = streams.count[0]
+                    first = streams.count[0]
                     symbol = code(layer, streams, stream, c, lane, g.mixture, np.int64(g.samples[c, pixel]))
                     g.samples[c, pixel] = symbol
                     if len(where) > 0:
-                        for i in range(before, streams.count[0]):
+                        for i in range(first, streams.count[0]):
                             where[i] = pixel
                     if learns:
                         add_gradients(g, c, ks, symbol)
-
-                    error = 64 * symbol - p
-                    set_target(m, g, c, lane, symbol - middle)
-                    if x % CELL == CELL - 1 or x == width - 1:
-                        end_cell(m, g, c, slot, column // CELL)
-                    g.errors[c, pixel] = error
-                    h += abs(error) - (h >> 4)
-                    g.activity_row[c, slot] = h
-                    g.activity_column[c, column] = v + h - (v >> 3)
+                    after_sample(m, g, c, lane, p, middle, symbol)
                 if learns and lanes:
                     learn_last_layer(m, g, c)
             for c in range(channels):

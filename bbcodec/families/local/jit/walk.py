@@ -13,16 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from bbcodec.families.local.jit.learning import learn, round_weights
-from bbcodec.families.local.jit.least_squares import (
-    begin_cells,
-    end_cell,
-    list_lanes,
-    predict,
-    set_regressors,
-    set_target,
-)
+from bbcodec.families.local.jit.least_squares import begin_cells, list_lanes
 from bbcodec.families.local.jit.mixture import add_gradients, cdf, pop
-from bbcodec.families.local.jit.network import R1, clamp, features, mix, network
+from bbcodec.families.local.jit.network import R1, clamp
+from bbcodec.families.local.jit.sample import after, before
 from bbcodec.families.local.jit.state import njit
 from bbcodec.families.local.model import CELL, FEATURES
 from bbcodec.families.local.order import LANES
@@ -73,22 +67,8 @@ def _compiled(version: int) -> Any:
                 if time % CELL == 0:
                     begin_cells(m, g, c, lanes)
                 for lane in range(lanes):
-                    b, y, x, pixel, slot, column = g.lanes[lane]
-                    width = g.blocks[b, 1]
-                    if x == 0:
-                        g.activity_row[c, slot] = 0
-                    h, v = g.activity_row[c, slot], g.activity_column[c, column]
-                    ahead = g.activity_column[c, column + min(2, width - 1 - x)]
-                    z = ((ahead + 4 * h) >> 4) + 64
-
-                    middle = set_regressors(m, g, c, lane)
-                    p0 = predict(m, g, c, 0, slot, x % CELL, middle)
-                    p1 = predict(m, g, c, 1, slot, x % CELL, middle)
-                    p = (p0 + p1) >> 1
-                    ks = features(g, c, lane, x == 0 and y == 0, p0, p1, z, seen)
-                    if mode != SURVEY:
-                        network(m, g, c, lane)
-                        mix(g, c, p, ks)
+                    b, pixel = g.lanes[lane, 0], g.lanes[lane, 3]
+                    p, ks, middle = before(m, g, c, lane, seen, mode == SURVEY)
                     if mode == DECODE:
                         symbol, taken = pop(g.mixture, head, lane % LANES, words, taken)
                         if taken < 0:
@@ -101,17 +81,9 @@ def _compiled(version: int) -> Any:
                         done += 1
                     if learns:
                         add_gradients(g, c, ks, symbol)
-
-                    error = 64 * symbol - p
                     if g.counts:
-                        _count(g, c, b, error, ks, seen)
-                    set_target(m, g, c, lane, symbol - middle)
-                    if x % CELL == CELL - 1 or x == width - 1:
-                        end_cell(m, g, c, slot, column // CELL)
-                    g.errors[c, pixel] = error
-                    h += abs(error) - (h >> 4)
-                    g.activity_row[c, slot] = h
-                    g.activity_column[c, column] = v + h - (v >> 3)
+                        _count(g, c, b, 64 * symbol - p, ks, seen)
+                    after(m, g, c, lane, p, middle, symbol)
                 if learns and lanes:
                     learn(m, g, c)
         return taken
