@@ -9,6 +9,7 @@ Blocks are in raster order. The cut depends only on the model and the size, so t
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -19,11 +20,12 @@ from bbcodec.container import Buffer
 from bbcodec.errors import BBCodecError, FloatModeError, FormatError
 from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution, Report, parallel
+from bbcodec.modelfile import Model
 from bbcodec.picture.loss import GRAY, Lost
 from bbcodec.picture.raster import blocks_along, cut
 from bbcodec.picture.region import Place, Window
 
-__all__ = ["BLOCK", "BlockCoder", "Coded", "Pictures"]
+__all__ = ["BLOCK", "BlockCoder", "BlockFamily", "Coded"]
 
 BLOCK: Final = 1024  # largest side of a block in pixels
 
@@ -61,20 +63,25 @@ class BlockCoder(Protocol):
         ...
 
 
-class Pictures:
-    """Pictures as blocks, coded with one model; the methods are those of `bbcodec.families.family.Family`."""
+class BlockFamily(ABC):
+    """Pictures as blocks: what families share that code blocks; see `bbcodec.families.family.Family`."""
 
-    def __init__(self, coder: BlockCoder):
-        self._coder = coder
+    max_side = 1024  # larger pictures are coded alone
+    cost_unit = "pixel"
 
-    def encode(self, image: Pixels, execution: Execution) -> EncodedPixels:
+    @abstractmethod
+    def coder(self, model: Model) -> BlockCoder:
+        """Return what codes blocks with a model."""
+
+    def encode(self, image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
         """Encode a picture."""
-        places = self._cut(*image.shape[:2])
+        coder = self.coder(model)
+        places = _cut(coder, *image.shape[:2])
         inner = _per_block(execution, len(places))
         report = Report(execution.progress, len(places))
 
         def run(place: Place) -> Coded:
-            coded = self._coder.encode(np.ascontiguousarray(image[place]), inner)
+            coded = coder.encode(np.ascontiguousarray(image[place]), inner)
             report.part()
             return coded
 
@@ -92,6 +99,7 @@ class Pictures:
         height: int,
         width: int,
         channels: int,
+        model: Model,
         execution: Execution,
         *,
         window: Window | None = None,
@@ -104,10 +112,11 @@ class Pictures:
         FormatError
             The number of payloads does not fit the size, or a payload is damaged.
         """
+        coder = self.coder(model)
         if lost is None:
-            self.check(chains, height, width)
+            _check(coder, chains, height, width)
         window = window or Window(0, 0, height, width)
-        places = self._cut(height, width)
+        places = _cut(coder, height, width)
         wanted = [index for index, place in enumerate(places) if window.meet(place)]
         inner = _per_block(execution, len(wanted))
         report = Report(execution.progress, len(wanted))
@@ -115,10 +124,10 @@ class Pictures:
         image = np.empty(shape, np.uint8)  # not filled: no memory is taken before a block is decoded
 
         def decoded(index: int) -> None:
-            self._coder.check_size(chains[index])
+            coder.check_size(chains[index])
             rows, columns = places[index]
             shape = rows.stop - rows.start, columns.stop - columns.start
-            block = self._coder.decode(chains[index], shape, channels, inner)
+            block = coder.decode(chains[index], shape, channels, inner)
             met = window.meet(places[index])
             assert met is not None  # only blocks that meet the window are decoded
             image[met[0]] = block[met[1]]
@@ -144,40 +153,66 @@ class Pictures:
                     image[met[0]] = GRAY
         return image
 
-    def payloads(self, height: int, width: int) -> int:
+    def payloads(self, height: int, width: int, model: Model) -> int:
         """Return the number of blocks."""
-        return math.prod(blocks_along(height, width, self._coder.side))
+        return _count(self.coder(model), height, width)
 
-    def places(self, height: int, width: int) -> list[list[Place]]:
+    def places(self, height: int, width: int, model: Model) -> list[list[Place]]:
         """Return the rows and columns that each chain codes."""
-        return [[place] for place in self._cut(height, width)]
+        return [[place] for place in _cut(self.coder(model), height, width)]
 
-    def cost_map(self, image: Pixels, chains: Sequence[Buffer], execution: Execution) -> NDArray[np.float32]:
+    def cost_map(
+        self, image: Pixels, chains: Sequence[Buffer], model: Model, execution: Execution
+    ) -> NDArray[np.float32]:
         """Return the exact cost of each pixel of a decoded picture in bits."""
-        height, width = image.shape[:2]
-        self.check(chains, height, width)
-        places = self._cut(height, width)
+        coder, (height, width) = self.coder(model), image.shape[:2]
+        _check(coder, chains, height, width)
+        places = _cut(coder, height, width)
         inner = _per_block(execution, len(places))
         report = Report(execution.progress, len(places))
         bits = np.empty((height, width), np.float32)
 
         def run(place: Place) -> None:
-            bits[place] = self._coder.cost(np.ascontiguousarray(image[place]), inner)
+            bits[place] = coder.cost(np.ascontiguousarray(image[place]), inner)
             report.part()
 
         parallel(run, places, execution.threads)
         return bits
 
-    def check(self, chains: Sequence[Buffer], height: int, width: int) -> None:
-        """Raise FormatError unless the number of blocks fits the size, and all payloads may be as long."""
-        expected = self.payloads(height, width)
-        if len(chains) != expected:
-            raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
-        for chain in chains:
-            self._coder.check_size(chain)
+    def inspect(
+        self, chains: Sequence[Buffer], height: int, width: int, model: Model | None = None
+    ) -> dict[str, Any]:
+        """Return facts that need no decoding: the number of blocks."""
+        if model is not None:
+            _check(self.coder(model), chains, height, width)
+        return {"chains": len(chains), "blocks": len(chains)}
 
-    def _cut(self, height: int, width: int) -> list[Place]:
-        return cut(height, width, self._coder.side)
+    def estimate_bits(self, image: Pixels, model: Model, execution: Execution) -> float:
+        """Return the net bits of a small picture coded as one block."""
+        return self.coder(model).encode(np.ascontiguousarray(image), execution.with_threads(1)).bits
+
+    def parameters(self, model: Model) -> tuple[int, int]:
+        """Return the number of 1-bit weights, and the number of all other integers."""
+        hidden = model.tensors.get("hidden_w")
+        others = sum(tensor.size for tensor in model.tensors.values() if tensor.dtype != np.uint64)
+        return (0 if hidden is None else 64 * hidden.size), others
+
+
+def _cut(coder: BlockCoder, height: int, width: int) -> list[Place]:
+    """Return the rows and columns of the blocks of a picture."""
+    return cut(height, width, coder.side)
+
+
+def _count(coder: BlockCoder, height: int, width: int) -> int:
+    return math.prod(blocks_along(height, width, coder.side))
+
+
+def _check(coder: BlockCoder, chains: Sequence[Buffer], height: int, width: int) -> None:
+    """Raise FormatError unless the number of blocks fits the size, and all payloads may be as long."""
+    if len(chains) != (expected := _count(coder, height, width)):
+        raise FormatError(f"learned payload: {len(chains)} blocks, expected {expected}")
+    for chain in chains:
+        coder.check_size(chain)
 
 
 def _per_block(execution: Execution, blocks: int) -> Execution:

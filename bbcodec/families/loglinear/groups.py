@@ -12,17 +12,19 @@ from bbcodec.errors import FormatError
 from bbcodec.families.local.groups import Shape, groups
 from bbcodec.families.local.order import Order
 from bbcodec.families.loglinear import codec
-from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.model import loglinear_model
 from bbcodec.families.loglinear.reference import stream_count
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Execution
+from bbcodec.modelfile import Model
 
 
-def encode(images: Sequence[Pixels], model: LogLinearModel, execution: Execution) -> tuple[int, Words]:
+def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tuple[int, Words]:
     """Encode pictures, uint8 [H, W, C] with the same C for all; return 0 and the words of the batch."""
+    checked = loglinear_model(model)
     parts: list[Words] = []
     for part in groups([(image.shape[0], image.shape[1]) for image in images]):
-        streams = codec.encode([np.ascontiguousarray(image) for image in images[part]], model, execution)
+        streams = codec.encode([np.ascontiguousarray(image) for image in images[part]], checked, execution)
         parts += [np.array([len(words) for words in streams], np.uint32), *streams]
     return 0, np.concatenate(parts)
 
@@ -32,7 +34,7 @@ def decode(
     words: Words,
     shapes: Sequence[Shape],
     channels: int,
-    model: LogLinearModel,
+    model: Model,
     execution: Execution,
 ) -> list[Pixels]:
     """Decode the pictures that `encode` coded.
@@ -44,6 +46,7 @@ def decode(
     """
     if plain:
         raise FormatError(f"batch: {plain} groups without latents, expected 0")
+    checked = loglinear_model(model)
     images: list[Pixels] = []
     at = 0
     for part in groups(shapes):
@@ -55,7 +58,7 @@ def decode(
         ends = at + np.cumsum(sizes)
         streams = np.split(words[at : ends[-1]], ends[:-1] - at)
         at = int(ends[-1])
-        images += codec.decode(streams, shapes[part], channels, model, execution)
+        images += codec.decode(streams, shapes[part], channels, checked, execution)
     if at != len(words):
         raise FormatError(f"batch: {len(words) - at} words are left over")
     return images
