@@ -157,6 +157,8 @@ class LogLinearLayerFields(TypedDict):
     mix_shift: int
     terms: NDArray[np.int32]
     weights: NDArray[np.int32]
+    pixel_weights: NDArray[np.int32]
+    pixel_start: NDArray[np.int8]
     log: NDArray[np.int32]
     squash: NDArray[np.int32]
     rate: NDArray[np.int32]
@@ -198,6 +200,7 @@ def loglinear_encode(
     sizes: Sequence[tuple[int, int]],
     channels: int,
     threads: int,
+    neighbours: int,
 ) -> list[NDArray[np.uint32]]: ...
 def loglinear_cost(
     model: LocalModel,
@@ -206,6 +209,7 @@ def loglinear_cost(
     sizes: Sequence[tuple[int, int]],
     channels: int,
     threads: int,
+    neighbours: int,
 ) -> NDArray[np.float32]: ...
 def loglinear_decode(
     model: LocalModel,
@@ -214,4 +218,5 @@ def loglinear_decode(
     sizes: Sequence[tuple[int, int]],
     channels: int,
     threads: int,
+    neighbours: int,
 ) -> tuple[NDArray[np.uint8], bool]: ...

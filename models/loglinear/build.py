@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from bbcodec import modelfile
 from bbcodec.engine.graph import Graph
-from bbcodec.families.loglinear.tables import CHANNEL_KINDS, DECISION_KINDS, TERMS_OF_CONTEXT
+from bbcodec.families.loglinear.tables import (
+    CHANNEL_KINDS,
+    DECISION_KINDS,
+    PIXEL_CONTEXTS,
+    PIXEL_KINDS,
+    PIXEL_LINES,
+    TERMS_OF_CONTEXT,
+)
 from bbcodec.storage.atomic import atomic_write
 
 # Terms of docs/loglinear.md.
@@ -51,6 +58,7 @@ TABLE_BITS: Final = 20
 SKIP: Final = 11
 MIX_SHIFT: Final = 10
 FIRST_WEIGHT: Final = 0.25
+FIRST_PIXEL_WEIGHT: Final = 0.3
 
 
 def build(base: modelfile.Model, mix: NDArray[np.int32] | None = None) -> bytes:
@@ -65,7 +73,14 @@ def build(base: modelfile.Model, mix: NDArray[np.int32] | None = None) -> bytes:
             terms[kind, number, : len(context)] = context
     if mix is None:
         mix = np.full((CHANNEL_KINDS, DECISION_KINDS, count), round(FIRST_WEIGHT * 2**20), np.int32)
-    layer: dict[str, NDArray[Any]] = {"terms": terms, "mix": mix}
+    pixel_mix = np.full((DECISION_KINDS, PIXEL_CONTEXTS), round(FIRST_PIXEL_WEIGHT * 2**20), np.int32)
+    pixel_start = np.zeros((PIXEL_LINES, PIXEL_KINDS), np.int8)
+    layer: dict[str, NDArray[Any]] = {
+        "terms": terms,
+        "mix": mix,
+        "pixel_mix": pixel_mix,
+        "pixel_start": pixel_start,
+    }
     config = dict(base.config) | {
         "contexts": count,
         "table_bits": TABLE_BITS,

@@ -28,18 +28,25 @@ void init(Layer* self, const nb::dict& dict) {
     Reader from(dict, "loglinear");
     from.read("contexts", f.contexts), from.read("table_bits", f.table_bits), from.read("skip", f.skip);
     from.read("mix_shift", f.mix_shift), from.read("terms", f.terms), from.read("weights", f.weights);
+    from.read("pixel_weights", f.pixel_weights), from.read("pixel_start", f.pixel_start);
     from.read("log", f.log), from.read("squash", f.squash), from.read("rate", f.rate);
     from.finish();
     new (self) Layer(f);
 }
 
-nb::list encode(const Model& model, const Layer& layer, const Blocks& blocks, const Sizes& sizes, int channels, int threads) {
+void check(int neighbours) {
+    if (neighbours < -1 || neighbours > 6) throw nb::value_error("neighbours must be -1 to 6");
+}
+
+nb::list encode(const Model& model, const Layer& layer, const Blocks& blocks, const Sizes& sizes, int channels, int threads,
+                int neighbours) {
+    check(neighbours);
     const Request request(model, sizes, channels, {}, threads);
     const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
     std::unique_ptr<Coder> coder;
     {
         nb::gil_scoped_release release;
-        coder = make_coder({request.job, &layer});
+        coder = make_coder({request.job, &layer, neighbours});
         coder->encode(data.data());
     }
     nb::list streams;
@@ -71,20 +78,22 @@ bbcodec::Vector<T> filled(const Request& request, int channels, F f) {
 }
 
 bbcodec::Vector<float> cost(const Model& model, const Layer& layer, const Blocks& blocks, const Sizes& sizes, int channels,
-                            int threads) {
+                            int threads, int neighbours) {
+    check(neighbours);
     const Request request(model, sizes, channels, {}, threads);
     const std::vector<const std::uint8_t*> data = pixels_of(blocks, sizes, channels);
-    return filled<float>(request, 1, [&](float* const* bits) { make_coder({request.job, &layer})->cost(data.data(), bits); });
+    return filled<float>(request, 1, [&](float* const* bits) { make_coder({request.job, &layer, neighbours})->cost(data.data(), bits); });
 }
 
 nb::tuple decode(const Model& model, const Layer& layer, const std::vector<Array<std::uint32_t>>& streams, const Sizes& sizes,
-                 int channels, int threads) {
+                 int channels, int threads, int neighbours) {
+    check(neighbours);
     const Request request(model, sizes, channels, {}, threads);
     std::vector<Words> words;
     for (const auto& stream : streams) words.push_back({stream.data(), stream.size()});
     bool whole = false;
     auto samples = filled<std::uint8_t>(request, channels, [&](std::uint8_t* const* blocks) {
-        const std::unique_ptr<Coder> coder = make_coder({request.job, &layer});
+        const std::unique_ptr<Coder> coder = make_coder({request.job, &layer, neighbours});
         whole = words.size() == static_cast<std::size_t>(coder->streams()) && coder->decode(blocks, words.data());
     });
     return nb::make_tuple(std::move(samples), whole);
@@ -94,10 +103,10 @@ nb::tuple decode(const Model& model, const Layer& layer, const std::vector<Array
 
 void bind_loglinear(bbcodec::Module& m) {
     m.add<Layer>("LogLinearLayer", "The layer of a model, packed for the kernels.").def("__init__", &init, "fields"_a);
-    m.def("loglinear_encode", &encode, "model"_a, "layer"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a,
+    m.def("loglinear_encode", &encode, "model"_a, "layer"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a, "neighbours"_a,
           "Words of every stream of a group, uint32.");
-    m.def("loglinear_cost", &cost, "model"_a, "layer"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a,
+    m.def("loglinear_cost", &cost, "model"_a, "layer"_a, "blocks"_a, "sizes"_a, "channels"_a, "threads"_a, "neighbours"_a,
           "Cost of every pixel of a group in bits, float32.");
-    m.def("loglinear_decode", &decode, "model"_a, "layer"_a, "streams"_a, "sizes"_a, "channels"_a, "threads"_a,
+    m.def("loglinear_decode", &decode, "model"_a, "layer"_a, "streams"_a, "sizes"_a, "channels"_a, "threads"_a, "neighbours"_a,
           "(samples of all blocks, whether the streams end as they must) of a group.");
 }

@@ -47,6 +47,7 @@ class Predictor:
         self._g = np.tile(prior.astype(np.int64), (order.columns, 1))  # at the first column of each cell
         self._f = np.zeros((order.slots, entries), np.int64)
         self._q = np.zeros((order.slots, entries), np.int64)  # products of the current cell
+        self._open = np.zeros(order.slots, bool)  # whether the current cell has a predicted pixel
         self._w = np.zeros((-(-regressors // _PARTIAL_SUMS) * _PARTIAL_SUMS, order.slots), np.float32)
 
     def predict(self, lanes: Lanes, d: Integers, m: Integers) -> Integers:
@@ -61,6 +62,7 @@ class Predictor:
         self._f[lanes.slot[lanes.x == 0]] = 0
         if lanes.x[0] % CELL == 0:  # all lanes of a time have the same position in their cells
             self._q[lanes.slot] = 0
+            self._open[lanes.slot] = False
             self._fit(lanes)
         w = self._w[:, lanes.slot]
         padded = np.zeros(w.shape, np.float32)
@@ -82,13 +84,16 @@ class Predictor:
         ----------
         lanes, d : see `predict`.
         t : [n], the targets: samples minus m.
-        w : [n], weights of the pixels, 1..64.
+        w : [n], weights of the pixels, 1..64; 0 where a pixel was not predicted. A cell of such pixels alone
+            changes nothing.
         """
         d = d.T
         scaled = d * w[:, None]
         q = np.concatenate([scaled[:, self._i] * d[:, self._j], (t * w)[:, None] * d], axis=1)
         self._q[lanes.slot] += q
+        self._open[lanes.slot] |= w > 0
         done = (lanes.x % CELL == CELL - 1) | (lanes.x == lanes.width - 1)
+        done &= self._open[lanes.slot]
         slot, column = lanes.slot[done], (lanes.column - lanes.x % CELL)[done]
         f = _decay(self._f[slot] + self._q[slot], self.along)
         self._f[slot] = f

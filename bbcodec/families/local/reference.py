@@ -8,7 +8,7 @@ two functions, and all give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,11 @@ class _Channel:
 
 
 def walk(
-    shapes: Shapes, channels: int, model: LocalModel, side: Side = None
+    shapes: Shapes,
+    channels: int,
+    model: LocalModel,
+    side: Side = None,
+    begin: Callable[[Lanes], NDArray[np.bool_] | None] | None = None,
 ) -> Generator[Step, NDArray[Any], None]:
     """Yield the distributions of each time and channel in decoding order.
 
@@ -89,6 +93,8 @@ def walk(
     channels : 1 or 3
     model : LocalModel
     side : side information int32 [H] of every block, or None.
+    begin : called before each time with its lanes; returns which of their pixels are known without
+        prediction, bool [n], or None if no pixel is. They teach nothing.
 
     Raises
     ------
@@ -102,6 +108,9 @@ def walk(
     side_information = _Side(order, model, side)
     state = [_Channel(order, model, c) for c in range(channels)]
     for lanes in order.times():
+        found = begin(lanes) if begin else None
+        predicted = slice(None) if found is None else ~found
+        learns = lanes.time % model.every == 0 and (found is None or not found.all())
         first = (lanes.x == 0) & (lanes.y == 0)
         lane_side = side_information(lanes)
         for c, own in enumerate(state):
@@ -137,13 +146,16 @@ def walk(
 
             u = np.abs(errors[:4]).sum(0) >> 2
             w = np.maximum(1, 1572864 // (24576 + u * u))
+            error = 64 * symbols - p
+            if found is not None:
+                w[found] = error[found] = 0
             for fit, d in zip(own.predictors, regressors, strict=True):
                 fit.update(lanes, d, symbols - m, w)
-            error = 64 * symbols - p
             own.samples[lanes.pixel], own.errors[lanes.pixel] = symbols, error
             own.activity.update(lanes, error)
-            if lanes.time % model.every == 0:
-                own.layer.learn(inputs, mixed, ks, symbols)
+            if learns:
+                known = Mixture(mixed.weights[predicted], mixed.mu[predicted], mixed.e[predicted])
+                own.layer.learn(inputs[predicted], known, ks[predicted], symbols[predicted])
 
 
 def plan(

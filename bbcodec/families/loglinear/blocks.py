@@ -15,11 +15,13 @@ from bbcodec.families.blocks import BLOCK, Coded
 from bbcodec.families.local.order import Order
 from bbcodec.families.loglinear import codec
 from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.pixels import neighbours_for
 from bbcodec.families.loglinear.reference import stream_count
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Execution
 
-_VERSION: Final = 0
+MAX_CODING: Final = 7
+"""Largest first byte of a payload: found neighbours and one, or 0 where no whole pixels are looked for."""
 _HEAD_BITS: Final = 64  # of a stream, before its first decision
 
 
@@ -34,16 +36,18 @@ class Blocks:
         return min(self.model.base.block, BLOCK)
 
     def encode(self, block: Pixels, execution: Execution) -> Coded:
-        streams = codec.encode([block], self.model, execution)
+        neighbours = neighbours_for([block])
+        streams = codec.encode([block], self.model, execution, neighbours)
         sizes = b"".join(varint(len(words)) for words in streams[:-1])
-        payload = bytes([_VERSION]) + sizes + b"".join(words.astype("<u4").tobytes() for words in streams)
+        coded = b"".join(words.astype("<u4").tobytes() for words in streams)
+        payload = bytes([neighbours + 1]) + sizes + coded
         overhead = 8 + 8 * len(sizes) + _HEAD_BITS * len(streams)
         return Coded(payload, 8.0 * len(payload) - overhead, float(overhead))
 
     def decode(self, payload: Buffer, shape: tuple[int, int], channels: int, execution: Execution) -> Pixels:
         data = bytes(payload)
-        if data[0] != _VERSION:
-            raise FormatError(f"learned payload: coding {data[0]} is unknown, expected {_VERSION}")
+        if data[0] > MAX_CODING:
+            raise FormatError(f"learned payload: coding {data[0]} is unknown, expected 0 to {MAX_CODING}")
         reader = Reader(data[1:], "learned payload")
         count = stream_count(Order([shape]).slots)
         sizes = [reader.varint("number of words") for _ in range(count - 1)]
@@ -56,11 +60,11 @@ class Blocks:
         parts = np.split(words.view("<u4").astype(np.uint32), np.cumsum(sizes))
         if any(len(part) < 2 for part in parts):
             raise FormatError("learned payload: a stream has less than two words")
-        (found,) = codec.decode(parts, [shape], channels, self.model, execution)
+        (found,) = codec.decode(parts, [shape], channels, self.model, execution, data[0] - 1)
         return found
 
     def cost(self, block: Pixels, execution: Execution) -> NDArray[np.float32]:
-        (bits,) = codec.cost([block], self.model, execution)
+        (bits,) = codec.cost([block], self.model, execution, neighbours_for([block]))
         return bits
 
     def check_size(self, payload: Buffer) -> None:

@@ -14,6 +14,7 @@ from bbcodec.backends import backend_name
 from bbcodec.coding.ans import Words
 from bbcodec.families.local import float_mode
 from bbcodec.families.loglinear.model import LogLinearModel
+from bbcodec.families.loglinear.reference import ALL_PREDICTED
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Execution
 
@@ -25,35 +26,55 @@ Shapes = Sequence[tuple[int, int]]
 class Implementation(Protocol):
     """Functions of every implementation; see `bbcodec.families.loglinear.reference`."""
 
-    def encode(self, blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]: ...
+    def encode(
+        self, blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ...
+    ) -> list[Words]: ...
 
     def decode(
-        self, words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+        self,
+        words: Sequence[Words],
+        shapes: Shapes,
+        channels: int,
+        model: LogLinearModel,
+        threads: int = 1,
+        neighbours: int = ...,
     ) -> list[Pixels]: ...
 
     def cost(
-        self, blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1
+        self, blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ...
     ) -> list[NDArray[np.float32]]: ...
 
 
-def encode(blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution) -> list[Words]:
+def encode(
+    blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution, neighbours: int = ALL_PREDICTED
+) -> list[Words]:
     """Return the words of every stream of a group; see `bbcodec.families.loglinear.reference.encode`."""
     with np.errstate(all="ignore"):
-        return _implementation(execution.backend).encode(blocks, model, execution.workers)
+        code = _implementation(execution.backend).encode
+        return code(blocks, model, execution.workers, neighbours)
 
 
 def decode(
-    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, execution: Execution
+    words: Sequence[Words],
+    shapes: Shapes,
+    channels: int,
+    model: LogLinearModel,
+    execution: Execution,
+    neighbours: int = ALL_PREDICTED,
 ) -> list[Pixels]:
     """Return the blocks of a group; see `bbcodec.families.loglinear.reference.decode`."""
     with np.errstate(all="ignore"):
-        return _implementation(execution.backend).decode(words, shapes, channels, model, execution.workers)
+        code = _implementation(execution.backend).decode
+        return code(words, shapes, channels, model, execution.workers, neighbours)
 
 
-def cost(blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution) -> list[NDArray[np.float32]]:
+def cost(
+    blocks: Sequence[Pixels], model: LogLinearModel, execution: Execution, neighbours: int = ALL_PREDICTED
+) -> list[NDArray[np.float32]]:
     """Return the cost of every pixel of a group in bits: float32 [height, width] of every block."""
     with np.errstate(all="ignore"):
-        return _implementation(execution.backend).cost(blocks, model, execution.workers)
+        code = _implementation(execution.backend).cost
+        return code(blocks, model, execution.workers, neighbours)
 
 
 def _implementation(backend: str | None) -> Implementation:

@@ -12,7 +12,9 @@ from bbcodec.errors import FormatError
 from bbcodec.families.local.groups import Shape, groups
 from bbcodec.families.local.order import Order
 from bbcodec.families.loglinear import codec
+from bbcodec.families.loglinear.blocks import MAX_CODING
 from bbcodec.families.loglinear.model import loglinear_model
+from bbcodec.families.loglinear.pixels import neighbours_for
 from bbcodec.families.loglinear.reference import stream_count
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Execution
@@ -24,8 +26,10 @@ def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tupl
     checked = loglinear_model(model)
     parts: list[Words] = []
     for part in groups([(image.shape[0], image.shape[1]) for image in images]):
-        streams = codec.encode([np.ascontiguousarray(image) for image in images[part]], checked, execution)
-        parts += [np.array([len(words) for words in streams], np.uint32), *streams]
+        blocks = [np.ascontiguousarray(image) for image in images[part]]
+        neighbours = neighbours_for(blocks)
+        streams = codec.encode(blocks, checked, execution, neighbours)
+        parts += [np.array([neighbours + 1, *(len(words) for words in streams)], np.uint32), *streams]
     return 0, np.concatenate(parts)
 
 
@@ -51,14 +55,17 @@ def decode(
     at = 0
     for part in groups(shapes):
         count = stream_count(Order(shapes[part]).slots)
-        sizes = words[at : at + count].astype(np.int64)
-        at += count
+        coding = words[at : at + 1].tolist()
+        sizes = words[at + 1 : at + 1 + count].astype(np.int64)
+        at += 1 + count
         if len(sizes) < count or sizes.min() < 2 or at + sizes.sum() > len(words):
             raise FormatError("batch: the words of a group are damaged, a stream does not fit")
+        if coding[0] > MAX_CODING:
+            raise FormatError(f"batch: coding {coding[0]} is unknown, expected 0 to {MAX_CODING}")
         ends = at + np.cumsum(sizes)
         streams = np.split(words[at : ends[-1]], ends[:-1] - at)
         at = int(ends[-1])
-        images += codec.decode(streams, shapes[part], channels, checked, execution)
+        images += codec.decode(streams, shapes[part], channels, checked, execution, coding[0] - 1)
     if at != len(words):
         raise FormatError(f"batch: {len(words) - at} words are left over")
     return images

@@ -24,6 +24,7 @@ from bbcodec.families.local.jit.learning import round_weights
 from bbcodec.families.local.jit.least_squares import begin_cells, list_lanes
 from bbcodec.families.local.jit.mixture import add_gradients
 from bbcodec.families.local.jit.sample import after as after_sample
+from bbcodec.families.local.jit.sample import after_found
 from bbcodec.families.local.jit.sample import before as before_sample
 from bbcodec.families.local.jit.state import group_of, njit, tables_of
 from bbcodec.families.local.model import CELL
@@ -31,37 +32,46 @@ from bbcodec.families.local.order import Order
 from bbcodec.families.local.reference import Integers, to_blocks, to_planes
 from bbcodec.families.loglinear import reference, scalar
 from bbcodec.families.loglinear.model import LogLinearModel
-from bbcodec.families.loglinear.reference import Pixels, Shapes
+from bbcodec.families.loglinear.reference import ALL_PREDICTED, Pixels, Shapes
 from bbcodec.families.loglinear.scalar import Streams
 
 
-def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
+def encode(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[Words]:
     """Words of every stream; as in `bbcodec.families.loglinear.reference`."""
     planes = to_planes(blocks)
     shapes = [(block.shape[0], block.shape[1]) for block in blocks]
     streams = reference.recording(shapes, planes.size)
-    _run(shapes, planes, model, streams)
+    _run(shapes, planes, model, streams, neighbours)
     return reference.pushed(streams, "numba")
 
 
 def decode(
-    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+    words: Sequence[Words],
+    shapes: Shapes,
+    channels: int,
+    model: LogLinearModel,
+    threads: int = 1,
+    neighbours: int = ALL_PREDICTED,
 ) -> list[Pixels]:
     """Blocks of a group; as in `bbcodec.families.loglinear.reference`."""
     planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
     streams = reference.popping(words, shapes)
-    found = _run(shapes, planes, model, streams)
+    found = _run(shapes, planes, model, streams, neighbours)
     reference.check_end(streams)
     return to_blocks(found, shapes)
 
 
-def cost(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[NDArray[np.float32]]:
+def cost(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[NDArray[np.float32]]:
     """Cost of every pixel; as in `bbcodec.families.loglinear.reference`."""
     planes = to_planes(blocks)
     shapes = [(block.shape[0], block.shape[1]) for block in blocks]
     streams = reference.recording(shapes, planes.size)
     pixels = np.zeros(len(streams.record), np.int64)
-    _run(shapes, planes, model, streams, pixels)
+    _run(shapes, planes, model, streams, neighbours, pixels)
     own = reference.decisions_of(streams)
     p = np.where(own >> 16, own & 0xFFFF, 65536 - (own & 0xFFFF))
     bits = np.bincount(pixels[: len(own)], 16 - np.log2(p), planes.shape[1]).astype(np.float32)
@@ -74,13 +84,15 @@ def _run(
     planes: Integers,
     model: LogLinearModel,
     streams: Streams,
+    neighbours: int,
     pixels: NDArray[np.int64] | None = None,
 ) -> Integers:
     """Code the samples of a group, or find them; return them. Set the pixel of each decision, if wanted."""
     group = group_of(shapes, planes, model.base, None)
     layer = reference.layer_of(model, shapes, len(planes))
     where = np.empty(0, np.int64) if pixels is None else pixels
-    run(tables_of(model.base), group, layer, streams, Order(shapes).slots, where)
+    whole = reference.pixels_of(model, shapes, planes, neighbours)
+    run(tables_of(model.base), group, layer, whole, streams, Order(shapes).slots, where)
     found: Integers = group.samples[:, :-1].astype(np.int64)
     return found
 
@@ -96,18 +108,49 @@ def _load() -> ModuleType:
     return module
 
 
+def _finder(text: Any) -> Any:
+    """`find`, which looks for whole pixels, and `note`, which sets the pixel of decisions."""
+    look, code_pixel, spread_colour = text.look, text.code_pixel, text.spread_colour
+
+    @njit
+    def note(where: Any, first: int, end: int, pixel: int) -> None:
+        """Set the pixel of decisions, if wanted."""
+        if len(where) > 0:
+            where[first:end] = pixel
+
+    @njit
+    def find(g: Any, lanes: int, pixels: Any, streams: Any, slots: int, where: Any) -> int:
+        """Look for the whole pixels of all lanes; return how many are left to be predicted."""
+        predicted = 0
+        for lane in range(lanes):
+            pixel, first = g.lanes[lane, 3], streams.count[0]
+            stream = g.lanes[lane, 4] * len(streams.heads) // slots
+            look(pixels, g.own[lane], lane)
+            pixels.found[lane] = code_pixel(pixels, streams, stream, lane, pixel)
+            if pixels.found[lane]:
+                spread_colour(pixels, pixel, g.samples)
+            else:
+                predicted += 1
+            note(where, first, streams.count[0], pixel)
+        return predicted
+
+    return find, note
+
+
 def _compiled(version: int, text: Any) -> Any:
     """`run`, of this version of the package."""
     set_terms, code, learn = text.set_terms, text.code, text.learn
+    learn_pixel = text.learn_pixel
+    find, note = _finder(text)
 
     @njit(cache=True, nogil=True, forceinline=False, no_cpython_wrapper=False)
-    def run(m: Any, g: Any, layer: Any, streams: Any, slots: int, where: Any) -> None:
+    def run(m: Any, g: Any, layer: Any, pixels: Any, streams: Any, slots: int, where: Any) -> None:
         """One pass over a group.
 
         Parameters
         ----------
         m, g : Tables, Group
-        layer, streams : Layer, Streams
+        layer, pixels, streams : Layer, Pixels, Streams
         slots : slots of the group.
         where : int64 [decisions], to be set to their pixels, or empty.
         """
@@ -119,10 +162,16 @@ def _compiled(version: int, text: Any) -> Any:
         for time in range(g.times):
             learns = m.rate > 0 and time % m.every == 0
             lanes = list_lanes(g, time)
+            predicted = lanes
+            if pixels.neighbours >= 0:
+                predicted = find(g, lanes, pixels, streams, slots, where)
             for c in range(channels):
                 if time % CELL == 0:
                     begin_cells(m, g, c, lanes)
                 for lane in range(lanes):
+                    if pixels.found[lane]:
+                        after_found(m, g, c, lane)
+                        continue
                     _, y, x, pixel, slot, _ = g.lanes[lane]
                     p, ks, middle = before_sample(m, g, c, lane, seen, False)
                     set_terms(g.samples, g.own[lane], (pixel, x, y), c, p, ks, layer.terms)
@@ -130,17 +179,19 @@ def _compiled(version: int, text: Any) -> Any:
                     first = streams.count[0]
                     symbol = code(layer, streams, stream, c, lane, g.mixture, np.int64(g.samples[c, pixel]))
                     g.samples[c, pixel] = symbol
-                    if len(where) > 0:
-                        for i in range(first, streams.count[0]):
-                            where[i] = pixel
+                    note(where, first, streams.count[0], pixel)
                     if learns:
                         add_gradients(g, c, ks, symbol)
                     after_sample(m, g, c, lane, p, middle, symbol)
-                if learns and lanes:
+                if learns and predicted:
                     learn_last_layer(m, g, c)
             for c in range(channels):
                 for lane in range(lanes):
-                    learn(layer, c, lane)
+                    if not pixels.found[lane]:
+                        learn(layer, c, lane)
+            if pixels.neighbours >= 0:
+                for lane in range(lanes):
+                    learn_pixel(pixels, lane, g.lanes[lane, 3], g.samples)
 
     return run
 

@@ -17,6 +17,9 @@ from bbcodec.families.loglinear.tables import (
     CHANNEL_KINDS,
     DECISION_KINDS,
     MAX_WEIGHT,
+    PIXEL_CONTEXTS,
+    PIXEL_KINDS,
+    PIXEL_LINES,
     TERMS,
     TERMS_OF_CONTEXT,
 )
@@ -42,6 +45,8 @@ class LogLinearModel:
     mix_shift : the mixer learns with the rate 2^-mix_shift.
     terms : int32 [4, N, 4], numbers of the terms of each context, by kind of channel; 0 for none.
     mix : int32 [4, 8, N], weights at the start in 2^-20, by kind of channel and kind of decision.
+    pixel_mix : int32 [8, 8], the same for whole pixels, by kind of decision.
+    pixel_start : int8 [256, 7], log-odds in 1/16 that the first context of whole pixels starts with.
     """
 
     base: LocalModel
@@ -51,6 +56,8 @@ class LogLinearModel:
     mix_shift: int
     terms: NDArray[np.int32]
     mix: NDArray[np.int32]
+    pixel_mix: NDArray[np.int32]
+    pixel_start: NDArray[np.int8]
 
     @classmethod
     def from_model(cls, model: Model) -> LogLinearModel:
@@ -71,7 +78,10 @@ class LogLinearModel:
             raise ModelError("model: a model of this family has no latents")
         terms = _tensor(model, "terms", (CHANNEL_KINDS, n, TERMS_OF_CONTEXT), 0, TERMS - 1)
         mix = _tensor(model, "mix", (CHANNEL_KINDS, DECISION_KINDS, n), -MAX_WEIGHT, MAX_WEIGHT)
-        return cls(base, **numbers, terms=terms, mix=mix)
+        pixels = (DECISION_KINDS, PIXEL_CONTEXTS)
+        pixel_mix = _tensor(model, "pixel_mix", pixels, -MAX_WEIGHT, MAX_WEIGHT)
+        start = _tensor(model, "pixel_start", (PIXEL_LINES, PIXEL_KINDS), -127, 127, np.int8)
+        return cls(base, **numbers, terms=terms, mix=mix, pixel_mix=pixel_mix, pixel_start=start)
 
 
 def _numbers(config: Any) -> dict[str, int]:
@@ -85,13 +95,16 @@ def _numbers(config: Any) -> dict[str, int]:
     return {key: config[key] for key in _NUMBER_RANGES}
 
 
-def _tensor(model: Model, name: str, shape: tuple[int, ...], lo: int, hi: int) -> NDArray[np.int32]:
+def _tensor(
+    model: Model, name: str, shape: tuple[int, ...], lo: int, hi: int, dtype: type = np.int32
+) -> NDArray[Any]:
     tensor = model.tensors.get(name)
     if tensor is None:
         raise ModelError(f"model: tensor {name!r} is missing")
-    if tensor.dtype != np.int32 or tensor.shape != shape:
+    if tensor.dtype != dtype or tensor.shape != shape:
         raise ModelError(
-            f"model: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, expected int32 {list(shape)}"
+            f"model: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, "
+            f"expected {np.dtype(dtype)} {list(shape)}"
         )
     if tensor.min() < lo or tensor.max() > hi:
         raise ModelError(

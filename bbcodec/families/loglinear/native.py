@@ -20,24 +20,31 @@ from bbcodec.errors import FormatError
 from bbcodec.families.local.native import native_model
 from bbcodec.families.loglinear import tables
 from bbcodec.families.loglinear.model import LogLinearModel
-from bbcodec.families.loglinear.reference import Pixels, Shapes
+from bbcodec.families.loglinear.reference import ALL_PREDICTED, Pixels, Shapes
 
 
-def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
+def encode(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[Words]:
     """Words of every stream; as in `bbcodec.families.loglinear.reference`."""
     obey_target()
     cut, sizes, channels = _cut(blocks)
-    return _native.loglinear_encode(*_models(model), cut, sizes, channels, threads)
+    return _native.loglinear_encode(*_models(model), cut, sizes, channels, threads, neighbours)
 
 
 def decode(
-    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+    words: Sequence[Words],
+    shapes: Shapes,
+    channels: int,
+    model: LogLinearModel,
+    threads: int = 1,
+    neighbours: int = ALL_PREDICTED,
 ) -> list[Pixels]:
     """Blocks of a group; as in `bbcodec.families.loglinear.reference`."""
     obey_target()
     streams = [np.ascontiguousarray(part, np.uint32) for part in words]
     sizes = [(int(h), int(w)) for h, w in shapes]
-    samples, whole = _native.loglinear_decode(*_models(model), streams, sizes, channels, threads)
+    samples, whole = _native.loglinear_decode(*_models(model), streams, sizes, channels, threads, neighbours)
     if not whole:
         raise FormatError("learned payload: a stream is damaged, it does not end in its initial state")
     ends = np.cumsum([h * w * channels for h, w in sizes])[:-1]
@@ -45,11 +52,13 @@ def decode(
     return [part.reshape(h, w, channels) for part, (h, w) in parts]
 
 
-def cost(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[NDArray[np.float32]]:
+def cost(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[NDArray[np.float32]]:
     """Cost of every pixel; as in `bbcodec.families.loglinear.reference`."""
     obey_target()
     cut, sizes, channels = _cut(blocks)
-    bits = _native.loglinear_cost(*_models(model), cut, sizes, channels, threads)
+    bits = _native.loglinear_cost(*_models(model), cut, sizes, channels, threads, neighbours)
     ends = np.cumsum([h * w for h, w in sizes])[:-1]
     return [part.reshape(size) for part, size in zip(np.split(bits, ends), sizes, strict=True)]
 
@@ -73,6 +82,8 @@ def _layer(model: LogLinearModel) -> _native.LogLinearLayer:
             "mix_shift": model.mix_shift,
             "terms": np.ascontiguousarray(model.terms, np.int32),
             "weights": np.ascontiguousarray(model.mix, np.int32),
+            "pixel_weights": np.ascontiguousarray(model.pixel_mix, np.int32),
+            "pixel_start": np.ascontiguousarray(model.pixel_start, np.int8),
             "log": np.array(tables.log_table()),
             "squash": np.array(tables.squash_table()),
             "rate": np.array(tables.rate_table()),

@@ -17,21 +17,36 @@ from bbcodec.coding import ans, logistic_tables
 from bbcodec.coding.ans import Words
 from bbcodec.coding.kernels import kernels
 from bbcodec.errors import FormatError
-from bbcodec.families.local.order import CHANNELS, MAX_LANES, Order
+from bbcodec.families.local.order import CHANNELS, MAX_LANES, Lanes, Order
 from bbcodec.families.local.reference import Integers, Step, to_blocks, to_planes, walk
 from bbcodec.families.loglinear import scalar
 from bbcodec.families.loglinear.model import LogLinearModel
 from bbcodec.families.loglinear.scalar import Layer, Streams
-from bbcodec.families.loglinear.tables import LANES_OF_STREAM, MAX_STREAMS, table_bits
+from bbcodec.families.loglinear.scalar import Pixels as WholePixels
+from bbcodec.families.loglinear.tables import (
+    LANES_OF_STREAM,
+    MAX_STREAMS,
+    PIXEL_CONTEXTS,
+    PIXEL_KINDS,
+    PLACE,
+    RECALL_BITS,
+    START_COUNT,
+    table_bits,
+)
 
 Pixels = NDArray[np.uint8]
 Shapes = Sequence[tuple[int, int]]
 
 _NO_WORDS = np.empty(0, np.uint32)
-_DECISIONS = 14  # that a sample takes at most
+_DECISIONS = 17  # that a sample takes at most: 14, and a third of those of its pixel
+
+ALL_PREDICTED = -1
+"""In place of a number of neighbours: no whole pixels are looked for."""
 
 
-def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[Words]:
+def encode(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[Words]:
     """Return the words of every stream of a group: its head, high half first, then its tail from the front.
 
     Parameters
@@ -39,6 +54,8 @@ def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) ->
     blocks : uint8 [height, width, C] each; C is 1 or 3 and the same for all.
     model : LogLinearModel
     threads : ignored here.
+    neighbours : how many neighbours of a pixel must have been found for it to be looked for as a whole, 0
+        to 6; `ALL_PREDICTED` for none.
 
     Raises
     ------
@@ -48,12 +65,17 @@ def encode(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) ->
     planes = to_planes(blocks)
     shapes = [(block.shape[0], block.shape[1]) for block in blocks]
     streams = recording(shapes, planes.size)
-    run(shapes, planes, model, streams)
+    run(shapes, planes, model, streams, neighbours)
     return pushed(streams)
 
 
 def decode(
-    words: Sequence[Words], shapes: Shapes, channels: int, model: LogLinearModel, threads: int = 1
+    words: Sequence[Words],
+    shapes: Shapes,
+    channels: int,
+    model: LogLinearModel,
+    threads: int = 1,
+    neighbours: int = ALL_PREDICTED,
 ) -> list[Pixels]:
     """Return the blocks of a group, uint8 [height, width, C] each.
 
@@ -62,7 +84,7 @@ def decode(
     words : uint32, of every stream; see `encode`.
     shapes : (height, width) of every block, in pixels.
     channels : 1 or 3
-    model, threads : see `encode`.
+    model, threads, neighbours : see `encode`.
 
     Raises
     ------
@@ -73,18 +95,20 @@ def decode(
     """
     planes = np.zeros((channels, sum(h * w for h, w in shapes)), np.int64)
     streams = popping(words, shapes)
-    run(shapes, planes, model, streams)
+    run(shapes, planes, model, streams, neighbours)
     check_end(streams)
     return to_blocks(planes, shapes)
 
 
-def cost(blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1) -> list[NDArray[np.float32]]:
+def cost(
+    blocks: Sequence[Pixels], model: LogLinearModel, threads: int = 1, neighbours: int = ALL_PREDICTED
+) -> list[NDArray[np.float32]]:
     """Return the cost of every pixel in bits: float32 [height, width] of every block."""
     planes = to_planes(blocks)
     shapes = [(block.shape[0], block.shape[1]) for block in blocks]
     streams = recording(shapes, planes.size)
     bits = np.zeros(planes.shape[1])
-    run(shapes, planes, model, streams, bits)
+    run(shapes, planes, model, streams, neighbours, bits)
     ends = np.cumsum([h * w for h, w in shapes])[:-1]
     parts = zip(np.split(bits.astype(np.float32), ends), shapes, strict=True)
     return [part.reshape(shape) for part, shape in parts]
@@ -192,53 +216,158 @@ def layer_of(model: LogLinearModel, shapes: Shapes, channels: int) -> Layer:
     )
 
 
+def pixels_of(model: LogLinearModel, shapes: Shapes, planes: Integers, neighbours: int) -> WholePixels:
+    """Return what a group knows of whole pixels at first; planes [C, P], zeros if they are not known."""
+    order = Order(shapes)
+    slots, count = order.slots, order.pixels
+    used = neighbours != ALL_PREDICTED
+    bits = table_bits(count, model.table_bits)
+    tables = np.zeros((1, PIXEL_CONTEXTS, 1 << bits if used else 1), np.int16)
+    if used:
+        lines = tables[0, 0].reshape(-1, PLACE)[: len(model.pixel_start), :PIXEL_KINDS]
+        start = model.pixel_start.astype(np.int16)
+        lines[:] = np.where(start != 0, 256 * start + START_COUNT, 0)
+    colours = np.zeros(count + 1, np.int64)
+    for plane in planes:
+        colours = colours << 8 | np.append(plane, 128)
+    layer = Layer(
+        skip=model.skip,
+        mix_shift=model.mix_shift,
+        bits=bits,
+        numbers=np.zeros((1, PIXEL_CONTEXTS, 4), np.int64),
+        tables=tables,
+        weights=model.pixel_mix[None].astype(np.int64),
+        visits=np.zeros(1, np.int64),
+        decisions=np.zeros((1, slots), np.int64),
+        decision=np.zeros((1, slots, scalar.MAX_DECISIONS, 5), np.int64),
+        lines=np.zeros((1, slots), np.int64),
+        line=np.zeros((1, slots, 1, PIXEL_CONTEXTS), np.int64),
+        terms=np.zeros(32, np.int64),
+        hashes=np.zeros(PIXEL_CONTEXTS, np.int64),
+        entries=np.zeros(PIXEL_CONTEXTS, np.int64),
+    )
+    recall_bits = min(bits, RECALL_BITS)
+    return WholePixels(
+        layer=layer,
+        neighbours=neighbours,
+        recall_bits=recall_bits,
+        colours=colours,
+        codes=np.zeros(count + 1, np.int64),
+        recalled=np.full((scalar.RECALLS, 1 << recall_bits), -1, np.int64),
+        asked=np.zeros(slots, np.int64),
+        found=np.zeros(slots, np.int64),
+        candidates=np.zeros(slots, np.int64),
+        candidate=np.zeros((slots, PIXEL_KINDS), np.int64),
+        kind=np.zeros((slots, PIXEL_KINDS), np.int64),
+        recall=np.zeros((slots, scalar.RECALLS), np.int64),
+        around=np.zeros(scalar.AROUND, np.int64),
+        codes_near=np.zeros(scalar.NEAR, np.int64),
+    )
+
+
 def run(
     shapes: Shapes,
     planes: Integers,
     model: LogLinearModel,
     streams: Streams,
+    neighbours: int = ALL_PREDICTED,
     bits: NDArray[np.float64] | None = None,
 ) -> None:
     """Code the samples of a group, or find them; add the cost of each pixel to bits [P], if wanted."""
-    slots, channels = Order(shapes).slots, len(planes)
-    assert slots <= MAX_LANES
-    layer = layer_of(model, shapes, channels)
-    samples = np.pad(planes, ((0, 0), (0, 1)), constant_values=128)
-    steps = walk(shapes, channels, model.base)
-    step = next(steps)
-    while True:
-        before = int(streams.count[0])
-        for lane in range(len(step.lanes.pixel)):
-            _code(layer, streams, step, lane, samples, slots)
-            if bits is not None:
-                own = streams.record[before : int(streams.count[0])]
-                p = np.where(own >> 16, own & 0xFFFF, 65536 - (own & 0xFFFF))
-                bits[step.lanes.pixel[lane]] += float((16 - np.log2(p)).sum())
-                before = int(streams.count[0])
-        symbols = samples[step.channel, step.lanes.pixel]
-        planes[step.channel, step.lanes.pixel] = symbols
-        last = step
-        try:
-            step = steps.send(symbols)
-        except StopIteration:
+    assert Order(shapes).slots <= MAX_LANES
+    _Run(shapes, planes, model, streams, neighbours, bits)()
+
+
+class _Run:
+    """One pass over a group."""
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        planes: Integers,
+        model: LogLinearModel,
+        streams: Streams,
+        neighbours: int,
+        bits: NDArray[np.float64] | None,
+    ):
+        self._planes, self._streams, self._bits = planes, streams, bits
+        self._layer = layer_of(model, shapes, len(planes))
+        self._pixels = pixels_of(model, shapes, planes, neighbours)
+        self._slots = Order(shapes).slots
+        self._samples = np.pad(planes, ((0, 0), (0, 1)), constant_values=128)
+        self._steps = walk(shapes, len(planes), model.base, begin=self._begin)
+        self._last: Lanes | None = None
+        self._counted = 0  # decisions whose cost was added
+
+    def __call__(self) -> None:
+        """Code all samples."""
+        step = next(self._steps)
+        while True:
+            for lane in range(len(step.lanes.pixel)):
+                if not self._pixels.found[lane]:
+                    self._code(step, lane)
+            symbols = self._samples[step.channel, step.lanes.pixel]
+            self._planes[step.channel, step.lanes.pixel] = symbols
+            try:
+                step = self._steps.send(symbols)
+            except StopIteration:
+                return
+
+    def _begin(self, lanes: Lanes) -> NDArray[np.bool_] | None:
+        """Learn from the time before; look for whole pixels, and return which were found."""
+        if self._last is not None:
+            self._learn(self._last)
+        self._last = lanes
+        pixels = self._pixels
+        if pixels.neighbours == ALL_PREDICTED:
+            return None
+        for lane, pixel in enumerate(lanes.pixel.tolist()):
+            scalar.look(pixels, lanes.own[:, lane], lane)
+            stream = self._stream(lanes, lane)
+            found = scalar.code_pixel(pixels, self._streams, stream, lane, pixel)
+            pixels.found[lane] = found
+            if found:
+                scalar.spread_colour(pixels, pixel, self._samples)
+            self._add_cost(pixel)
+        found_lanes: NDArray[np.bool_] = pixels.found[: len(lanes.pixel)] > 0
+        return found_lanes
+
+    def _learn(self, lanes: Lanes) -> None:
+        pixels = self._pixels
+        for c in range(len(self._planes)):
+            for lane in range(len(lanes.pixel)):
+                if not pixels.found[lane]:
+                    scalar.learn(self._layer, c, lane)
+        if pixels.neighbours == ALL_PREDICTED:
             return
-        if step.channel == 0:  # all channels of a time are known
-            for c in range(channels):
-                for lane in range(len(last.lanes.pixel)):
-                    scalar.learn(layer, c, lane)
+        for lane, pixel in enumerate(lanes.pixel.tolist()):
+            scalar.learn_pixel(pixels, lane, pixel, self._samples)
 
+    def _code(self, step: Step, lane: int) -> None:
+        """Code the sample of a lane."""
+        lanes, c, layer = step.lanes, step.channel, self._layer
+        pixel, near = int(lanes.pixel[lane]), lanes.own[:6, lane]
+        mean = int(step.predictions[:, lane].sum()) >> 1
+        x, y = int(lanes.x[lane]), (lanes.time - int(lanes.x[lane])) // 3
+        spread = int(step.spread[lane])
+        scalar.set_terms(self._samples, near, (pixel, x, y), c, mean, spread, layer.terms)
+        mu, inverse = logistic_tables.clamp_parameters(step.mixture.mu[lane], step.mixture.e[lane])
+        mixture = np.stack([step.mixture.weights[lane], mu, inverse])
+        stream, wanted = self._stream(lanes, lane), int(self._samples[c, pixel])
+        self._samples[c, pixel] = scalar.code(layer, self._streams, stream, c, lane, mixture, wanted)
+        self._add_cost(pixel)
 
-def _code(layer: Layer, streams: Streams, step: Step, lane: int, samples: Integers, slots: int) -> None:
-    """Code the sample of a lane."""
-    lanes, c = step.lanes, step.channel
-    pixel, near = int(lanes.pixel[lane]), lanes.own[:6, lane]
-    mean = int(step.predictions[:, lane].sum()) >> 1
-    x, y = int(lanes.x[lane]), (lanes.time - int(lanes.x[lane])) // 3
-    scalar.set_terms(samples, near, (pixel, x, y), c, mean, int(step.spread[lane]), layer.terms)
-    mu, inverse = logistic_tables.clamp_parameters(step.mixture.mu[lane], step.mixture.e[lane])
-    mixture = np.stack([step.mixture.weights[lane], mu, inverse])
-    stream = int(lanes.slot[lane]) * len(streams.heads) // slots
-    samples[c, pixel] = scalar.code(layer, streams, stream, c, lane, mixture, int(samples[c, pixel]))
+    def _stream(self, lanes: Lanes, lane: int) -> int:
+        return int(lanes.slot[lane]) * len(self._streams.heads) // self._slots
+
+    def _add_cost(self, pixel: int) -> None:
+        """Add the cost of the decisions since the last time to a pixel, if wanted."""
+        if self._bits is None:
+            return
+        own = self._streams.record[self._counted : int(self._streams.count[0])]
+        p = np.where(own >> 16, own & 0xFFFF, 65536 - (own & 0xFFFF))
+        self._bits[pixel] += float((16 - np.log2(p)).sum())
+        self._counted = int(self._streams.count[0])
 
 
 def decisions_of(streams: Streams) -> NDArray[Any]:

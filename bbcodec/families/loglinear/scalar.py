@@ -38,6 +38,11 @@ BETWEEN: Final = 7
 """Kinds of decisions: at the prediction, upwards, downwards, within a place (3 to 6), between places."""
 
 NEAR: Final = 6
+AROUND: Final = 12
+RECALLS: Final = 3
+NOT_FOUND: Final = 7
+"""The code of a pixel that equals no candidate; otherwise the candidate's number, at most MAX_CODE."""
+MAX_CODE: Final = 5
 MAX_DECISIONS: Final = 20  # of a sample
 MAX_LINES: Final = 14
 
@@ -73,6 +78,27 @@ class Layer(NamedTuple):
     terms: Any  # int64 [32]
     hashes: Any  # int64 [N]
     entries: Any  # int64 [N]
+
+
+class Pixels(NamedTuple):
+    """What is known of whole pixels: P of them, in S slots."""
+
+    layer: Layer  # of one channel and 8 contexts
+    neighbours: int  # that must have been found for a pixel to be asked about
+    recall_bits: int
+    colours: Any  # int64 [P + 1]: the last is outside
+    codes: Any  # int64 [P + 1]
+    recalled: Any  # int64 [3, 2^recall_bits]: colours, -1 for none
+    # Of the lanes of the time at hand:
+    asked: Any  # int64 [S]
+    found: Any  # int64 [S]
+    candidates: Any  # int64 [S]
+    candidate: Any  # int64 [S, 7]: colours
+    kind: Any  # int64 [S, 7]
+    recall: Any  # int64 [S, 3]
+    # Room for numbers that nothing reads later:
+    around: Any  # int64 [12]
+    codes_near: Any  # int64 [6]
 
 
 class Streams(NamedTuple):
@@ -380,3 +406,121 @@ def learn(layer: Layer, c: int, lane: int) -> None:
             weight = int(layer.weights[c, kind, f]) + ((miss * value + half) >> layer.mix_shift)
             layer.weights[c, kind, f] = clamp(weight, -MAX_WEIGHT, MAX_WEIGHT)
             layer.tables[c, f, line[f] + entry] = moved * 16 + min(count + 1, COUNTS - 1)
+
+
+@function
+def fold(h: int, v: int) -> int:
+    """A hash, and one number more."""
+    h = times((h + v) & _LOW_32, 0x9E3779B1)
+    return h ^ (h >> 15)
+
+
+@function
+def offer(pixels: Pixels, lane: int, colour: int, kind: int) -> None:
+    """Add a colour to the candidates of a lane, unless it is one of them."""
+    count = int(pixels.candidates[lane])
+    for i in range(count):
+        if pixels.candidate[lane, i] == colour:
+            return
+    pixels.candidate[lane, count] = colour
+    pixels.kind[lane, count] = kind
+    pixels.candidates[lane] = count + 1
+
+
+@function
+def look(pixels: Pixels, near: Any, lane: int) -> None:
+    """Find the candidates of a lane's pixel, and the contexts of the decisions about them.
+
+    near : pixels at the positions S of docs/local.md.
+    """
+    layer = pixels.layer
+    v, code = pixels.around, pixels.codes_near
+    known = 0
+    for i in range(AROUND):
+        v[i] = pixels.colours[near[i]]
+        if i < NEAR:
+            code[i] = pixels.codes[near[i]]
+            known += 1 if code[i] != NOT_FOUND else 0
+    pixels.asked[lane] = 1 if known >= pixels.neighbours else 0
+    hashes = layer.hashes
+    h = 0
+    for i in range(AROUND):
+        h = fold(h, int(v[i]))
+        if i == 1:
+            hashes[1] = h
+        elif i == 3:
+            hashes[2] = h
+        elif i == 5:
+            hashes[3] = h
+    hashes[4] = h
+    pixels.candidates[lane] = 0
+    for i in range(4):
+        offer(pixels, lane, int(v[i]), i)
+    for i in range(RECALLS):
+        kept = int(hashes[4 if i == 0 else 3 - i])
+        at = times(kept, 0xC2B2AE35) >> (32 - pixels.recall_bits)
+        pixels.recall[lane, i] = at
+        colour = int(pixels.recalled[i, at])
+        if colour >= 0:
+            offer(pixels, lane, colour, 4 + i)
+    alike = (v[0] == v[1]) | (v[0] == v[2]) << 1 | (v[0] == v[3]) << 2 | (v[1] == v[2]) << 3
+    alike |= (v[1] == v[3]) << 4 | (v[2] == v[3]) << 5 | (v[4] == v[0]) << 6 | (v[5] == v[1]) << 7
+    further = (v[6] == v[3]) | (v[7] == v[3]) << 1 | (v[8] == v[2]) << 2 | (v[9] == v[2]) << 3
+    further |= (v[10] == v[4]) << 4 | (v[11] == v[5]) << 5
+    codes = int(code[0] | code[1] << 3 | code[2] << 6 | code[3] << 9)
+    hashes[0] = alike
+    hashes[5] = fold(fold(0, int(alike | further << 8)), codes)
+    hashes[6] = fold(fold(0, int(v[0])), int(alike))
+    hashes[7] = fold(fold(0, int(codes | code[4] << 12 | code[5] << 15)), 0)
+    layer.decisions[0, lane] = 0
+    line = layer.line[0, lane, 0]
+    set_line(layer.bits, hashes, 0, line)
+    line[0] = PLACE * int(alike)
+
+
+@function
+def code_pixel(pixels: Pixels, streams: Streams, stream: int, lane: int, pixel: int) -> int:
+    """Code whether the pixel of a lane is one of its candidates; set its colour and return 1 if it is."""
+    if not pixels.asked[lane]:
+        return 0
+    layer, wanted = pixels.layer, int(pixels.colours[pixel])
+    line = layer.line[0, lane, 0]
+    for i in range(int(pixels.candidates[lane])):
+        kind, colour = int(pixels.kind[lane, i]), int(pixels.candidate[lane, i])
+        known = 1 if wanted == colour else 0
+        bit = code_bit(streams, stream, squash(correction(layer, 0, line, kind, kind)), known)
+        decision = layer.decision[0, lane, i]
+        decision[0], decision[1], decision[2], decision[3], decision[4] = 0, kind, kind, 0, bit
+        layer.decisions[0, lane] = i + 1
+        if bit:
+            pixels.colours[pixel] = colour
+            return 1
+    return 0
+
+
+@function
+def spread_colour(pixels: Pixels, pixel: int, samples: Any) -> None:
+    """Set the samples [C, P + 1] of a pixel that was found."""
+    colour = int(pixels.colours[pixel])
+    for c in range(len(samples) - 1, -1, -1):
+        samples[c, pixel] = colour & 255
+        colour >>= 8
+
+
+@function
+def learn_pixel(pixels: Pixels, lane: int, pixel: int, samples: Any) -> None:
+    """Learn from the pixel of a lane, whose samples [C, P + 1] are known now."""
+    if pixels.asked[lane]:
+        learn(pixels.layer, 0, lane)
+    colour = 0
+    for c in range(len(samples)):
+        colour = colour << 8 | int(samples[c, pixel])
+    pixels.colours[pixel] = colour
+    code = NOT_FOUND
+    for i in range(int(pixels.candidates[lane])):
+        if pixels.candidate[lane, i] == colour:
+            code = min(i, MAX_CODE)
+            break
+    pixels.codes[pixel] = code
+    for i in range(RECALLS):
+        pixels.recalled[i, pixels.recall[lane, i]] = colour

@@ -31,6 +31,15 @@ MAX_WEIGHT: Final = (1 << 22) - 1
 MAX_STREAMS: Final = 8
 LANES_OF_STREAM: Final = 32
 MIN_TABLE_BITS: Final = 12
+PIXEL_CONTEXTS: Final = 8
+"""Contexts of the decisions about whole pixels."""
+PIXEL_KINDS: Final = 7
+"""Kinds of these decisions: four neighbours, three colours that are recalled."""
+PIXEL_LINES: Final = 256
+"""Lines of the first of these contexts, whose values a model may give."""
+START_COUNT: Final = 8
+"""Count of the values that a model gives."""
+RECALL_BITS: Final = 16
 
 _LAST_RATE: Final = 20  # an entry that was visited often moves by 4 / 20 of an error
 

@@ -163,8 +163,13 @@ def predict(m: Any, g: Any, c: int, q: int, slot: int, part: int, middle: int) -
 
 @njit
 def end_cell(m: Any, g: Any, c: int, slot: int, cell: int) -> None:
-    """Take the products of a finished cell into the sums of its row, and these into those of its column."""
+    """Take the products of a finished cell into the sums of its row, and these into those of its column.
+
+    A cell without a predicted pixel changes nothing.
+    """
     w, products = g.importance[c, slot], g.products
+    if w[0] + w[1] + w[2] == 0:
+        return
     for q in range(2):
         n, along, down = m.own[q] + c * m.earlier[q], m.along[q], m.down[q]
         d, row, column = g.terms[c, q, slot], g.row[c, q, slot], g.column[c, q, cell]

@@ -36,15 +36,34 @@ def before(m: Any, g: Any, c: int, lane: int, seen: Any, blind: bool) -> Any:
 
 
 @njit
-def after(m: Any, g: Any, c: int, lane: int, p: int, middle: int, symbol: int) -> None:
-    """Bring errors, activity and least squares up to date with a sample."""
-    b, _, x, pixel, slot, column = g.lanes[lane]
-    error = 64 * symbol - p
-    set_target(m, g, c, lane, symbol - middle)
-    if x % CELL == CELL - 1 or x == g.blocks[b, 1] - 1:
-        end_cell(m, g, c, slot, column // CELL)
+def _settle(g: Any, c: int, lane: int, error: int) -> None:
+    """Keep an error, and bring the activity up to date."""
+    _, _, _, pixel, slot, column = g.lanes[lane]
     g.errors[c, pixel] = error
     h, v = g.activity_row[c, slot], g.activity_column[c, column]
     h += abs(error) - (h >> 4)
     g.activity_row[c, slot] = h
     g.activity_column[c, column] = v + h - (v >> 3)
+
+
+@njit
+def after(m: Any, g: Any, c: int, lane: int, p: int, middle: int, symbol: int) -> None:
+    """Bring errors, activity and least squares up to date with a sample."""
+    b, _, x, _, slot, column = g.lanes[lane]
+    error = 64 * symbol - p
+    set_target(m, g, c, lane, symbol - middle)
+    if x % CELL == CELL - 1 or x == g.blocks[b, 1] - 1:
+        end_cell(m, g, c, slot, column // CELL)
+    _settle(g, c, lane, error)
+
+
+@njit
+def after_found(m: Any, g: Any, c: int, lane: int) -> None:
+    """Do so for a sample that is known without prediction."""
+    b, _, x, _, slot, column = g.lanes[lane]
+    if x == 0:
+        g.activity_row[c, slot] = 0
+    g.importance[c, slot, x % CELL] = 0
+    if x % CELL == CELL - 1 or x == g.blocks[b, 1] - 1:
+        end_cell(m, g, c, slot, column // CELL)
+    _settle(g, c, lane, 0)

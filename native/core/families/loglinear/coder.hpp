@@ -14,6 +14,8 @@ namespace bbcodec::loglinear {
 struct Job {
     local::PassJob base;
     const Layer* layer;
+    // -1: every pixel is predicted. Otherwise pixels with at least so many found neighbours are looked for first.
+    int neighbours = -1;
 };
 
 // Words of a stream: its head, high half first, then its tail from the front.

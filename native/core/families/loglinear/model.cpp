@@ -11,8 +11,8 @@ void expect(bool right, const char* what) {
     if (!right) throw std::invalid_argument(what);
 }
 
-template <typename To>
-void take(Span<std::int32_t> from, To& to, const char* what) {
+template <typename T, typename To>
+void take(Span<T> from, To& to, const char* what) {
     expect(from.size == to.size(), what);
     std::copy_n(from.data, from.size, to.begin());
 }
@@ -36,6 +36,9 @@ Layer::Layer(const LayerFields& f) : contexts(f.contexts), table_bits(f.table_bi
             }
     weights.resize(kChannelKinds * kDecisionKinds * n);
     take(f.weights, weights, "loglinear model: weights");
+    pixel_weights.resize(kDecisionKinds * kPixelContexts), pixel_start.resize(kPixelLines * kPixelKinds);
+    take(f.pixel_weights, pixel_weights, "loglinear model: pixel_weights");
+    take(f.pixel_start, pixel_start, "loglinear model: pixel_start");
     take(f.log, log, "loglinear model: log");
     take(f.squash, squash, "loglinear model: squash");
     take(f.rate, rate, "loglinear model: rate");

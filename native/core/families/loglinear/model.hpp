@@ -24,6 +24,9 @@ constexpr int kLogs = 2048;        // entries of the table of logarithms
 constexpr int kSquashes = 3072;    // entries of the table of probabilities
 constexpr int kLogitLimit = 12288; // of logits in 2^-10
 constexpr int kMaxStreams = 8;
+constexpr int kPixelContexts = 8;  // of decisions about whole pixels
+constexpr int kPixelKinds = 7;     // candidates: four neighbours, three colours that are recalled
+constexpr int kPixelLines = 256;   // of the first of these contexts
 
 // What a model file holds, as plain numbers. docs/loglinear.md has the meaning of each.
 struct LayerFields {
@@ -32,6 +35,8 @@ struct LayerFields {
     int skip = 0, mix_shift = 0;
     Span<std::int32_t> terms;    // [kChannelKinds][N][4]
     Span<std::int32_t> weights;  // [kChannelKinds][kDecisionKinds][N], in 2^-20
+    Span<std::int32_t> pixel_weights;  // [kDecisionKinds][kPixelContexts], in 2^-20
+    Span<std::int8_t> pixel_start;     // [kPixelLines][kPixelKinds]: log-odds at the start in 1/16; or none
     // Integer tables of the format (bbcodec/families/loglinear/tables.py).
     Span<std::int32_t> log;        // [kLogs + 16]: of 0 .. 2047, then of 2^s
     Span<std::int32_t> squash;     // [kSquashes]
@@ -45,6 +50,8 @@ struct Layer {
     int contexts = 0, table_bits = 0, skip = 0, mix_shift = 0;
     std::vector<std::int32_t> terms;    // [kChannelKinds][4][N]: the first terms of all contexts, then the second ones ...
     std::vector<std::int32_t> weights;  // [kChannelKinds][kDecisionKinds][N]
+    std::vector<std::int32_t> pixel_weights;  // [kDecisionKinds][kPixelContexts]
+    std::vector<std::int8_t> pixel_start;     // [kPixelLines][kPixelKinds]
     std::array<std::int32_t, kLogs + 16> log{};
     std::array<std::int32_t, kSquashes> squash{};
     std::array<std::int32_t, kCounts> rate{};

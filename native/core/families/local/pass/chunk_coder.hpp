@@ -15,6 +15,7 @@ struct Mode {
     bool blind = false;     // without the network
     bool decoding = false;  // mixtures are searched
     bool counting = false;  // statistics are wanted
+    bool sparse = false;    // some pixels are not predicted: the lanes that are not `open`
 };
 
 class ChunkCoder {
@@ -31,7 +32,10 @@ class ChunkCoder {
             layer_[c] = LastLayer(model_, c);
             sums_[c].resize(static_cast<std::size_t>(workers));
             for (Buffer<std::int32_t>& sums : sums_[c]) sums.resize(static_cast<std::size_t>(layer_[c].rows()) * kMaxInputs);
-            for (int q = 0; q < kPredictors; ++q) remember_[c][q] = remember_for(model_.state[c][q]);
+            for (int q = 0; q < kPredictors; ++q) {
+                remember_[c][q] = remember_for<true>(model_.state[c][q]);
+                remember_open_[c][q] = remember_for<false>(model_.state[c][q]);
+            }
         }
         mix_.resize(model_.components, chunks);
         if (model_.latents)
@@ -70,6 +74,7 @@ class ChunkCoder {
         const Ints begun = chunk.lanes.x.all() == 0;
         if (any(begun))
             for (int c = 0; c < channels_; ++c) chunk.slow_row[c].all() &= ~begun;
+        chunk.open = chunk.lanes.active;
         sides_.tell(chunk);
         return true;
     }
@@ -100,6 +105,29 @@ class ChunkCoder {
             if (all || lanes.active.v[l])
                 blocks[lanes.block[l]][sample_at(static_cast<std::uint32_t>(pixel.v[l]), c)] =
                     static_cast<std::uint8_t>(group_.samples[k].v[l]);
+    }
+
+    // Where not every pixel is predicted, before the first pixels of cells: brings the column's sums and begins the row's.
+    void begin_cells(std::size_t k) {
+        Chunk& chunk = group_.chunks[k];
+        chunk.cell_open.all() = Ints{};
+        for (int c = 0; c < channels_; ++c) {
+            chunk.fitted[c] = false;
+            for (int q = 0; q < predictors(c); ++q) {
+                const StateLayout& layout = model_.state[c][q];
+                begin_sums(layout, chunk);
+                const std::int32_t* from = sums_from(layout, chunk, chunk.from[0]);
+                for (int e = 0; e < layout.size; ++e) chunk.column[layout.offset + e].v[chunk.from[0].lane] = from[e];
+            }
+        }
+    }
+
+    // Takes the lanes that are not predicted out; returns whether others are left.
+    bool open_lanes(std::size_t k, Ints found) {
+        Chunk& chunk = group_.chunks[k];
+        chunk.open.all() = chunk.lanes.active.all() & ~found;
+        chunk.cell_open.all() |= chunk.open.all();
+        return any(chunk.open.all());
     }
 
     // From what is known around the lanes of chunk k to the mixtures of channel c.
@@ -138,21 +166,34 @@ class ChunkCoder {
     void absorb(int c, std::size_t k, int worker, std::uint32_t* start, std::uint32_t* freq) {
         Chunk& chunk = group_.chunks[k];
         const Lanes& lanes = chunk.lanes;
-        const Ints x = group_.samples[k].all(), error = 64 * x - chunk.mean.all(), miss = chunk.miss.all();
+        const Ints x = group_.samples[k].all(), open = chunk.open.all(), miss = chunk.miss.all();
+        const Ints error = (64 * x - chunk.mean.all()) & open;
         sample_[c].at(chunk.time, k).all() = x, error_[c].at(chunk.time, k).all() = error;
         const auto weight = [&](int h) { return truncated(kWeightUnit / to_doubles(half(24576 + miss * miss, h))); };
-        const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & lanes.active.all();
+        const Ints w = most(join(weight(0), weight(1)), Ints{} + 1) & open;
         Ints& slow = chunk.slow_row[c].all();
         slow = slow + magnitude(error) - (slow >> 4);
         const Ints above = lanes.above_slow(slow_[c]);
         slow_[c].at(chunk.time, k).all() = above + slow - (above >> 3);
         const int place = chunk.time % kCell;
         chunk.cell[c].put_target(place, x - chunk.middle.all(), w);
-        if (place == kCell - 1)
-            for (int q = 0; q < predictors(c); ++q) end_cell(c, q, chunk);
+        if (place == kCell - 1) end_cells(c, chunk);
         if (mode_.counting) count(c, error, chunk);
         if (!mode_.blind && (start || learns()))
             with_components(model_.components, [&](auto j) { learn_from<decltype(j)::value>(c, k, worker, start, freq); });
+    }
+
+    // The same for a chunk whose pixels were all found without prediction.
+    void absorb_found(int c, std::size_t k) {
+        Chunk& chunk = group_.chunks[k];
+        sample_[c].at(chunk.time, k).all() = group_.samples[k].all(), error_[c].at(chunk.time, k).all() = Ints{};
+        Ints& slow = chunk.slow_row[c].all();
+        slow = slow - (slow >> 4);
+        const Ints above = chunk.lanes.above_slow(slow_[c]);
+        slow_[c].at(chunk.time, k).all() = above + slow - (above >> 3);
+        const int place = chunk.time % kCell;
+        chunk.cell[c].put_target(place, Ints{}, Ints{});
+        if (place == kCell - 1) end_cells(c, chunk);
     }
 
     void add_statistics(std::int64_t* sums) const {
@@ -206,38 +247,58 @@ class ChunkCoder {
         for (int q = 0; q < predictors(c); ++q) {
             const StateLayout& layout = model_.state[c][q];
             Floats* w = reinterpret_cast<Floats*>(&chunk.weights[layout.place]);
-            if (place == 0) begin_cell(layout, chunk, w);
+            if (mode_.sparse ? !chunk.fitted[c] : place == 0) begin_cell(layout, chunk, w);
             Floats v = (predicted(layout, w, d) + __builtin_convertvector(middle, Floats)) * 64.0f + 0.5f;
             v = v >= 0.0f ? v : Floats{};
             v = v <= 16320.0f ? v : Floats{} + 16320.0f;
             around.guess[q] = __builtin_convertvector(v, Ints);
         }
+        chunk.fitted[c] = true;
         if (model_.alike[c]) around.guess[1] = around.guess[0];
         chunk.middle.all() = middle;
     }
 
     // The column's sums that come from elsewhere, the row's that begin, and the weights for them.
     void begin_cell(const StateLayout& layout, Chunk& chunk, Floats* w) const {
-        Row *row = &chunk.row[layout.offset], *column = &chunk.column[layout.offset];
-        const auto sums = [&](const Joint& joint) {
-            return (chunk.lanes.y.v[joint.lane] > 0 ? joint.sums : model_.prior.data()) + layout.offset;
-        };
         const Joint& first = chunk.from[0];  // a chunk has one
+        if (!mode_.sparse) begin_sums(layout, chunk);
+        fit(layout, &chunk.row[layout.offset], &chunk.column[layout.offset], mode_.sparse ? kChunk : first.lane,
+            sums_from(layout, chunk, first), model_.ridge, w);
+    }
+
+    const std::int32_t* sums_from(const StateLayout& layout, const Chunk& chunk, const Joint& joint) const {
+        return (chunk.lanes.y.v[joint.lane] > 0 ? joint.sums : model_.prior.data()) + layout.offset;
+    }
+
+    // All but those of the first joint.
+    void begin_sums(const StateLayout& layout, Chunk& chunk) const {
+        Row *row = &chunk.row[layout.offset], *column = &chunk.column[layout.offset];
         for (std::size_t n = 1; n < chunk.from.size(); ++n) {
-            const std::int32_t* from = sums(chunk.from[n]);
+            const std::int32_t* from = sums_from(layout, chunk, chunk.from[n]);
             const Ints here = kLaneNumbers == chunk.from[n].lane;
             for (int e = 0; e < layout.size; ++e) column[e].all() = here ? Ints{} + from[e] : column[e].all();
         }
         const Ints begun = chunk.lanes.x.all() == 0;
         if (any(begun))
             for (int e = 0; e < layout.size; ++e) row[e].all() &= ~begun;
-        fit(layout, row, column, first.lane, sums(first), model_.ridge, w);
+    }
+
+    void end_cells(int c, Chunk& chunk) const {
+        for (int q = 0; q < predictors(c); ++q) end_cell(c, q, chunk);
     }
 
     void end_cell(int c, int q, Chunk& chunk) const {
         const StateLayout& layout = model_.state[c][q];
         Row* column = &chunk.column[layout.offset];
-        remember_[c][q](layout, chunk.cell[c], &chunk.row[layout.offset], column, chunk.beyond + layout.offset);
+        Row* row = &chunk.row[layout.offset];
+        std::int32_t* beyond = chunk.beyond + layout.offset;
+        const Ints open = chunk.cell_open.all();
+        if (!mode_.sparse)
+            remember_[c][q](layout, chunk.cell[c], open, row, column, beyond);
+        else if (any(open))
+            remember_open_[c][q](layout, chunk.cell[c], open, row, column, beyond);
+        else
+            pass_on(layout, column, beyond);
         for (const Joint& joint : chunk.to)
             for (int e = 0; e < layout.size; ++e) joint.sums[layout.offset + e] = column[e].v[joint.lane + 1];
     }
@@ -280,7 +341,7 @@ class ChunkCoder {
         if (!learn) return;
         ShortRow gradients[3 * J];
         for (int i = 0; i < 3 * J; ++i)
-            gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.lanes.active.all(), Shorts);
+            gradients[i].all() = __builtin_convertvector(join(y[0][i], y[1][i]) & chunk.open.all(), Shorts);
         outer_products(chunk.inputs, model_.hidden + used_features(c), gradients, 3 * J,
                        reinterpret_cast<std::int32_t(*)[kMaxInputs]>(sums_[c][worker].data()));
     }
@@ -292,7 +353,7 @@ class ChunkCoder {
     Mode mode_;
     int time_ = 0;
     Recent sample_[kChannels], error_[kChannels], slow_[kChannels];
-    Remember remember_[kChannels][kPredictors];
+    Remember remember_[kChannels][kPredictors], remember_open_[kChannels][kPredictors];
     Mixtures mix_;
     LastLayer layer_[kChannels];
     Buffer<Buffer<std::int32_t>> sums_[kChannels];  // gradients, of each worker

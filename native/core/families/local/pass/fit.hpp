@@ -15,7 +15,7 @@ struct Cell {
     void put(int pixel, int regressor, const Ints* d, int n) {
         Row* to = (pixel == 2 ? second : first) + regressor;
         if (pixel == 1)
-            for (int i = 0; i < n; ++i) to[i].all() |= d[i] << 16;
+            for (int i = 0; i < n; ++i) to[i].all() = (to[i].all() & 0xffff) | d[i] << 16;
         else
             for (int i = 0; i < n; ++i) to[i].all() = d[i] & 0xffff;
     }
@@ -110,8 +110,9 @@ inline Floats predicted(const StateLayout& layout, const Floats* w, const Floats
 
 // Ends a cell: adds it to the row's sums, and these to the column's. The cell below belongs to the next lane, so the column's
 // sums move on by a lane, and those of the last lane go to `beyond`.
-template <int Along, int Down>
-inline void remember(const StateLayout& layout, const Cell& cell, Row* row, Row* column, std::int32_t* beyond) {
+// Lanes that are not `open` keep their sums.
+template <int Along, int Down, bool All>
+inline void remember(const StateLayout& layout, const Cell& cell, Ints open, Row* row, Row* column, std::int32_t* beyond) {
     Ints first[kMaxTerms + 1], second[kMaxTerms + 1];
     const int n = layout.terms;
     for (int k = 0; k <= n; ++k) {
@@ -122,8 +123,9 @@ inline void remember(const StateLayout& layout, const Cell& cell, Row* row, Row*
     for (int j = 0; j < n; ++j) {
         const Ints scaled = times_pairs(first[j], weight), scaled2 = times_pairs(second[j], weight2);
         for (int i = j; i <= n; ++i, ++row, ++column, ++beyond) {
-            const Ints f = decay<Along>(dot_pairs(dot_pairs(row->all(), first[i], scaled), second[i], scaled2));
-            const Ints g = decay<Down>(column->all() + f);
+            Ints f = decay<Along>(dot_pairs(dot_pairs(row->all(), first[i], scaled), second[i], scaled2));
+            Ints g = decay<Down>(column->all() + f);
+            if (!All) f = open ? f : row->all(), g = open ? g : column->all();
             row->all() = f;
             column->all() = shifted(g);
             *beyond = g[kChunk - 1];
@@ -131,18 +133,28 @@ inline void remember(const StateLayout& layout, const Cell& cell, Row* row, Row*
     }
 }
 
-using Remember = void (*)(const StateLayout&, const Cell&, Row*, Row*, std::int32_t*);
+// Ends a cell of lanes that all keep their sums.
+inline void pass_on(const StateLayout& layout, Row* column, std::int32_t* beyond) {
+    for (int e = 0; e < layout.size; ++e) {
+        const Ints g = column[e].all();
+        column[e].all() = shifted(g);
+        beyond[e] = g[kChunk - 1];
+    }
+}
 
-template <int Along>
+using Remember = void (*)(const StateLayout&, const Cell&, Ints, Row*, Row*, std::int32_t*);
+
+template <int Along, bool All>
 inline Remember remember_down(int down) {
-    constexpr Remember kAll[] = {remember<Along, 1>, remember<Along, 2>, remember<Along, 3>, remember<Along, 4>};
+    constexpr Remember kAll[] = {remember<Along, 1, All>, remember<Along, 2, All>, remember<Along, 3, All>, remember<Along, 4, All>};
     return kAll[down - 1];
 }
+template <bool All>
 inline Remember remember_for(const StateLayout& layout) {
     switch (layout.along) {
-        case 1: return remember_down<1>(layout.down);
-        case 2: return remember_down<2>(layout.down);
-        default: return remember_down<3>(layout.down);
+        case 1: return remember_down<1, All>(layout.down);
+        case 2: return remember_down<2, All>(layout.down);
+        default: return remember_down<3, All>(layout.down);
     }
 }
 

@@ -19,6 +19,8 @@ struct Chunk {
     Buffer<Row> row, column;         // F and G
     Buffer<Row> weights;             // floats
     Cell cell[kChannels];
+    Row open, cell_open;             // lanes whose pixels are predicted, now and in this cell so far: -1 or 0
+    bool fitted[kChannels] = {};     // in this cell, where not every pixel is predicted
     Row slow_row[kChannels];                // h
     Buffer<std::int32_t> block_side, side;  // [lanes][H]: of the block alone; with that of the place
     Buffer<Row> statistics;                 // [kStatistics]

@@ -13,6 +13,8 @@
 #include "families/loglinear/pass/terms.hpp"
 #include "families/loglinear/pass/tree.hpp"
 
+#include "families/loglinear/pass/pixels.hpp"
+
 namespace bbcodec::loglinear {
 namespace {
 
@@ -37,6 +39,9 @@ class GroupCoder final : public Coder {
         }
         settings_.resize(group_.chunks.size() * kChunk), mixtures_.resize(group_.chunks.size() * kChunk);
         coder_.mode().counting = false;
+        sparse_ = coder_.mode().sparse = job.neighbours >= 0;
+        if (sparse_) pixels_.begin(layer_, job.base, group_.chunks.size() * kChunk, pixels, bits, job.neighbours);
+        shapes_ = job.base.shapes;
     }
 
     int streams() const override { return streams_; }
@@ -60,24 +65,22 @@ class GroupCoder final : public Coder {
         Buffer<Reader> readers(static_cast<std::size_t>(streams_));
         for (int s = 0; s < streams_; ++s) readers[s].begin(words[s]);
         coder_.mode().decoding = false;  // mixtures are not searched
-        const int channels = coder_.channels();
         for (int t = 0; t < group_.end; ++t) {
-            coder_.begin(t);
-            list_streams();
-            spread(group_.chunks.size(), [&](std::size_t k, int worker) {
-                if (coder_.enter(k, t)) coder_.predict(0, k, layers_[worker]);
+            begin(t, readers, [&](std::int32_t slot) {
+                const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
+                const int l = slot % kChunk;
+                const std::size_t pixel = static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l];
+                pixels_.put(slot, blocks[lanes.block[l]] + pixel * coder_.channels());
             });
-            for (int c = 0; c < channels; ++c) {
-                spread(group_.chunks.size(), [&](std::size_t k, int) { prepare(c, k, blocks); });
-                spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
-                    for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
-                        fetch(c, lanes_.data(), i + kAhead, first_[s + 1]);
-                        code(c, lanes_[i], 0, readers[s]);
-                    }
+            for (int c = 0; c < coder_.channels(); ++c) {
+                spread(group_.chunks.size(), [&](std::size_t k, int) {
+                    if (sparse_ && group_.chunks[k].lanes.busy) coder_.read(c, k, blocks);
+                    prepare(c, k, blocks);
                 });
+                code_streams(c, readers);
                 go_on(c, [&](std::size_t k) { coder_.write(c, k, blocks); });
             }
-            learn();
+            learn(blocks);
             for (int s = 0; s < streams_; ++s)
                 if (readers[s].failed()) return false;
         }
@@ -104,24 +107,81 @@ class GroupCoder final : public Coder {
         }
     }
 
-    // Lists the lanes of every stream in their order.
-    void list_streams() {
+    // Lists those lanes of the time that are wanted: in their order, and stream by stream.
+    template <typename F>
+    void list_streams(F wanted) {
+        if (lanes_.size() < group_.lanes.size()) lanes_.resize(group_.lanes.size()), open_.resize(group_.lanes.size());
         std::size_t count[kMaxStreams + 1] = {};
-        for (std::size_t i = 0; i < group_.count; ++i) ++count[stream_of_[group_.lanes[i]] + 1];
+        open_count_ = 0;
+        for (std::size_t i = 0; i < group_.count; ++i) {
+            const std::int32_t slot = group_.lanes[i];
+            if (!wanted(slot)) continue;
+            open_[open_count_++] = slot;
+            ++count[stream_of_[slot] + 1];
+        }
         first_[0] = 0;
         for (int s = 0; s < streams_; ++s) first_[s + 1] = first_[s] + count[s + 1];
-        if (lanes_.size() < group_.lanes.size()) lanes_.resize(group_.lanes.size());
         std::size_t at[kMaxStreams];
         for (int s = 0; s < streams_; ++s) at[s] = first_[s];
-        for (std::size_t i = 0; i < group_.count; ++i) lanes_[at[stream_of_[group_.lanes[i]]]++] = group_.lanes[i];
+        for (std::size_t i = 0; i < open_count_; ++i) lanes_[at[stream_of_[open_[i]]]++] = open_[i];
+    }
+
+    // Begins a time: finds whole pixels if asked to, and predicts the first samples of the others.
+    template <typename Bits, typename F>
+    void begin(int t, Buffer<Bits>& streams, F found) {
+        coder_.begin(t);
+        list_streams([](std::int32_t) { return true; });
+        if (!sparse_) {
+            spread(group_.chunks.size(), [&](std::size_t k, int worker) {
+                if (coder_.enter(k, t)) coder_.predict(0, k, layers_[worker]);
+            });
+            return;
+        }
+        spread(group_.chunks.size(), [&](std::size_t k, int) {
+            if (!coder_.enter(k, t)) return;
+            if (t % local::kCell == 0) coder_.begin_cells(k);
+            const local::Lanes& lanes = group_.chunks[k].lanes;
+            for (int l = 0; l < kChunk; ++l)
+                if (lanes.active.v[l])
+                    pixels_.look(static_cast<std::int32_t>(k * kChunk) + l, lanes.block[l], lanes.x.v[l], lanes.y.v[l], lanes.width.v[l]);
+        });
+        spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
+            for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                const std::int32_t slot = lanes_[i];
+                if (pixels_.code(layer_, slot, known_, streams[s])) found(slot);
+                add_cost(slot, streams[s]);
+            }
+        });
+        list_streams([&](std::int32_t slot) { return !pixels_.found(slot); });
+        spread(group_.chunks.size(), [&](std::size_t k, int worker) {
+            local::Chunk& chunk = group_.chunks[k];
+            if (!chunk.lanes.busy) return;
+            Row gone;
+            for (int l = 0; l < kChunk; ++l) gone.v[l] = pixels_.found(static_cast<std::int32_t>(k * kChunk) + l) ? -1 : 0;
+            if (coder_.open_lanes(k, gone.all())) coder_.predict(0, k, layers_[worker]);
+        });
+    }
+
+    // Codes the samples of channel c that were not found.
+    template <typename Bits>
+    void code_streams(int c, Buffer<Bits>& streams) {
+        spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
+            for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
+                fetch(c, lanes_.data(), i + kAhead, first_[s + 1]);
+                const std::int32_t slot = lanes_[i];
+                code(c, slot, group_.samples[0].v[slot], streams[s]);
+                add_cost(slot, streams[s]);
+            }
+        });
     }
 
     // Looks at what is known of the samples of channel c in a chunk.
     void prepare(int c, std::size_t k, const std::uint8_t* const* blocks) {
         const local::Chunk& chunk = group_.chunks[k];
-        if (!chunk.lanes.busy) return;
+        if (!chunk.lanes.busy || !any(chunk.open.all())) return;
         const int components = coder_.model().components;
-        coder_.each_active(k, [&](int l, std::size_t) {
+        for (int l = 0; l < kChunk; ++l) {
+            if (!chunk.open.v[l]) continue;
             const std::size_t slot = k * kChunk + static_cast<std::size_t>(l);
             const Picture picture{blocks[chunk.lanes.block[l]], chunk.lanes.width.v[l], coder_.channels()};
             const int x = chunk.lanes.x.v[l], y = chunk.lanes.y.v[l], mean = chunk.mean.v[l];
@@ -141,7 +201,7 @@ class GroupCoder final : public Coder {
                 mixture.weight[j] = part(j) * (1.0 / 16), mixture.mu[j] = part(components + j);
                 mixture.inverse[j] = part(2 * components + j) * 8192.0;
             }
-        });
+        }
     }
 
     // Codes the sample of channel c at a slot.
@@ -154,30 +214,23 @@ class GroupCoder final : public Coder {
     // Codes known samples.
     template <typename Bits>
     void walk(const std::uint8_t* const* blocks, Buffer<Bits>& streams) {
-        const int channels = coder_.channels();
+        known_ = true;
+        if (sparse_)
+            for (std::size_t n = 0; n < group_.blocks.size(); ++n)
+                pixels_.fill(n, blocks[n], static_cast<std::size_t>(shapes_[n].height) * shapes_[n].width);
         for (int t = 0; t < group_.end; ++t) {
-            coder_.begin(t);
-            list_streams();
-            spread(group_.chunks.size(), [&](std::size_t k, int worker) {
-                if (coder_.enter(k, t)) coder_.predict(0, k, layers_[worker]);
-            });
-            for (int c = 0; c < channels; ++c) {
+            begin(t, streams, [](std::int32_t) {});
+            for (int c = 0; c < coder_.channels(); ++c) {
                 spread(group_.chunks.size(), [&](std::size_t k, int) { prepare(c, k, blocks), coder_.read(c, k, blocks); });
-                spread(static_cast<std::size_t>(streams_), [&](std::size_t s, int) {
-                    for (std::size_t i = first_[s]; i < first_[s + 1]; ++i) {
-                        fetch(c, lanes_.data(), i + kAhead, first_[s + 1]);
-                        const std::int32_t slot = lanes_[i];
-                        code(c, slot, group_.samples[0].v[slot], streams[s]);
-                        add_cost(slot, streams[s]);
-                    }
-                });
+                code_streams(c, streams);
                 go_on(c, [](std::size_t) {});
             }
-            learn();
+            learn(blocks);
         }
     }
 
     void add_cost(std::int32_t, Writer&) {}
+    void add_cost(std::int32_t, Reader&) {}
     void add_cost(std::int32_t slot, Counter& counter) {
         const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
         const int l = slot % kChunk;
@@ -194,6 +247,7 @@ class GroupCoder final : public Coder {
             const std::size_t k = i - 1;
             if (!group_.chunks[k].lanes.busy) return;
             before(k);
+            if (!any(group_.chunks[k].open.all())) return coder_.absorb_found(c, k);
             coder_.absorb(c, k, worker, nullptr, nullptr);
             if (more) coder_.predict(c + 1, k, layers_[worker]);
         });
@@ -201,20 +255,33 @@ class GroupCoder final : public Coder {
 
     // The tables of channel c learn from the samples of all lanes.
     void learn(int c) {
-        for (std::size_t i = 0; i < group_.count; ++i) {
-            fetch(c, group_.lanes.data(), i + kAhead, group_.count);
-            memory_[c].learn(layer_, traces_[c][group_.lanes[i]]);
+        for (std::size_t i = 0; i < open_count_; ++i) {
+            fetch(c, open_.data(), i + kAhead, open_count_);
+            memory_[c].learn(layer_, traces_[c][open_[i]]);
         }
     }
 
-    // The network's last layers learn from the samples of a time.
-    void learn() {
-        if (!coder_.learns()) return;
+    // What is known of whole pixels, and the network's last layers, learn from the samples of a time.
+    template <typename Sample>
+    void learn(Sample* const* blocks) {
+        if (sparse_) learn_pixels(blocks);
+        if (!coder_.learns() || !open_count_) return;
         const int channels = coder_.channels();
         for (int c = 0; c < channels; ++c) coder_.begin_step(c);
         spread(static_cast<std::size_t>(channels * local::kParts), [&](std::size_t i, int) {
             coder_.learn_part(static_cast<int>(i) / local::kParts, static_cast<int>(i) % local::kParts);
         });
+    }
+
+    template <typename Sample>
+    void learn_pixels(Sample* const* blocks) {
+        for (std::size_t i = 0; i < group_.count; ++i) {
+            const std::int32_t slot = group_.lanes[i];
+            const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
+            const int l = slot % kChunk;
+            const std::size_t pixel = static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l];
+            pixels_.learn(layer_, slot, blocks[lanes.block[l]] + pixel * coder_.channels());
+        }
     }
 
     // Brings the lines of a lane near, if there is such a lane.
@@ -233,12 +300,17 @@ class GroupCoder final : public Coder {
     Buffer<local::Layers> layers_;  // of each worker
     int streams_ = 1;
     Buffer<std::uint8_t> stream_of_;  // of each slot
-    Buffer<std::int32_t> lanes_;      // slots of the lanes, stream by stream
+    Buffer<std::int32_t> lanes_;      // slots of the lanes that are not found, stream by stream
+    Buffer<std::int32_t> open_;       // the same in their order
+    std::size_t open_count_ = 0;
     std::size_t first_[kMaxStreams + 1] = {};
     Memory<N> memory_[local::kChannels];
     Buffer<Trace<N>> traces_[local::kChannels];  // of each slot
     Buffer<Setting> settings_;
     Buffer<Mixture> mixtures_;
+    bool sparse_ = false, known_ = false;
+    const local::Shape* shapes_ = nullptr;
+    Pixels pixels_;
     Buffer<Writer> writers_;
     float* const* costs_ = nullptr;
 };

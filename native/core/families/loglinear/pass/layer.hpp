@@ -64,14 +64,20 @@ class Memory {
     Memory() = default;
 
     void begin(const Layer& layer, int kind, int bits) {
-        bits_ = bits, visits_ = 0;
-        pages_.resize((static_cast<std::size_t>(N) << bits) * sizeof(std::int16_t) + 4);  // look_up reads beyond the last
-        tables_ = static_cast<std::int16_t*>(pages_.data());
+        begin(bits);
         for (int k = 0; k < kDecisionKinds; ++k)
             copy(&layer.weights[static_cast<std::size_t>(kind * kDecisionKinds + k) * N], N, weights_[k].numbers());
         for (int k = 0; k < kTermsOfContext; ++k)
             copy(&layer.terms[static_cast<std::size_t>(kind * kTermsOfContext + k) * N], N, terms_[k].numbers());
-        for (int f = 0; f < N; ++f) first_.numbers()[f] = f << bits, seed_.numbers()[f] = static_cast<std::int32_t>(f * kFactor), inside_.numbers()[f] = -1;
+    }
+
+    // Begins with what a model knows of whole pixels: weights of the mixer, and values of the first context.
+    void begin(const std::int32_t* weights, const std::int8_t* start, int bits) {
+        begin(bits);
+        for (int k = 0; k < kDecisionKinds; ++k) copy(weights + k * N, N, weights_[k].numbers());
+        for (int line = 0; line < kPixelLines; ++line)
+            for (int k = 0; k < kPixelKinds; ++k)
+                if (const int value = start[line * kPixelKinds + k]) tables_[line * kLine + k] = static_cast<std::int16_t>(value * 256 + kStartCount);
     }
 
     // Makes hashes of the contexts.
@@ -92,6 +98,12 @@ class Memory {
             const Naturals h = (reinterpret_cast<Naturals>(hash[v]) + spot * 0x85ebca6bu) * 0xc2b2ae35u;
             line[v] = (reinterpret_cast<Ints>(h >> (36 - bits_) << 4) + first_[v]) & inside_[v];  // beyond the last, entries that there are
         }
+    }
+
+    // Finds the lines of a pixel: the first context has its own numbers.
+    void find_pixel(const Wide<N>& hash, Wide<N>& line) const {
+        find(hash, 0, line);
+        line.numbers()[0] = hash.numbers()[0] * kLine;
     }
 
     void prefetch(const Wide<N>& line) const {
@@ -133,7 +145,18 @@ class Memory {
     }
 
   private:
+    void begin(int bits) {
+        bits_ = bits, visits_ = 0;
+        pages_.resize((static_cast<std::size_t>(N) << bits) * sizeof(std::int16_t) + 4);  // look_up reads beyond the last
+        tables_ = static_cast<std::int16_t*>(pages_.data());
+        for (int f = 0; f < N; ++f) {
+            first_.numbers()[f] = f << bits, inside_.numbers()[f] = -1;
+            seed_.numbers()[f] = static_cast<std::int32_t>(f * kFactor);
+        }
+    }
+
     static constexpr int kVectors = Wide<N>::kVectors;
+    static constexpr int kStartCount = 8;  // of values that a model gives
     static constexpr std::uint32_t kFactor = 0x9e3779b1u;
     static constexpr int kMaxWeight = (1 << 22) - 1;  // 4, in 2^-20: with 32 contexts the sum stays within 31 bits
 
