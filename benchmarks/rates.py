@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure rates of bbcodec, PNG, WebP, JPEG-LS and JPEG XL on photographs, graphics and thumbnails.
+"""Measure rates of bbcodec, PNG, WebP, JPEG-LS and JPEG XL on photographs, graphics, icons and scans.
 
     python benchmarks/rates.py --cache rates.json > docs/results/rates.md
     python benchmarks/rates.py --sets kodak --profiles markov --limit 2      a trial
 
 Every byte of every file counts, and every round trip is verified. Small pictures are measured one by one and
 together: bbcodec as one batch, the best peers as one mosaic. The peers are slow, WebP most of all; `--cache`
-keeps their results, even if a run is stopped.
+keeps their results, even if a run is stopped. The sets `icons` and `alpha` need icon themes of Debian, see
+`rates_icons.py`; `bilevel` takes a few more scans from there, see `rates_scans.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rates_peers import PEERS, Cache, Measured, Pixels, peers
+from rates_peers import PEERS, Cache, Measured, Pixels, is_bilevel, peers
 from rates_sets import SETS, ImageSet, mosaic
 
 import bbcodec
@@ -79,15 +80,23 @@ def measure(encode: Callable[[], bytes], decode: Callable[[bytes], Any], expecte
 
 
 def one_by_one(images: list[Pixels], **choice: Any) -> list[Measured]:
-    """Measure pictures coded one by one. `verify` is off, because they are decoded and compared here."""
-    return [
-        measure(
-            lambda image=image: bbcodec.compress(image, threads=THREADS, verify=False, **choice),
+    """Measure pictures coded one by one. `verify` is off, because they are decoded and compared here.
+
+    Bilevel pictures are coded with 8 bits and, except by a given method, with 1 bit. The smaller file counts.
+    """
+
+    def measured(image: Pixels) -> Measured:
+        return measure(
+            lambda: bbcodec.compress(image, threads=THREADS, verify=False, **choice),
             lambda data: bbcodec.decompress(data, threads=THREADS),
             [image],
         )
-        for image in images
-    ]
+
+    def best(image: Pixels) -> Measured:
+        one_bit = is_bilevel(image) and "method" not in choice
+        return min(map(measured, [image, image > 0] if one_bit else [image]), key=lambda file: file.nbytes)
+
+    return [best(image) for image in images]
 
 
 def batch_bytes(images: list[Pixels], model: str) -> Row:
@@ -125,7 +134,10 @@ def our_rows(pictures: ImageSet, profiles: list[str], fit: float | None) -> list
 def peer_rows(pictures: ImageSet, wanted: list[str], cache: Cache) -> list[Row]:
     """Return the rows of the peers on a set."""
     rows = []
+    bilevel = all(map(is_bilevel, pictures.images))
     for peer in peers(wanted)[0]:
+        if peer.bilevel and not bilevel:
+            continue
         forms: list[tuple[str, list[Pixels], str]] = [("alone", pictures.images, "")]
         if pictures.small and peer.tiled:
             canvas, grid = mosaic(pictures.images)
@@ -266,6 +278,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     data = Path(__file__).resolve().parents[2] / "shared/data"
     parser.add_argument("--data", type=Path, default=data, help="folder of the sets [%(default)s]")
+    parser.add_argument(
+        "--packages", type=Path, help="folder of extracted icon themes, see rates_icons.py [DATA/packages]"
+    )
     parser.add_argument("--sets", default=",".join(SETS), help="[%(default)s]")
     parser.add_argument(
         "--profiles", help="released names or .bbm paths; 'none' measures only the peers [all released]"
@@ -305,7 +320,7 @@ def main() -> None:
     try:
         for name in options.sets.split(","):
             try:
-                pictures = SETS[name](options.data, options.limit)
+                pictures = SETS[name](options.data, options.limit, options.packages)
             except FileNotFoundError as error:
                 skipped.append(f"set {name}: {error}")
                 continue

@@ -8,6 +8,9 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-__all__ = ["PEERS", "Cache", "Measured", "Peer", "exact", "peers"]
+__all__ = ["PEERS", "Cache", "Measured", "Peer", "exact", "is_bilevel", "peers"]
 
 Pixels = NDArray[np.uint8]
 
-PEERS = ("png", "webp", "jpegls", "jxl7", "jxl9")
+PEERS = ("png", "webp", "jpegls", "jxl7", "jxl9", "jbig2", "jbig")
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Measured:
 class Peer:
     """One codec: its name in options (`key`) and in tables (`title`), settings, library and functions.
 
-    `decode` returns the pixels. A gray picture may have one channel or three equal ones. With `tiled`, small
-    pictures are also measured as one mosaic.
+    `encode` takes gray, gray with alpha, RGB or RGBA. `decode` returns pixels that `exact` accepts. With
+    `tiled`, small pictures are also measured as one mosaic. With `bilevel`, only bilevel pictures are coded.
     """
 
     key: str
@@ -51,6 +54,7 @@ class Peer:
     encode: Callable[[Pixels], bytes]
     decode: Callable[[bytes], Pixels]
     tiled: bool = False
+    bilevel: bool = False
 
 
 class Cache:
@@ -100,37 +104,63 @@ class Cache:
 
 
 def exact(image: Pixels, decoded: Pixels) -> bool:
-    """Return whether a picture was decoded exactly. Three equal channels are accepted for a gray picture."""
-    if image.ndim == 2 and decoded.ndim == 3 and (decoded == decoded[:, :, :1]).all():
-        decoded = decoded[:, :, 0]
-    return decoded.dtype == image.dtype and np.array_equal(decoded, image)
+    """Return whether a picture was decoded exactly.
+
+    A codec may lack a format of ours: three equal channels are accepted for a gray picture, no alpha for an
+    opaque one, and 0 and 1 for a bilevel one.
+    """
+    if decoded.dtype != image.dtype or decoded.shape[:2] != image.shape[:2]:
+        return False
+    if is_bilevel(image) and decoded.max(initial=0) == 1:
+        decoded = 255 * decoded
+    if _channels(image) in (2, 4) and _channels(decoded) in (1, 3):
+        decoded = np.dstack([decoded, np.full_like(image[:, :, 0], 255)])
+    if _channels(image) in (1, 2) and _channels(decoded) in (3, 4):
+        if not (decoded[:, :, :3] == decoded[:, :, :1]).all():
+            return False
+        decoded = decoded[:, :, 0] if _channels(decoded) == 3 else decoded[:, :, [0, 3]]
+    return np.array_equal(decoded, image)
 
 
-def _pillow(format: str, **settings: Any) -> Callable[[Pixels], bytes]:
-    def encode(image: Pixels) -> bytes:
-        out = io.BytesIO()
-        Image.fromarray(image).save(out, format, **settings)
-        return out.getvalue()
+def is_bilevel(image: Pixels) -> bool:
+    """Return whether a picture is gray with no values but 0 and 255."""
+    return image.ndim == 2 and not ((image != 0) & (image != 255)).any()
 
-    return encode
+
+def _channels(image: Pixels) -> int:
+    return 1 if image.ndim == 2 else image.shape[2]
+
+
+def _coloured(image: Pixels) -> Pixels:
+    """Return RGB or RGBA; gray becomes three equal channels."""
+    if image.ndim == 2:
+        return np.repeat(image[:, :, None], 3, axis=2)
+    return image[:, :, [0, 0, 0, 1]] if image.shape[2] == 2 else image
+
+
+def _one_bit(image: Pixels) -> Image.Image:
+    return Image.fromarray(image).convert("1", dither=Image.Dither.NONE)
+
+
+def _pillow(image: Image.Image, format: str, **settings: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **settings)
+    return out.getvalue()
 
 
 def _unpillow(data: bytes) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(data)))
-
-
-def _webp_encode(settings: dict[str, Any]) -> Callable[[Pixels], bytes]:
-    save = _pillow("WEBP", **settings)
-    # WebP has no gray format: a gray picture is coded as three equal channels.
-    return lambda image: save(image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
+    image = Image.open(io.BytesIO(data))
+    return np.asarray(image.convert("L") if image.mode == "1" else image)
 
 
 def _webp() -> Peer:
     settings: dict[str, Any] = {"lossless": True, "method": 6, "quality": 100, "exact": True}
     library = f"libwebp {features.version('webp')}, Pillow {pillow_version}"
-    return Peer(
-        "webp", "WebP lossless", _words(settings), library, _webp_encode(settings), _unpillow, tiled=True
-    )
+
+    def encode(image: Pixels) -> bytes:  # WebP has no gray format
+        return _pillow(Image.fromarray(_coloured(image)), "WEBP", **settings)
+
+    return Peer("webp", "WebP lossless", _words(settings), library, encode, _unpillow, tiled=True)
 
 
 def _words(settings: dict[str, Any]) -> str:
@@ -139,14 +169,21 @@ def _words(settings: dict[str, Any]) -> str:
 
 def _png() -> Peer:
     library = f"zlib {features.version('zlib')}, Pillow {pillow_version}"
-    return Peer("png", "PNG", "optimize=True", library, _pillow("PNG", optimize=True), _unpillow)
+
+    def encode(image: Pixels) -> bytes:
+        data = _pillow(Image.fromarray(image), "PNG", optimize=True)
+        if is_bilevel(image):
+            data = min(data, _pillow(_one_bit(image), "PNG", optimize=True), key=len)
+        return data
+
+    return Peer("png", "PNG", "optimize=True", library, encode, _unpillow)
 
 
 def _jpegls(imagecodecs: Any) -> Peer:
     library = f"{imagecodecs.jpegls_version()}, imagecodecs {imagecodecs.__version__}"
 
-    def encode(image: Pixels) -> bytes:
-        return bytes(imagecodecs.jpegls_encode(image, level=0))
+    def encode(image: Pixels) -> bytes:  # the library refuses two channels
+        return bytes(imagecodecs.jpegls_encode(_coloured(image) if _channels(image) == 2 else image, level=0))
 
     return Peer(
         "jpegls", "JPEG-LS", "level=0, no colour transform", library, encode, imagecodecs.jpegls_decode
@@ -157,7 +194,12 @@ def _jpegxl(imagecodecs: Any, effort: int) -> Peer:
     library = f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}"
 
     def encode(image: Pixels) -> bytes:
-        return bytes(imagecodecs.jpegxl_encode(image, lossless=True, effort=effort, numthreads=1))
+        options = {"lossless": True, "effort": effort, "numthreads": 1}
+        data = bytes(imagecodecs.jpegxl_encode(image, **options))
+        if is_bilevel(image):
+            one_bit = imagecodecs.jpegxl_encode(image // 255, bitspersample=1, **options)
+            data = min(data, bytes(one_bit), key=len)
+        return data
 
     def decode(data: bytes) -> Pixels:
         pixels: Pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
@@ -167,11 +209,83 @@ def _jpegxl(imagecodecs: Any, effort: int) -> Peer:
     return Peer(f"jxl{effort}", f"JPEG XL e{effort}", settings, library, encode, decode, tiled=True)
 
 
+@dataclass(frozen=True)
+class _Tool:
+    """A bilevel codec whose programs read and write files.
+
+    `encoders` are command lines that are all tried; the smallest file counts. ``{source}`` and ``{target}``
+    are the files. A program without ``{target}`` writes to its standard output. `asks` prints the version.
+    `source` is Pillow's name of the format that the encoder reads. The decoder writes PBM.
+    """
+
+    title: str
+    settings: str
+    encoders: tuple[str, ...]
+    decoder: str
+    asks: str
+    source: str
+
+    @property
+    def programs(self) -> list[str]:
+        """Return the names of the programs."""
+        return sorted({command.split()[0] for command in (*self.encoders, self.decoder)})
+
+
+_TOOLS = {
+    "jbig2": _Tool(
+        "JBIG2",
+        "generic region, with or without -d",
+        ("jbig2 {source}", "jbig2 -d {source}"),
+        "jbig2dec -t pbm -o {target} {source}",
+        "jbig2 -V",
+        "PNG",  # some PBM files are refused by its library, Leptonica 1.82
+    ),
+    "jbig": _Tool(
+        "JBIG1",
+        "sequential (-q)",
+        ("pbmtojbg -q {source} {target}",),
+        "jbgtopbm {source} {target}",
+        "pbmtojbg --help",
+        "PPM",
+    ),
+}
+
+
+def _run(command: str, source: bytes) -> bytes:
+    """Return the file that a command makes from the file `source`."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"source": f"{folder}/source", "target": f"{folder}/target"}
+        Path(places["source"]).write_bytes(source)
+        words = [word.format(**places) for word in command.split()]
+        done = subprocess.run(words, capture_output=True, check=False)
+        if done.returncode:
+            said = " ".join(done.stderr.decode(errors="replace").split())
+            raise ValueError(f"{words[0]} failed: {said or done.returncode}")
+        return Path(places["target"]).read_bytes() if "{target}" in command else done.stdout
+
+
+def _tool(key: str) -> Peer:
+    tool = _TOOLS[key]
+    done = subprocess.run(tool.asks.split(), capture_output=True, check=False)
+    said = (done.stdout + done.stderr).decode(errors="replace").strip()
+    library = said.partition("\n")[0].partition(" -- ")[0]
+
+    def encode(image: Pixels) -> bytes:
+        page = _pillow(_one_bit(image), tool.source)
+        return min((_run(command, page) for command in tool.encoders), key=len)
+
+    def decode(data: bytes) -> Pixels:
+        return _unpillow(_run(tool.decoder, data))
+
+    settings = f"{tool.settings}; times include the start of processes"
+    return Peer(key, tool.title, settings, library, encode, decode, bilevel=True)
+
+
 def peers(wanted: list[str]) -> tuple[list[Peer], list[str]]:
     """Return the installed peers, and the reasons why others are missing."""
     rows, missing = [], []
     imagecodecs = None
-    if not {"png", "webp"}.issuperset(wanted):
+    if not {"png", "webp", *_TOOLS}.issuperset(wanted):
         with contextlib.suppress(ImportError):
             import imagecodecs
     for key in wanted:
@@ -179,6 +293,12 @@ def peers(wanted: list[str]) -> tuple[list[Peer], list[str]]:
             rows.append(_png())
         elif key == "webp":
             rows.append(_webp())
+        elif key in _TOOLS:
+            absent = [program for program in _TOOLS[key].programs if shutil.which(program) is None]
+            if absent:
+                missing.append(f"{key}: no program {', '.join(absent)} (optional, for bilevel pictures)")
+            else:
+                rows.append(_tool(key))
         elif imagecodecs is None:
             missing.append(f"{key}: imagecodecs is not installed (extra 'bench')")
         else:
