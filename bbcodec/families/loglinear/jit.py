@@ -109,8 +109,9 @@ def _load() -> ModuleType:
 
 
 def _finder(text: Any) -> Any:
-    """`find`, which looks for whole pixels, and `note`, which sets the pixel of decisions."""
-    look, code_pixel, spread_colour = text.look, text.code_pixel, text.spread_colour
+    """`find` and `learn_pixels` for whole pixels; `note`, which sets the pixel of decisions."""
+    look, code_pixel, learn_pixel = text.look, text.code_pixel, text.learn_pixel
+    spread_colour = text.spread_colour
 
     @njit
     def note(where: Any, first: int, end: int, pixel: int) -> None:
@@ -134,14 +135,19 @@ def _finder(text: Any) -> Any:
             note(where, first, streams.count[0], pixel)
         return predicted
 
-    return find, note
+    @njit
+    def learn_pixels(g: Any, lanes: int, pixels: Any) -> None:
+        """Learn from the whole pixels of all lanes."""
+        for lane in range(lanes):
+            learn_pixel(pixels, lane, g.lanes[lane, 3], g.samples)
+
+    return find, learn_pixels, note
 
 
 def _compiled(version: int, text: Any) -> Any:
     """`run`, of this version of the package."""
     set_terms, code, learn = text.set_terms, text.code, text.learn
-    learn_pixel = text.learn_pixel
-    find, note = _finder(text)
+    find, learn_pixels, note = _finder(text)
 
     @njit(cache=True, nogil=True, forceinline=False, no_cpython_wrapper=False)
     def run(m: Any, g: Any, layer: Any, pixels: Any, streams: Any, slots: int, where: Any) -> None:
@@ -190,8 +196,7 @@ def _compiled(version: int, text: Any) -> Any:
                     if not pixels.found[lane]:
                         learn(layer, c, lane)
             if pixels.neighbours >= 0:
-                for lane in range(lanes):
-                    learn_pixel(pixels, lane, g.lanes[lane, 3], g.samples)
+                learn_pixels(g, lanes, pixels)
 
     return run
 
