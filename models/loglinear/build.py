@@ -55,7 +55,7 @@ CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
 """Contexts by kind of channel, each as its terms. Found on crops of photographs and graphics."""
 
 TABLE_BITS: Final = 20
-SKIP: Final = 11
+SKIP: Final = 8
 MIX_SHIFT: Final = 10
 FIRST_WEIGHT: Final = 0.25
 FIRST_PIXEL_WEIGHT: Final = 0.3

@@ -44,7 +44,9 @@ NOT_FOUND: Final = 7
 """The code of a pixel that equals no candidate; otherwise the candidate's number, at most MAX_CODE."""
 MAX_CODE: Final = 5
 MAX_DECISIONS: Final = 20  # of a sample
-MAX_LINES: Final = 14
+MAX_LINES: Final = 20
+BOUNDARIES: Final = 64
+"""The spot of the first four boundaries of places; before it are the places."""
 
 _LOG: Final = log_table()
 _SQUASH: Final = squash_table()
@@ -187,9 +189,9 @@ def set_hashes(numbers: Any, terms: Any, hashes: Any) -> None:
 
 
 @function
-def set_line(bits: int, hashes: Any, place: int, line: Any) -> None:
-    """Set the first entry of the line of a place in the table of each context."""
-    shifted = times(place, 0x85EBCA6B)
+def set_line(bits: int, hashes: Any, spot: int, line: Any) -> None:
+    """Set the first entry of the line of a spot in the table of each context."""
+    shifted = times(spot, 0x85EBCA6B)
     for f in range(len(hashes)):
         line[f] = times((int(hashes[f]) + shifted) & _LOW_32, 0xC2B2AE35) >> (36 - bits) << 4
 
@@ -287,10 +289,10 @@ def decide(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at: A
 
 
 @function
-def add_line(layer: Layer, c: int, lane: int, place: int) -> int:
-    """Find the line of a place, and return its number among those of the lane."""
+def add_line(layer: Layer, c: int, lane: int, spot: int) -> int:
+    """Find the line of a spot, and return its number among those of the lane."""
     number = int(layer.lines[c, lane])
-    set_line(layer.bits, layer.hashes, place, layer.line[c, lane, number])
+    set_line(layer.bits, layer.hashes, spot, layer.line[c, lane, number])
     layer.lines[c, lane] = number + 1
     return number
 
@@ -306,8 +308,9 @@ def decide_at(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at
         return 0
     if down <= 0:
         return 1
-    number = add_line(layer, c, lane, place * 3 + (2 if kind == DOWN else 1))
-    return decide(layer, streams, stream, c, lane, (down, up, number, 0, kind), known)
+    number = add_line(layer, c, lane, BOUNDARIES + (place >> 2))
+    entry = 4 * (place & 3) + (3 if kind == BETWEEN else kind)
+    return decide(layer, streams, stream, c, lane, (down, up, number, entry, kind), known)
 
 
 @function
@@ -320,7 +323,7 @@ def find_place(layer: Layer, streams: Streams, stream: int, lane: int, of: Any) 
     low, high, below, above = 0, (32 if c > 0 else 16), 0, _TOTAL
     share = share_below(mixture, middle * PLACE + shift)
     known = 1 if wanted - shift >= middle * PLACE else 0
-    if decide(layer, streams, stream, c, lane, (share, _TOTAL - share, 0, 0, FIRST), known):
+    if decide_at(layer, streams, stream, c, lane, (share, _TOTAL - share, middle, FIRST), known):
         low, below = middle, share
         step = 1
         while low + step < high:
@@ -366,13 +369,9 @@ def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture
     layer.decisions[c, lane] = 0
     layer.lines[c, lane] = 0
     set_hashes(layer.numbers[c], layer.terms, layer.hashes)
-    add_line(layer, c, lane, middle * 3)
-    add_line(layer, c, lane, (middle - 1) * 3)
     of = (c, mixture, middle, shift, wanted)
     place, below, above = find_place(layer, streams, stream, lane, of)
-    number = 0 if place == middle else 1
-    if place != middle and place != middle - 1:
-        number = add_line(layer, c, lane, place * 3)
+    number = add_line(layer, c, lane, place)
     first, node = place * PLACE, 1
     for level in range(4):
         half = first + (PLACE >> (level + 1))

@@ -191,9 +191,13 @@ class GroupCoder final : public Coder {
             trace.decisions = 0, trace.lines = 2;
             memory_[c].hash(terms, trace.hash);
             const Setting setting = settings_[slot] = setting_for(c, clamp1((mean + 32) >> 6, 0, 255), terms[13]);
-            for (int i = 0; i < 2; ++i) {
-                memory_[c].find(trace.hash, static_cast<std::uint32_t>(setting.middle - i) * 3, trace.line[i]);
-            }
+            for (int i = 0; i < 2; ++i) memory_[c].find(trace.hash, static_cast<std::uint32_t>(setting.middle - i), trace.line[i]);
+            const int own = Setting::group(setting.middle), below = Setting::group(setting.middle - 1);
+            trace.add_group(memory_[c], own);
+            if (below != own) trace.add_group(memory_[c], below);
+            const int above = Setting::group(setting.middle + 1);
+            if (above != own && setting.middle + 1 < setting.places) trace.add_group(memory_[c], above);
+            for (int i = 0; i < trace.lines; ++i) memory_[c].prefetch(trace.line[i]);
             Mixture& mixture = mixtures_[slot];
             mixture.components = components;
             const auto part = [&](int n) { return static_cast<double>(reinterpret_cast<const float*>(coder_.mixtures().at(k, n).v)[l]); };
@@ -288,7 +292,7 @@ class GroupCoder final : public Coder {
     void fetch(int c, const std::int32_t* lanes, std::size_t lane, std::size_t end) const {
         if (lane >= end) return;
         const Trace<N>& trace = traces_[c][lanes[lane]];
-        memory_[c].prefetch(trace.line[0]), memory_[c].prefetch(trace.line[1]);
+        for (int i = 0; i < trace.lines; ++i) memory_[c].prefetch(trace.line[i]);
     }
 
     static constexpr std::size_t kAhead = 3;  // lanes

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int kLine = 16;          // entries of a line: a line is 32 bytes
 constexpr int kMaxLines = 14;      // that the decisions of a sample may use
+constexpr int kBoundaries = 64;    // the spot of the first boundaries of places; before it are the places
 constexpr int kMaxDecisions = 20;  // of a sample
 
 // One number, not a vector of them.
@@ -52,9 +53,18 @@ inline int sum(Ints v) {
 template <int N>
 struct Trace {
     int decisions = 0, lines = 0;
+    std::int8_t group[kMaxLines];  // of boundaries, whose line it is; not set for the first two lines
     Wide<N> hash;
     Wide<N> line[kMaxLines];  // places of lines in the tables of all contexts
     Decision decision[kMaxDecisions];
+
+    // Finds the line of a group of boundaries.
+    template <typename M>
+    int add_group(const M& memory, int number) {
+        memory.find(hash, static_cast<std::uint32_t>(kBoundaries + number), line[lines]);
+        group[lines] = static_cast<std::int8_t>(number);
+        return lines++;
+    }
 };
 
 // What a channel has learned.

@@ -23,6 +23,8 @@ struct Setting {
     int origin;     // 256, or 0 for a first channel
     int places;     // 32, or 16
     int middle;     // the place whose beginning is closest to the prediction
+    // A boundary is the beginning of a place; four of them share a line.
+    static int group(int place) { return place >> 2; }
     int relative(int value) const { return value - reference + origin; }
     int value(int relative) const { return clamp1(relative + reference - origin, 0, 256); }
 };
@@ -46,7 +48,7 @@ class Tree {
         wanted_ = s_.relative(wanted);
         int low = 0, high = s_.places, below = 0, above = kOne;
         const int at = cdf(s_.middle * kPlace);
-        if (decide(s_.middle * kPlace, at - below, above - at, 0, 0, kFirst)) {
+        if (decide_at(s_.middle, at - below, above - at, kFirst)) {
             low = s_.middle, below = at;
             for (int step = 1; low + step < high; step *= 2) {
                 const int middle = low + step, share = cdf(middle * kPlace);
@@ -74,7 +76,7 @@ class Tree {
             else
                 high = middle, above = share;
         }
-        const int line = low == s_.middle ? 0 : low == s_.middle - 1 ? 1 : add_line(low * 3);
+        const int line = low == s_.middle ? 0 : low == s_.middle - 1 ? 1 : add_line(low);
         int first = low * kPlace, node = 1;
         for (int level = 0; level < 4; ++level) {
             const int middle = first + (kPlace / 2 >> level), share = cdf(middle);
@@ -91,6 +93,7 @@ class Tree {
   private:
     int add_line(int place) {
         memory_.find(trace_.hash, static_cast<std::uint32_t>(place), trace_.line[trace_.lines]);
+        trace_.group[trace_.lines] = -1;
         return trace_.lines++;
     }
 
@@ -117,7 +120,14 @@ class Tree {
     int decide_at(int place, int down, int up, Kind kind) {
         if (up <= 0) return 0;
         if (down <= 0) return 1;
-        return decide(place * kPlace, down, up, add_line(place * 3 + (kind == kDown ? 2 : 1)), 0, kind);
+        return decide(place * kPlace, down, up, line_of(Setting::group(place)), 4 * (place & 3) + (kind == kBetween ? 3 : kind), kind);
+    }
+
+    // The line of a group of boundaries.
+    int line_of(int group) {
+        for (int i = 2; i < trace_.lines; ++i)
+            if (trace_.group[i] == group) return i;
+        return trace_.add_group(memory_, group);
     }
 
     int decide(int middle, int down, int up, int line, int entry, int kind) {
