@@ -57,6 +57,7 @@ CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
 TABLE_BITS: Final = 20
 SKIP: Final = 8
 MIX_SHIFT: Final = 10
+PLAIN_FROM: Final = 180  # of 256
 FIRST_WEIGHT: Final = 0.25
 FIRST_PIXEL_WEIGHT: Final = 0.3
 
@@ -86,6 +87,7 @@ def build(base: modelfile.Model, mix: NDArray[np.int32] | None = None) -> bytes:
         "table_bits": TABLE_BITS,
         "skip": SKIP,
         "mix_shift": MIX_SHIFT,
+        "plain": PLAIN_FROM,
     }
     notes = {
         "base": base.id,

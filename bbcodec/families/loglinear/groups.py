@@ -12,9 +12,8 @@ from bbcodec.errors import FormatError
 from bbcodec.families.local.groups import Shape, groups
 from bbcodec.families.local.order import Order
 from bbcodec.families.loglinear import codec
-from bbcodec.families.loglinear.blocks import MAX_CODING
+from bbcodec.families.loglinear.coding import PLAIN, UNIT, coding_for
 from bbcodec.families.loglinear.model import loglinear_model
-from bbcodec.families.loglinear.pixels import neighbours_for
 from bbcodec.families.loglinear.reference import stream_count
 from bbcodec.families.stats import Pixels
 from bbcodec.jobs import Execution
@@ -27,9 +26,9 @@ def encode(images: Sequence[Pixels], model: Model, execution: Execution) -> tupl
     parts: list[Words] = []
     for part in groups([(image.shape[0], image.shape[1]) for image in images]):
         blocks = [np.ascontiguousarray(image) for image in images[part]]
-        neighbours = neighbours_for(blocks)
-        streams = codec.encode(blocks, checked, execution, neighbours)
-        parts += [np.array([neighbours + 1, *(len(words) for words in streams)], np.uint32), *streams]
+        coding = coding_for(blocks, UNIT)
+        streams = codec.encode(blocks, checked, execution, coding - 1)
+        parts += [np.array([coding, *(len(words) for words in streams)], np.uint32), *streams]
     return 0, np.concatenate(parts)
 
 
@@ -60,8 +59,8 @@ def decode(
         at += 1 + count
         if len(sizes) < count or sizes.min() < 2 or at + sizes.sum() > len(words):
             raise FormatError("batch: the words of a group are damaged, a stream does not fit")
-        if coding[0] > MAX_CODING:
-            raise FormatError(f"batch: coding {coding[0]} is unknown, expected 0 to {MAX_CODING}")
+        if coding[0] >= PLAIN:
+            raise FormatError(f"batch: coding {coding[0]} is unknown, expected 0 to {PLAIN - 1}")
         ends = at + np.cumsum(sizes)
         streams = np.split(words[at : ends[-1]], ends[:-1] - at)
         at = int(ends[-1])

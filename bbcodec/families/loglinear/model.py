@@ -29,7 +29,13 @@ FAMILY: Final = "loglinear"
 CONTEXTS: Final = (8, 12, 16, 24, 32)
 """Numbers of contexts that a model may have."""
 
-_NUMBER_RANGES: Final = {"contexts": (8, 32), "table_bits": (12, 22), "skip": (4, 20), "mix_shift": (6, 20)}
+_NUMBER_RANGES: Final = {
+    "contexts": (8, 32),
+    "table_bits": (12, 22),
+    "skip": (4, 20),
+    "mix_shift": (6, 20),
+    "plain": (0, 256),
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,6 +49,7 @@ class LogLinearModel:
     table_bits : bits of an index into the table of a context, at most.
     skip : decisions whose rarer outcome has a share below 2^-skip are coded without contexts.
     mix_shift : the mixer learns with the rate 2^-mix_shift.
+    plain : for encoders alone, see `bbcodec.families.loglinear.coding`.
     terms : int32 [4, N, 4], numbers of the terms of each context, by kind of channel; 0 for none.
     mix : int32 [4, 8, N], weights at the start in 2^-20, by kind of channel and kind of decision.
     pixel_mix : int32 [8, 8], the same for whole pixels, by kind of decision.
@@ -54,6 +61,7 @@ class LogLinearModel:
     table_bits: int
     skip: int
     mix_shift: int
+    plain: int
     terms: NDArray[np.int32]
     mix: NDArray[np.int32]
     pixel_mix: NDArray[np.int32]
