@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,26 +62,32 @@ FIRST_WEIGHT: Final = 0.25
 FIRST_PIXEL_WEIGHT: Final = 0.3
 
 
-def build(base: modelfile.Model, mix: NDArray[np.int32] | None = None) -> bytes:
-    """Return the model file: network and predictors of a model of `local` without latents, and the layer.
+class Start(NamedTuple):
+    """What the layer starts with; see docs/loglinear.md, "Model"."""
 
-    mix : weights of the mixer at the start, int32 [4, 8, N] in 2^-20; equal ones if None.
-    """
+    mix: NDArray[np.int32]
+    pixel_mix: NDArray[np.int32]
+    pixel_start: NDArray[np.int8]
+
+
+def equal_start(contexts: int) -> Start:
+    """Return a start with equal weights and without values."""
+    return Start(
+        np.full((CHANNEL_KINDS, DECISION_KINDS, contexts), round(FIRST_WEIGHT * 2**20), np.int32),
+        np.full((DECISION_KINDS, PIXEL_CONTEXTS), round(FIRST_PIXEL_WEIGHT * 2**20), np.int32),
+        np.zeros((PIXEL_LINES, PIXEL_KINDS), np.int8),
+    )
+
+
+def build(base: modelfile.Model, start: Start | None = None) -> bytes:
+    """Return the model file: network and predictors of a model of `local` without latents, and the layer."""
     count = len(CONTEXTS[0])
     terms = np.zeros((CHANNEL_KINDS, count, TERMS_OF_CONTEXT), np.int32)
     for kind, contexts in enumerate(CONTEXTS):
         for number, context in enumerate(contexts):
             terms[kind, number, : len(context)] = context
-    if mix is None:
-        mix = np.full((CHANNEL_KINDS, DECISION_KINDS, count), round(FIRST_WEIGHT * 2**20), np.int32)
-    pixel_mix = np.full((DECISION_KINDS, PIXEL_CONTEXTS), round(FIRST_PIXEL_WEIGHT * 2**20), np.int32)
-    pixel_start = np.zeros((PIXEL_LINES, PIXEL_KINDS), np.int8)
-    layer: dict[str, NDArray[Any]] = {
-        "terms": terms,
-        "mix": mix,
-        "pixel_mix": pixel_mix,
-        "pixel_start": pixel_start,
-    }
+    begin = equal_start(count) if start is None else start
+    layer: dict[str, NDArray[Any]] = {"terms": terms} | begin._asdict()
     config = dict(base.config) | {
         "contexts": count,
         "table_bits": TABLE_BITS,
