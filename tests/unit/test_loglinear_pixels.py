@@ -8,9 +8,10 @@ from typing import Any
 import every_backend
 import numpy as np
 import pytest
+from bbcodec.models.loglinear.build import build
 from loglinear_cases import drawing, random_model, small_model
 
-from bbcodec import backends
+from bbcodec import backends, modelfile
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families import batch, learned
 from bbcodec.families.family import family_of
@@ -55,6 +56,16 @@ def smooth(height: int, width: int, channels: int) -> np.ndarray:
     light = 120 + 60 * np.sin(x / 17)[..., None] * np.cos(y / 13)[..., None]
     camera = np.random.default_rng(1).normal(0, 2, (height, width, channels))
     return np.clip(light + camera, 0, 255).astype(np.uint8)
+
+
+def page(height: int, width: int, channels: int) -> np.ndarray:
+    """Two colours: lines of twelve shapes of 7 x 5 pixels, with a gap of one."""
+    rng = np.random.default_rng(2)
+    shapes = np.zeros((12, 8, 6), np.intp)
+    shapes[:, :7, :5] = rng.random((12, 7, 5)) < 0.4
+    text = shapes[rng.integers(0, 12, (-(-height // 8), -(-width // 6)))]
+    ink = text.transpose(0, 2, 1, 3).reshape(len(text) * 8, -1)[:height, :width]
+    return rng.integers(0, 256, (2, channels), np.uint8)[ink]
 
 
 # --------------------------------------------------------------------------- all implementations alike
@@ -142,6 +153,15 @@ def test_a_payload_tells_how_its_pixels_are_coded(model: Model) -> None:
     for image in (drawing((12, 20, 3)), smooth(12, 20, 3)):
         (chain,) = family.encode(image, model, Execution()).chains
         assert chain[0] == neighbours_for([image]) + 1
+
+
+@needs_native
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pages_become_much_smaller(channels: int) -> None:
+    photo = loglinear_model(modelfile.load(build(modelfile.load_named("photo"))))
+    image = page(128, 160, channels)
+    sizes = {n: len(codec.encode([image], photo, Execution(), n)[0]) for n in (ALL_PREDICTED, 0)}
+    assert sizes[0] < 0.8 * sizes[ALL_PREDICTED]
 
 
 # ------------------------------------------------------------------------------------------------ batches
