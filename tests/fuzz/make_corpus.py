@@ -17,6 +17,7 @@ from typing import Any
 
 import flows
 import local_cases
+import loglinear_cases
 import numpy as np
 from bbcodec.models.loglinear.build import build
 from PIL import Image, PngImagePlugin
@@ -29,6 +30,8 @@ from bbcodec.bbfile import metadata_sections
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
 from bbcodec.families import batch, learned
 from bbcodec.families.local import fitted
+from bbcodec.families.loglinear import codec
+from bbcodec.families.loglinear.model import loglinear_model
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import delta
 from bbcodec.picture import turn
@@ -153,6 +156,18 @@ def payloads(model: modelfile.Model) -> Seeds:
         image = smooth(height, width, channels)
         chain = learned.encode(image, model, execution=Execution(threads=1)).chains[0]
         out[f"{height}x{width}x{channels}"] = bytes([channels // 2, height - 1, width - 1]) + chain
+    return out
+
+
+def drawings(model: modelfile.Model) -> Seeds:
+    """Return payloads in which whole pixels are looked for; see `payloads`."""
+    checked = loglinear_model(model)
+    out = {}
+    for channels, neighbours, specks in ((3, 0, 0.0), (1, 0, 0.1), (3, 2, 0.1), (3, 6, 0.0)):
+        image = loglinear_cases.drawing((12, 12, channels), specks=specks)
+        (words,) = codec.encode([image], checked, Execution(threads=1), neighbours)
+        head = bytes([channels // 2, 11, 11, neighbours + 1])
+        out[f"drawing{channels}_{neighbours}"] = head + words.astype("<u4").tobytes()
     return out
 
 
@@ -310,6 +325,7 @@ def main() -> None:
     files = containers()
     sections = metadata_sections.pack(METADATA)
     keys = metadata_sections.pack(Metadata(colour_key=(1, 2, 3)))
+    corrected = modelfile.load(build(modelfile.load_named("fast")))
     everything = {
         "container": files,
         "region": {name: files[name] for name in ("webp", "fast", "fitted", "RGBA_16", "P", "painted", "1")},
@@ -317,7 +333,7 @@ def main() -> None:
         "model": models(),
         "delta": deltas(),
         **{surface: payloads(modelfile.load_named(name)) for surface, name in MODELS.items()},
-        "loglinear": payloads(modelfile.load(build(modelfile.load_named("fast")))),
+        "loglinear": payloads(corrected) | drawings(corrected),
         "fitted": fits(),
         "rans": streams(),
         "classic": classics(),

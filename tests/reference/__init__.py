@@ -16,5 +16,5 @@ makes only the cheap checks that the documents require. It is for golden files, 
 | `rans`, `logistic` | messages, distributions |
 | `causal`, `tiles`, `flow` | the families of chains of tiles |
 | `local`, `local_fit`, `local_net` | the family `local` |
-| `loglinear` | the family `loglinear`, on top of `local` |
+| `loglinear`, `loglinear_pixels`, `loglinear_tables` | the family `loglinear`, on top of `local` |
 """

@@ -64,7 +64,10 @@ def _block(chain: bytes, size: tuple[int, int], channels: int, model: Model) -> 
     if model.family == "loglinear":
         from . import loglinear
 
-        return loglinear.block(chain, size, channels, model)
+        if chain[:1] != b"\x08":
+            return loglinear.block(chain, size, channels, model)
+        loglinear.check(model)
+        chain = chain[1:]
     from .local import Group
 
     message = Message(chain, 8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -48,6 +48,16 @@ class Samples:
     p: Any
     ks: Any
     mixture: Mixture
+
+
+class Finder(Protocol):
+    """Finds whole pixels before their samples are coded (docs/loglinear.md, "Pixels")."""
+
+    def find(self, lanes: Any, pixel: Any, near: Any) -> Any:
+        """Set the samples of the pixels that are found; return for each lane whether its pixel is."""
+
+    def learn(self) -> None:
+        """Learn after the last channel of the time."""
 
 
 class Group:
@@ -92,8 +102,8 @@ class Group:
         """Pop all blocks, uint8 [H, W, C] with the channels R, G, B."""
         return self.blocks(lambda samples: samples.mixture.pop(message))
 
-    def blocks(self, code: Callable[[Samples], Any]) -> list[Any]:
-        """Return all blocks; `code` gives the samples of each time and channel in turn."""
+    def blocks(self, code: Callable[[Samples], Any], finder: Finder | None = None) -> list[Any]:
+        """Return all blocks; `code` gives the samples of each time and channel that are not found."""
         if self.model.tensors.get("positions") is not None:
             demand(self.model.tensors["positions"].shape[:2] == (3, 9), "shape of positions")
         for t in range(max(w + 3 * (h - 1) for h, w in self.sizes)):
@@ -101,7 +111,7 @@ class Group:
             x = t - 3 * y
             lanes = np.flatnonzero((x >= 0) & (x < w))
             if len(lanes):
-                self._time(code, t, lanes, x[lanes])
+                self._time(code, finder, t, lanes, x[lanes])
         out, at = [], 0
         for h, w in self.sizes:
             planes = self.samples[:, at : at + h * w].reshape(-1, h, w).astype(np.uint8)
@@ -124,13 +134,17 @@ class Group:
         xx = np.minimum(np.where(left, 0, xx), w - 1)
         return np.where(yy < 0, -1, first + yy * w + xx)
 
-    def _time(self, code: Callable[[Samples], Any], t: int, lanes: Any, x: Any) -> None:
+    def _time(
+        self, code: Callable[[Samples], Any], finder: Finder | None, t: int, lanes: Any, x: Any
+    ) -> None:
         """Code the pixels of one time."""
         block, y, _, w, first, column, cell = self.rows[lanes].T
         cell = cell + x // 3
         pixel = first + y * w + x
         near_s, near_x = self._near(lanes, x, S), self._near(lanes, x, X)
         corner = (x == 0) & (y == 0)
+        found = finder.find(lanes, pixel, near_s) if finder else np.zeros(len(lanes), bool)
+        rest = np.flatnonzero(~found)  # What is predicted for the lanes that are found is not used.
         side = self.side[block]
         if "positions" in self.model.tensors:
             table = self.model.tensors["positions"].astype(np.int64)
@@ -155,25 +169,32 @@ class Group:
             z = ((self.v[c][column + np.minimum(x + 2, w - 1)] + 4 * self.h[c][lanes]) >> 4) + 64
             features, ks = self._features(c, pixel, near_s, corner, own, near_e, p, guesses, z)
             inputs, weights, mu, e = self.net.run(c, features, side, p, ks)
-            mixture = Mixture(weights, mu, e, 256)
-            samples = code(Samples(c, lanes, x, y, pixel, near_s, p, ks, mixture))
-            self.samples[c][pixel] = samples
-            error = 64 * samples - p
+            inputs, weights, mu, e = inputs[rest], weights[rest], mu[rest], e[rest]
+            if len(rest):
+                mixture = Mixture(weights, mu, e, 256)
+                at = pixel[rest]
+                self.samples[c][at] = code(
+                    Samples(c, lanes[rest], x[rest], y[rest], at, near_s[rest], p[rest], ks[rest], mixture)
+                )
+            samples = self.samples[c][pixel]
+            error = np.where(found, 0, 64 * samples - p)
             self.errors[c][pixel] = error
 
             u = np.abs(near_e[:, :4]).sum(1) >> 2
             weight = np.maximum(1, 1572864 // (24576 + u * u))
             for q, predictor in enumerate(self.predictors[c]):
-                predictor.add(lanes, d[q], samples - m, weight)
+                predictor.add(lanes[rest], d[q][rest], (samples - m)[rest], weight[rest])
                 last = (x % 3 == 2) | (x == w - 1)
                 predictor.close(lanes[last], cell[last])
             self.h[c][lanes] += np.abs(error) - (self.h[c][lanes] >> 4)
             at = column + x
             self.v[c][at] += self.h[c][lanes] - (self.v[c][at] >> 3)
-            if self.net.rate and t % self.net.every == 0:
-                self.net.learn(c, samples, ks, inputs, weights, mu, e)
+            if self.net.rate and t % self.net.every == 0 and len(rest):
+                self.net.learn(c, samples[rest], ks[rest], inputs, weights, mu, e)
             if self.model.config.get("latents"):
                 self._count(c, block, error, ks, features)
+        if finder:
+            finder.learn()
 
     def _features(
         self,

@@ -23,6 +23,7 @@ class Predictor:
         self.g = np.zeros((cells, size), np.int64) + prior
         self.f = np.zeros((rows, size), np.int64)
         self.q = np.zeros((rows, size), np.int64)
+        self.any = np.zeros(rows, bool)  # whether a pixel of the cell was predicted
         self.w = np.zeros((rows, n), F)
         self.lower = np.tril_indices(n)
 
@@ -65,9 +66,12 @@ class Predictor:
         i, j = self.lower
         weighted = d * w[:, None]
         self.q[rows] += np.concatenate([weighted[:, i] * d[:, j], (target * w)[:, None] * d], 1)
+        self.any[rows] = True
 
     def close(self, rows: Any, cells: Any) -> None:
         """Update F and G after the last pixels of the cells."""
+        rows, cells = rows[self.any[rows]], cells[self.any[rows]]
+        self.any[rows] = False
         self.f[rows] = decay(self.f[rows] + self.q[rows], self.along)
         self.q[rows] = 0
         self.g[cells] = decay(self.g[cells] + self.f[rows], self.down)

@@ -223,6 +223,13 @@ def test_damaged_batches(model: Model) -> None:
         {"terms": np.zeros((4, 12, 3), np.int32)},
         {"mix": np.zeros((4, 8, 12), np.int16)},
         {"mix": np.full((4, 8, 12), 1 << 22, np.int32)},
+        {"pixel_mix": np.zeros((8, 7), np.int32)},
+        {"pixel_mix": np.zeros((8, 8), np.int16)},
+        {"pixel_mix": np.full((8, 8), -(1 << 22), np.int32)},
+        {"pixel_start": np.zeros((255, 7), np.int8)},
+        {"pixel_start": np.zeros((256, 8), np.int8)},
+        {"pixel_start": np.zeros((256, 7), np.int16)},
+        {"pixel_start": np.full((256, 7), -128, np.int8)},
     ],
     ids=repr,
 )
@@ -232,7 +239,7 @@ def test_models_that_are_refused(changes: dict[str, Any], model: Model) -> None:
 
 
 def test_a_model_needs_its_tensors(model: Model) -> None:
-    for name in ("terms", "mix", "out_w"):
+    for name in ("terms", "mix", "pixel_mix", "pixel_start", "out_w"):
         tensors = {key: tensor for key, tensor in model.tensors.items() if key != name}
         with pytest.raises(ModelError, match=name):
             LogLinearModel.from_model(

@@ -6,6 +6,7 @@ Golden files that take it longer are decoded by `python tests/reference_decoder.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import io
@@ -29,7 +30,9 @@ from bbcodec import container, modelfile
 from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
 from bbcodec.families import learned
+from bbcodec.families.family import family_of
 from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
+from bbcodec.jobs import Execution
 from bbcodec.modelfile import registry
 from bbcodec.picture.metadata import Metadata, Note
 from bbcodec.picture.picture import Palette, Picture
@@ -215,6 +218,73 @@ def test_blocks_of_loglinear(shape: tuple[int, ...], reference: Any) -> None:
     model = loglinear_cases.random_model(8, shape[0], "fast", **numbers)
     data = bbcodec.compress(picture(*shape), method="learned", model=model, embed_model=True)
     assert_same(reference, data)
+
+
+def read_again(model: modelfile.Model) -> Any:
+    """Return a model of loglinear as the second decoder reads it."""
+    file = modelfile.dump("loglinear", model.config, Graph({}, {}), model.tensors)
+    return importlib.import_module("reference.modelfile").load(file)
+
+
+@pytest.mark.parametrize(
+    ("shape", "neighbours"),
+    [((1, 30, 3), 0), ((20, 1, 1), 2), ((2, 9, 3), 6), ((70, 21, 3), 0)]
+    + [((13, 17, channels), neighbours) for channels in (1, 3) for neighbours in (0, 2, 6)],
+)
+def test_whole_pixels_of_loglinear(
+    shape: tuple[int, ...], neighbours: int, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixels that are found, those that are not, and those not asked about; several blocks."""
+    choice = "bbcodec.families.loglinear.blocks.coding_for"
+    monkeypatch.setattr(choice, lambda blocks, plain: neighbours + 1)
+    numbers = {"table_bits": 12, "block": 64} if shape[0] == 70 else {"mix_shift": 7}
+    model = loglinear_cases.random_model(8, neighbours, "fast", **numbers)
+    pixels = loglinear_cases.drawing(shape, neighbours, specks=0.1)
+    data = bbcodec.compress(pixels, method="learned", model=model, embed_model=True)
+    assert_same(reference, data)
+    chain = learned.encode(pixels, model).chains[0]
+    assert chain[0] == neighbours + 1
+    assert chain in data
+    block = importlib.import_module("reference.loglinear").block
+    with pytest.raises(reference.Refused, match=r"^q$"):
+        block(b"\x08" + chain[1:], shape[:2], shape[2], read_again(model))
+
+
+def test_models_of_loglinear_that_the_second_decoder_refuses(reference: Any) -> None:
+    check = importlib.import_module("reference.loglinear").check
+    model = read_again(loglinear_cases.random_model(8))
+    check(model)
+    for name, value in (("pixel_mix", 1 << 22), ("pixel_start", -128)):
+        check(dataclasses.replace(model, tensors={**model.tensors, name: model.tensors[name] * 0}))
+        wrong = model.tensors[name].copy()
+        wrong[5, 5] = value
+        for tensor in (wrong, wrong[:, :6] * 0, wrong.astype(np.int16) * 0):
+            with pytest.raises(reference.Refused):
+                check(dataclasses.replace(model, tensors={**model.tensors, name: tensor}))
+
+
+def test_plain_blocks_of_loglinear(reference: Any) -> None:
+    pixels = loglinear_cases.drawing((30, 44, 3), specks=1.0)
+    model = loglinear_cases.random_model(8, 1, "fast", plain=0)
+    assert learned.encode(pixels, model).chains[0][0] == 8
+    assert_same(reference, bbcodec.compress(pixels, method="learned", model=model, embed_model=True))
+
+
+@pytest.mark.parametrize("neighbours", [0, 3])
+def test_batches_of_drawings_of_loglinear(
+    neighbours: int, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group of blocks shares tables and memories."""
+    choice = "bbcodec.families.loglinear.groups.coding_for"
+    monkeypatch.setattr(choice, lambda blocks, plain: neighbours + 1)
+    model = loglinear_cases.random_model(8, 5, "fast")
+    images = [loglinear_cases.drawing((6 + i % 3, 31, 3), i, specks=0.05) for i in range(7)]
+    decoder = importlib.import_module("reference.loglinear")
+    _, words = family_of(model).encode_batch(images, model, Execution())
+    assert words[0] == neighbours + 1
+    shapes = [image.shape for image in images]
+    found = decoder.batch(words.astype("<u4").tobytes(), [shapes], read_again(model))
+    assert all(np.array_equal(a, b) for a, b in zip(found, images, strict=True))
 
 
 def test_batches_of_loglinear(tmp_path: Path, reference: Any) -> None:

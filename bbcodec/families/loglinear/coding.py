@@ -35,7 +35,8 @@ BAND: Final = 16  # rows
 SAMPLED: Final = 1 << 16  # pixels whose values are counted, about
 MIN_PIXELS: Final = 1 << 12  # smaller blocks tell too little of their values
 MIN_EXPECTED: Final = 4  # of a pair of values: rarer ones are missing by chance
-MAX_REPEATS: Final = 0.1  # share of pixels that equal their left neighbour in a block without traces
+MAX_REPEATS: Final = {1: 0.3, 3: 0.1}
+"""Share of pixels that equal their left neighbour in a block without traces, by number of channels."""
 UNIT: Final = 256  # of a model's number `plain`
 
 
@@ -95,7 +96,7 @@ def _is_even(block: Pixels, plain: int) -> bool:
     if rows.shape[0] * rows.shape[1] < MIN_PIXELS or rows.shape[1] < 2:
         return False
     repeats = (rows[:, 1:] == rows[:, :-1]).all(axis=2).mean()
-    return bool(repeats <= MAX_REPEATS and evenness(rows) * UNIT >= plain)
+    return bool(repeats <= MAX_REPEATS[block.shape[2]] and evenness(rows) * UNIT >= plain)
 
 
 def evenness(samples: Pixels) -> float:

@@ -8,6 +8,7 @@ thread computes a group, without the GIL, so that several groups run at once.
 from __future__ import annotations
 
 import importlib.util
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,7 @@ def _load() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     module.__dict__["function"] = njit
+    sys.modules[spec.name] = module  # what is loaded from numba's cache imports it by name
     spec.loader.exec_module(module)
     return module
 
@@ -144,10 +146,14 @@ def _finder(text: Any) -> Any:
     return find, learn_pixels, note
 
 
-def _compiled(version: int, text: Any) -> Any:
+# Names of the module: a function that `run` closes over would keep numba from finding it in its cache.
+_text = _load()
+set_terms, code, learn = _text.set_terms, _text.code, _text.learn
+find, learn_pixels, note = _finder(_text)
+
+
+def _compiled(version: int) -> Any:
     """`run`, of this version of the package."""
-    set_terms, code, learn = text.set_terms, text.code, text.learn
-    find, learn_pixels, note = _finder(text)
 
     @njit(cache=True, nogil=True, forceinline=False, no_cpython_wrapper=False)
     def run(m: Any, g: Any, layer: Any, pixels: Any, streams: Any, slots: int, where: Any) -> None:
@@ -207,4 +213,4 @@ def _fingerprint() -> int:
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
-run = _compiled(_fingerprint(), _load())
+run = _compiled(_fingerprint())
