@@ -53,6 +53,8 @@ class Samples:
 class Finder(Protocol):
     """Finds whole pixels before their samples are coded (docs/loglinear.md, "Pixels")."""
 
+    further: list[tuple[int, int]]  # positions of neighbours, after S
+
     def find(self, lanes: Any, pixel: Any, near: Any) -> Any:
         """Set the samples of the pixels that are found; return for each lane whether its pixel is."""
 
@@ -143,7 +145,10 @@ class Group:
         pixel = first + y * w + x
         near_s, near_x = self._near(lanes, x, S), self._near(lanes, x, X)
         corner = (x == 0) & (y == 0)
-        found = finder.find(lanes, pixel, near_s) if finder else np.zeros(len(lanes), bool)
+        found = np.zeros(len(lanes), bool)
+        if finder:
+            around = np.concatenate([near_s, self._near(lanes, x, finder.further)], 1)
+            found = finder.find(lanes, pixel, around)
         rest = np.flatnonzero(~found)  # What is predicted for the lanes that are found is not used.
         side = self.side[block]
         if "positions" in self.model.tensors:

@@ -32,6 +32,8 @@ def equal(v: list[int], pairs: list[tuple[int, int]]) -> int:
 class Pixels:
     """Finds the whole pixels of a group."""
 
+    further = [(-4, 0), (-4, -1), (-3, -2), (-1, -3), (1, -3), (4, -2)]
+
     def __init__(self, group: Group, pixels: int, q: int, of_row: list[Stream]) -> None:
         tensors = group.model.tensors
         self.group, self.q, self.of_row = group, q, of_row
@@ -49,10 +51,10 @@ class Pixels:
         samples = self.group.samples
         found = np.zeros(len(lanes), bool)
         for i, (row, at) in enumerate(zip(lanes.tolist(), pixel.tolist(), strict=True)):
-            v = [self._colour(n) for n in near[i, :12].tolist()]
+            v = [self._colour(n) for n in near[i].tolist()]
             k = self.codes[near[i, :6]].tolist()
             near_bits, h = self._hashes(v, k)
-            places = [h[n] * LINE % 2**32 >> (32 - self.memory_bits) for n in (4, 2, 1)]
+            places = [h[n] * LINE % 2**32 >> (32 - self.memory_bits) for n in (3, 2, 1)]
             candidates: dict[int, int] = {}  # the kind of each colour, in order
             for kind, colour in enumerate(v[:4]):
                 candidates.setdefault(colour, kind)
@@ -91,7 +93,7 @@ class Pixels:
     def _hashes(v: list[int], k: list[int]) -> tuple[int, list[int]]:
         """Return `near`, and h_0 (0) to h_7."""
         near, far = equal(v, EQUAL), equal(v, EQUAL_FAR)
-        h = [0, fold(0, *v[:2]), fold(0, *v[:4]), fold(0, *v[:6]), fold(0, *v[:12])]
+        h = [0, fold(0, *v[:2]), fold(0, *v[:4]), fold(0, *v[:12]), fold(0, *v)]
         codes = sum(code << 3 * n for n, code in enumerate(k[:4]))
         h.append(fold(0, near + (far << 8), codes))
         h.append(fold(0, v[0], near))

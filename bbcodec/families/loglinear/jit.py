@@ -22,7 +22,7 @@ from bbcodec.coding.ans import Words
 from bbcodec.families.local import jit as base
 from bbcodec.families.local.jit.learning import learn as learn_last_layer
 from bbcodec.families.local.jit.learning import round_weights
-from bbcodec.families.local.jit.least_squares import begin_cells, list_lanes
+from bbcodec.families.local.jit.least_squares import begin_cells, list_lanes, neighbour
 from bbcodec.families.local.jit.mixture import add_gradients
 from bbcodec.families.local.jit.sample import after as after_sample
 from bbcodec.families.local.jit.sample import after_found
@@ -34,7 +34,7 @@ from bbcodec.families.local.reference import Integers, to_blocks, to_planes
 from bbcodec.families.loglinear import reference, scalar
 from bbcodec.families.loglinear.model import LogLinearModel
 from bbcodec.families.loglinear.reference import ALL_PREDICTED, Pixels, Shapes
-from bbcodec.families.loglinear.scalar import Streams
+from bbcodec.families.loglinear.scalar import FURTHER, Streams
 
 
 def encode(
@@ -122,13 +122,26 @@ def _finder(text: Any) -> Any:
             where[first:end] = pixel
 
     @njit
+    def set_near(g: Any, lane: int, pixels: Any) -> None:
+        """Set the neighbours of a lane's pixel."""
+        b, y, x, pixel, _, _ = g.lanes[lane]
+        width, near, own = g.blocks[b, 1], pixels.near, g.own[lane]
+        for i in range(len(own)):
+            near[i] = own[i]
+        for i in range(len(FURTHER)):
+            yy, xx = neighbour(y, x, width, FURTHER[i, 0], FURTHER[i, 1])
+            outside = len(pixels.colours) - 1
+            near[len(own) + i] = outside if yy < 0 else pixel + (yy - y) * width + xx - x
+
+    @njit
     def find(g: Any, lanes: int, pixels: Any, streams: Any, slots: int, where: Any) -> int:
         """Look for the whole pixels of all lanes; return how many are left to be predicted."""
         predicted = 0
         for lane in range(lanes):
             pixel, first = g.lanes[lane, 3], streams.count[0]
             stream = g.lanes[lane, 4] * len(streams.heads) // slots
-            look(pixels, g.own[lane], lane)
+            set_near(g, lane, pixels)
+            look(pixels, pixels.near, lane)
             pixels.found[lane] = code_pixel(pixels, streams, stream, lane, pixel)
             if pixels.found[lane]:
                 spread_colour(pixels, pixel, g.samples)

@@ -18,6 +18,7 @@ from bbcodec.coding.ans import Words
 from bbcodec.coding.kernels import kernels
 from bbcodec.errors import FormatError
 from bbcodec.families.local.order import CHANNELS, MAX_LANES, Lanes, Order
+from bbcodec.families.local.order import neighbours as places_of
 from bbcodec.families.local.reference import Integers, Step, to_blocks, to_planes, walk
 from bbcodec.families.loglinear import scalar
 from bbcodec.families.loglinear.model import LogLinearModel
@@ -260,6 +261,7 @@ def pixels_of(model: LogLinearModel, shapes: Shapes, planes: Integers, neighbour
         candidate=np.zeros((slots, PIXEL_KINDS), np.int64),
         kind=np.zeros((slots, PIXEL_KINDS), np.int64),
         recall=np.zeros((slots, scalar.RECALLS), np.int64),
+        near=np.zeros(scalar.AROUND, np.int64),
         around=np.zeros(scalar.AROUND, np.int64),
         codes_near=np.zeros(scalar.NEAR, np.int64),
     )
@@ -321,8 +323,13 @@ class _Run:
         pixels = self._pixels
         if pixels.neighbours == ALL_PREDICTED:
             return None
+        y = (lanes.time - lanes.x) // 3
+        yy, xx = places_of(scalar.FURTHER, y, lanes.x, lanes.width)
+        further = lanes.pixel + (yy - y) * lanes.width + xx - lanes.x
+        further[yy < 0] = len(pixels.colours) - 1
+        near = np.concatenate([lanes.own, further])
         for lane, pixel in enumerate(lanes.pixel.tolist()):
-            scalar.look(pixels, lanes.own[:, lane], lane)
+            scalar.look(pixels, near[:, lane], lane)
             stream = self._stream(lanes, lane)
             found = scalar.code_pixel(pixels, self._streams, stream, lane, pixel)
             pixels.found[lane] = found

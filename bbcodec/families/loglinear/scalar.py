@@ -38,7 +38,9 @@ BETWEEN: Final = 7
 """Kinds of decisions: at the prediction, upwards, downwards, within a place (3 to 6), between places."""
 
 NEAR: Final = 6
-AROUND: Final = 12
+AROUND: Final = 22
+FURTHER: Final = np.array([(-4, 0), (-4, -1), (-3, -2), (-1, -3), (1, -3), (4, -2)])
+"""Positions (dx, dy) of neighbours of a pixel after S0 to S15 of docs/local.md."""
 RECALLS: Final = 3
 NOT_FOUND: Final = 7
 """The code of a pixel that equals no candidate; otherwise the candidate's number, at most MAX_CODE."""
@@ -99,7 +101,8 @@ class Pixels(NamedTuple):
     kind: Any  # int64 [S, 7]
     recall: Any  # int64 [S, 3]
     # Room for numbers that nothing reads later:
-    around: Any  # int64 [12]
+    near: Any  # int64 [22]
+    around: Any  # int64 [22]
     codes_near: Any  # int64 [6]
 
 
@@ -430,7 +433,7 @@ def offer(pixels: Pixels, lane: int, colour: int, kind: int) -> None:
 def look(pixels: Pixels, near: Any, lane: int) -> None:
     """Find the candidates of a lane's pixel, and the contexts of the decisions about them.
 
-    near : pixels at the positions S of docs/local.md.
+    near : its neighbours [AROUND]: pixels at the positions S of docs/local.md, and at `FURTHER`.
     """
     layer = pixels.layer
     v, code = pixels.around, pixels.codes_near
@@ -449,15 +452,14 @@ def look(pixels: Pixels, near: Any, lane: int) -> None:
             hashes[1] = h
         elif i == 3:
             hashes[2] = h
-        elif i == 5:
+        elif i == 11:
             hashes[3] = h
     hashes[4] = h
     pixels.candidates[lane] = 0
     for i in range(4):
         offer(pixels, lane, int(v[i]), i)
     for i in range(RECALLS):
-        kept = int(hashes[4 if i == 0 else 3 - i])
-        at = times(kept, 0xC2B2AE35) >> (32 - pixels.recall_bits)
+        at = times(int(hashes[3 - i]), 0xC2B2AE35) >> (32 - pixels.recall_bits)
         pixels.recall[lane, i] = at
         colour = int(pixels.recalled[i, at])
         if colour >= 0:

@@ -36,17 +36,17 @@ def list_lanes(g: Any, time: int) -> int:
             lane[0], lane[1], lane[2] = b, y, x
             lane[3], lane[4], lane[5] = first_pixel + y * width + x, first_slot + y % slots, first_column + x
             for i in range(len(OWN)):
-                yy, xx = _neighbour(y, x, width, OWN[i, 0], OWN[i, 1])
+                yy, xx = neighbour(y, x, width, OWN[i, 0], OWN[i, 1])
                 g.own[count, i] = outside if yy < 0 else first_pixel + yy * width + xx
             for i in range(len(EARLIER)):
-                yy, xx = _neighbour(y, x, width, EARLIER[i, 0], EARLIER[i, 1])
+                yy, xx = neighbour(y, x, width, EARLIER[i, 0], EARLIER[i, 1])
                 g.earlier[count, i] = outside if yy < 0 else first_pixel + yy * width + xx
             count += 1
     return count
 
 
 @njit
-def _neighbour(y: int, x: int, width: int, dx: int, dy: int) -> Any:
+def neighbour(y: int, x: int, width: int, dx: int, dy: int) -> Any:
     """Row and column that position (dx, dy) is read at; row -1 if it does not exist."""
     yy, xx = y + dy, x + dx
     if yy < 0:

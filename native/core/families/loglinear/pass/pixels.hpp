@@ -6,7 +6,10 @@
 namespace bbcodec::loglinear {
 namespace {
 
-constexpr int kAround = 12;  // neighbours: S0 to S11 of docs/local.md
+// Neighbours: S0 to S15 of docs/local.md, and six more.
+constexpr int kAround = 22;
+constexpr int kAroundX[kAround] = {-1, 0, -1, 1, -2, 0, 1, 2, -2, -1, -3, 0, 2, -3, -2, 3, -4, -4, -3, -1, 1, 4};
+constexpr int kAroundY[kAround] = {0, -1, -1, -1, 0, -2, -2, -1, -1, -2, 0, -3, -2, -1, -2, -2, 0, -1, -2, -3, -3, -2};
 constexpr int kRecalls = 3;
 constexpr int kCandidates = 4 + kRecalls;
 constexpr int kNotFound = 7;  // the code of a pixel that equals no candidate
@@ -54,11 +57,11 @@ class Pixels {
         spot.pixel = first + static_cast<std::size_t>(y) * width + x;
         const std::size_t outside = colours_.size() - 1;
         std::size_t near[kAround];
-        if (x >= 3 && y >= 3 && x + 2 < width) {
-            for (int i = 0; i < kAround; ++i) near[i] = spot.pixel + local::kDx[i] + static_cast<std::ptrdiff_t>(local::kDy[i]) * width;
+        if (x >= 4 && y >= 3 && x + 4 < width) {
+            for (int i = 0; i < kAround; ++i) near[i] = spot.pixel + kAroundX[i] + static_cast<std::ptrdiff_t>(kAroundY[i]) * width;
         } else {
             for (int i = 0; i < kAround; ++i) {
-                const std::int32_t at = moved(x, y, local::kDx[i], local::kDy[i], width);
+                const std::int32_t at = moved(x, y, kAroundX[i], kAroundY[i], width);
                 near[i] = at < 0 ? outside : first + at;
             }
         }
@@ -73,7 +76,7 @@ class Pixels {
             for (int i = from; i < to; ++i) h = (h + v[i]) * kFactor, h ^= h >> 15;
             return h;
         };
-        hash[0] = add(0, 2), hash[1] = add(2, 4), hash[2] = add(4, 6), hash[3] = add(6, kAround);
+        hash[0] = add(0, 2), hash[1] = add(2, 4), hash[2] = add(4, 12), hash[3] = add(12, kAround);
         spot.candidates = 0;
         const auto offer = [&](std::uint32_t colour, int kind) {
             for (int i = 0; i < spot.candidates; ++i)
@@ -82,7 +85,7 @@ class Pixels {
             ++spot.candidates;
         };
         for (int i = 0; i < 4; ++i) offer(v[i], i);
-        constexpr int kKept[kRecalls] = {3, 1, 0};
+        constexpr int kKept[kRecalls] = {2, 1, 0};
         for (int i = 0; i < kRecalls; ++i) {
             spot.recall[i] = hash[kKept[i]] * kSpread >> (32 - recall_bits_);
             const std::uint32_t colour = recalled_[i][spot.recall[i]];
