@@ -32,11 +32,10 @@ def equal(v: list[int], pairs: list[tuple[int, int]]) -> int:
 class Pixels:
     """Finds the whole pixels of a group."""
 
-    further = [(-4, 0), (-4, -1), (-3, -2), (-1, -3), (1, -3), (4, -2)]
-
     def __init__(self, group: Group, pixels: int, q: int, of_row: list[Stream]) -> None:
         tensors = group.model.tensors
         self.group, self.q, self.of_row = group, q, of_row
+        self.further = [(-4, 0), (-4, -1), (-3, -2), (-1, -3), (1, -3), (4, -2)]
         self.codes = np.zeros(pixels + 1, np.int64)  # the last: no neighbour
         self.tables = Tables(group.model.config, tensors["pixel_mix"], pixels)
         start = tensors["pixel_start"].astype(np.int16)
