@@ -99,7 +99,7 @@ class GroupCoder final : public Coder {
 
     template <typename F>
     void spread(std::size_t tasks, F task) {
-        if (crew_.size() == 1 || tasks < 2) {
+        if (crew_.size() == 1 || tasks < 2 || few_) {
             for (std::size_t i = 0; i < tasks; ++i) task(i, 0);
         } else {
             crew_.run(
@@ -130,6 +130,7 @@ class GroupCoder final : public Coder {
     template <typename Bits, typename F>
     void begin(int t, Buffer<Bits>& streams, F found) {
         coder_.begin(t);
+        few_ = false;
         list_streams([](std::int32_t) { return true; });
         if (!sparse_) {
             spread(group_.chunks.size(), [&](std::size_t k, int worker) {
@@ -153,6 +154,7 @@ class GroupCoder final : public Coder {
             }
         });
         list_streams([&](std::int32_t slot) { return !pixels_.found(slot); });
+        few_ = open_count_ < kFew;
         spread(group_.chunks.size(), [&](std::size_t k, int worker) {
             local::Chunk& chunk = group_.chunks[k];
             if (!chunk.lanes.busy) return;
@@ -296,6 +298,7 @@ class GroupCoder final : public Coder {
     }
 
     static constexpr std::size_t kAhead = 3;  // lanes
+    static constexpr std::size_t kFew = 24;   // lanes that are coded sooner than threads are told to
 
     const Layer& layer_;
     Crew crew_;
@@ -313,6 +316,7 @@ class GroupCoder final : public Coder {
     Buffer<Setting> settings_;
     Buffer<Mixture> mixtures_;
     bool sparse_ = false, known_ = false;
+    bool few_ = false;  // lanes are predicted at this time: one thread does
     const local::Shape* shapes_ = nullptr;
     Pixels pixels_;
     Buffer<Writer> writers_;
