@@ -41,7 +41,6 @@ class GroupCoder final : public Coder {
         coder_.mode().counting = false;
         sparse_ = coder_.mode().sparse = job.neighbours >= 0;
         if (sparse_) pixels_.begin(layer_, job.base, group_.chunks.size() * kChunk, pixels, bits, job.neighbours);
-        shapes_ = job.base.shapes;
     }
 
     int streams() const override { return streams_; }
@@ -66,12 +65,7 @@ class GroupCoder final : public Coder {
         for (int s = 0; s < streams_; ++s) readers[s].begin(words[s]);
         coder_.mode().decoding = false;  // mixtures are not searched
         for (int t = 0; t < group_.end; ++t) {
-            begin(t, readers, [&](std::int32_t slot) {
-                const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
-                const int l = slot % kChunk;
-                const std::size_t pixel = static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l];
-                pixels_.put(slot, blocks[lanes.block[l]] + pixel * coder_.channels());
-            });
+            begin(t, readers, [&](std::int32_t slot) { pixels_.put(slot, samples_at(slot, blocks)); });
             for (int c = 0; c < coder_.channels(); ++c) {
                 spread(group_.chunks.size(), [&](std::size_t k, int) {
                     if (sparse_ && group_.chunks[k].lanes.busy) coder_.read(c, k, blocks);
@@ -223,7 +217,7 @@ class GroupCoder final : public Coder {
         known_ = true;
         if (sparse_)
             for (std::size_t n = 0; n < group_.blocks.size(); ++n)
-                pixels_.fill(n, blocks[n], static_cast<std::size_t>(shapes_[n].height) * shapes_[n].width);
+                pixels_.fill(n, blocks[n], static_cast<std::size_t>(group_.blocks[n].height) * group_.blocks[n].width);
         for (int t = 0; t < group_.end; ++t) {
             begin(t, streams, [](std::int32_t) {});
             for (int c = 0; c < coder_.channels(); ++c) {
@@ -283,11 +277,17 @@ class GroupCoder final : public Coder {
     void learn_pixels(Sample* const* blocks) {
         for (std::size_t i = 0; i < group_.count; ++i) {
             const std::int32_t slot = group_.lanes[i];
-            const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
-            const int l = slot % kChunk;
-            const std::size_t pixel = static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l];
-            pixels_.learn(layer_, slot, blocks[lanes.block[l]] + pixel * coder_.channels());
+            pixels_.learn(layer_, slot, samples_at(slot, blocks));
         }
+    }
+
+    // The samples of the pixel of a slot.
+    template <typename Sample>
+    Sample* samples_at(std::int32_t slot, Sample* const* blocks) const {
+        const local::Lanes& lanes = group_.chunks[static_cast<std::size_t>(slot) / kChunk].lanes;
+        const int l = slot % kChunk;
+        const std::size_t pixel = static_cast<std::size_t>(lanes.y.v[l]) * lanes.width.v[l] + lanes.x.v[l];
+        return blocks[lanes.block[l]] + pixel * coder_.channels();
     }
 
     // Brings the lines of a lane near, if there is such a lane.
@@ -317,7 +317,6 @@ class GroupCoder final : public Coder {
     Buffer<Mixture> mixtures_;
     bool sparse_ = false, known_ = false;
     bool few_ = false;  // lanes are predicted at this time: one thread does
-    const local::Shape* shapes_ = nullptr;
     Pixels pixels_;
     Buffer<Writer> writers_;
     float* const* costs_ = nullptr;
