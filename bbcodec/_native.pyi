@@ -156,6 +156,7 @@ class LogLinearLayerFields(TypedDict):
     skip: int
     mix_shift: int
     terms: NDArray[np.int32]
+    direct: NDArray[np.int8]
     weights: NDArray[np.int32]
     pixel_weights: NDArray[np.int32]
     pixel_start: NDArray[np.int8]

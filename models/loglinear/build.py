@@ -30,7 +30,7 @@ W, N, NW, NE, _WW, NN = range(1, 7)
 GAP_W, GAP_N, GAP_NW, GAP_NE, _GAP_WW, GAP_NN = range(7, 13)
 A, A_W, A_N, B_A, BA_W, BA_N, B_W, B_N, COLOUR = range(13, 22)
 PIXEL_W, PIXEL_N = 22, 23
-PHASE, ALIKE, GRADIENT = 26, 28, 30
+PHASE, ALIKE, GRADIENT, GUESS = 26, 28, 30, 32
 
 CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
     (  # the first channel
@@ -53,6 +53,9 @@ CONTEXTS: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
     ),
 )
 """Contexts by kind of channel, each as its terms. Found on crops of photographs and graphics."""
+
+DIRECT: Final = (0, W, GUESS)
+"""What direct contexts count from, in every kind of channel; they replace the last of `CONTEXTS`."""
 
 TABLE_BITS: Final = 20
 SKIP: Final = 8
@@ -86,8 +89,11 @@ def build(base: modelfile.Model, start: Start | None = None) -> bytes:
     for kind, contexts in enumerate(CONTEXTS):
         for number, context in enumerate(contexts):
             terms[kind, number, : len(context)] = context
+    direct = np.zeros((CHANNEL_KINDS, count), np.int8)
+    direct[:, -len(DIRECT) :] = 1
+    terms[:, -len(DIRECT) :, 0] = DIRECT
     begin = equal_start(count) if start is None else start
-    layer: dict[str, NDArray[Any]] = {"terms": terms} | begin._asdict()
+    layer: dict[str, NDArray[Any]] = {"terms": terms, "direct": direct, **begin._asdict()}
     config = dict(base.config) | {
         "contexts": count,
         "table_bits": TABLE_BITS,

@@ -27,7 +27,7 @@ void init(Layer* self, const nb::dict& dict) {
     LayerFields f;
     Reader from(dict, "loglinear");
     from.read("contexts", f.contexts), from.read("table_bits", f.table_bits), from.read("skip", f.skip);
-    from.read("mix_shift", f.mix_shift), from.read("terms", f.terms), from.read("weights", f.weights);
+    from.read("mix_shift", f.mix_shift), from.read("direct", f.direct), from.read("terms", f.terms), from.read("weights", f.weights);
     from.read("pixel_weights", f.pixel_weights), from.read("pixel_start", f.pixel_start);
     from.read("log", f.log), from.read("squash", f.squash), from.read("rate", f.rate);
     from.finish();

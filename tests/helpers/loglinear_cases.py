@@ -33,13 +33,14 @@ def small_model(base: str | None = None, **changes: Any) -> Model:
 def random_model(contexts: int, seed: int = 0, base: str | None = None, **numbers: int) -> Model:
     """Return a model whose contexts are of any terms, and whose layer starts anywhere; see `small_model`."""
     rng = np.random.default_rng(seed)
-    terms = rng.integers(0, 32, (4, contexts, 4), np.int32)
+    terms = rng.integers(0, 33, (4, contexts, 4), np.int32)
+    direct = rng.integers(0, 2, (4, contexts), np.int8)
     mix = rng.integers(-(1 << 19), 1 << 20, (4, 8, contexts), np.int32)
     pixel_mix = rng.integers(-(1 << 18), 1 << 19, (8, 8), np.int32)
     pixel_start = rng.integers(-127, 128, (256, 7), np.int8)
     pixel_start[rng.random((256, 7)) < 0.2] = 0
     start = {"pixel_mix": pixel_mix, "pixel_start": pixel_start}
-    return small_model(base, contexts=contexts, terms=terms, mix=mix, **start, **numbers)
+    return small_model(base, contexts=contexts, terms=terms, direct=direct, mix=mix, **start, **numbers)
 
 
 def drawing(shape: tuple[int, ...], seed: int = 0, colours: int = 4, specks: float = 0.0) -> Any:

@@ -29,7 +29,8 @@ def check(model: Model) -> None:
         demand(type(config.get(name)) is int and low <= config[name] <= high, name)
     n = config["contexts"]
     for name, dtype, shape, low, high in (
-        ("terms", np.int32, (4, n, 4), 0, 31),
+        ("terms", np.int32, (4, n, 4), 0, 32),
+        ("direct", np.int8, (4, n), 0, 1),
         ("mix", np.int32, (4, 8, n), 1 - 2**22, 2**22 - 1),
         ("pixel_mix", np.int32, (8, 8), 1 - 2**22, 2**22 - 1),
         ("pixel_start", np.int8, (256, 7), -127, 127),
@@ -42,9 +43,10 @@ class Decisions:
     """The decisions of one sample. Its relative value v is known to be in [low, high)."""
 
     def __init__(
-        self, tables: Tables, skip: int, stream: Stream, hashes: Any, cdf: list[int], origin: int
+        self, tables: Tables, skip: int, stream: Stream, contexts: Any, cdf: list[int], origin: int
     ) -> None:
-        self.tables, self.skip, self.stream, self.hashes = tables, skip, stream, hashes
+        self.tables, self.skip, self.stream = tables, skip, stream
+        self.hashes, self.direct, self.t0 = contexts
         self.cdf, self.origin = cdf, origin  # the sample is v + origin
         self.places = 32 if origin else 16  # the origin is 0 in channel 0, and below 0 in others
         self.low, self.high = 0, 16 * self.places
@@ -61,17 +63,19 @@ class Decisions:
         elif min(up, down) < (up + down) >> self.skip:
             bit = self.stream.pop(sq(ln(up) - ln(down)))
         else:
-            bit = self.tables.pop(self.stream, ln(up) - ln(down), kind, self.entries(spot, entry))
+            bit = self.tables.pop(self.stream, ln(up) - ln(down), kind, self.entries(e, kind, spot, entry))
         if bit:
             self.low = e
         else:
             self.high = e
         return bit
 
-    def entries(self, spot: int, entry: int) -> Any:
+    def entries(self, e: int, kind: int, spot: int, entry: int) -> Any:
         """Return where the entries of all contexts are."""
+        direct = 512 * kind + (e + self.origin - self.t0) % 512
         mixed = (self.hashes + (spot * SPOT & MASK)) * LINE & MASK
-        return self.tables.first + 16 * (mixed >> (36 - self.tables.bits)).astype(np.int64) + entry
+        hashed = 16 * (mixed >> (36 - self.tables.bits)).astype(np.int64) + entry
+        return self.tables.first + np.where(self.direct, direct, hashed)
 
     def ask_place(self, i: int, kind: int) -> int:
         """Whether v ≥ 16 i."""
@@ -96,9 +100,9 @@ class Decisions:
 
 
 def terms(planes: Any, s: Samples, guess: Any) -> Any:
-    """Return the terms [32, lanes]; `planes` are the samples of all channels."""
+    """Return the terms [33, lanes]; `planes` are the samples of all channels."""
     near = planes[:, s.near[:, :6].T]  # [channels, W N NW NE WW NN, lanes]
-    out = np.zeros((32, len(s.pixel)), np.int64)
+    out = np.zeros((33, len(s.pixel)), np.int64)
     w, n, nw, ne, ww, nn = own = near[s.c]
     equal = [w == n, w == nw, n == nw, n == ne, ww == w, nn == n]
     out[1:7] = own
@@ -120,7 +124,7 @@ def terms(planes: Any, s: Samples, guess: Any) -> Any:
     out[27] = 8 * (s.y % 8) + s.x % 8
     out[28] = sum(bit.astype(np.int64) << i for i, bit in enumerate(equal))
     out[30] = w + n - nw
-    out[31] = s.ks
+    out[31], out[32] = s.ks, guess
     return out
 
 
@@ -141,7 +145,8 @@ class Coder:
     def __init__(self, model: Model, sizes: list[tuple[int, int]], channels: int, q: int) -> None:
         check(model)
         demand(q < 8, "q")
-        self.terms, self.group = model.tensors["terms"], Group(model, sizes, channels)
+        self.terms, self.direct = model.tensors["terms"], model.tensors["direct"] == 1
+        self.group = Group(model, sizes, channels)
         self.skip, self.q = model.config["skip"], q
         self.kinds = [0, 1, 2] if channels == 3 else [3]
         slots = [min(h, -(-w // 3)) for h, w in sizes]
@@ -168,12 +173,15 @@ class Coder:
         """Code the samples of one time and channel, and learn; `of_row` is the stream of each row."""
         planes, tables = self.group.samples, self.tables[s.c]
         guess = clamp((s.p + 32) >> 6, 0, 255)
-        hashes = hashed(terms(planes, s, guess), self.terms[self.kinds[s.c]])
+        numbers, which = terms(planes, s, guess), self.terms[self.kinds[s.c]]
+        hashes, t0 = hashed(numbers, which), numbers[which[:, 0]].T
+        direct = self.direct[self.kinds[s.c]]
         cdf = s.mixture.table().tolist()
         origins = planes[0][s.pixel] - 256 if s.c else np.zeros_like(s.p)
         out = []
         for i, row in enumerate(s.lanes.tolist()):
-            sample = Decisions(tables, self.skip, of_row[row], hashes[i], cdf[i], int(origins[i]))
+            contexts = hashes[i], direct, t0[i]
+            sample = Decisions(tables, self.skip, of_row[row], contexts, cdf[i], int(origins[i]))
             out.append(sample.pop(int(guess[i])))
         tables.learn()
         return np.array(out, np.int64)

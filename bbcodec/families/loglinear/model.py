@@ -51,6 +51,7 @@ class LogLinearModel:
     mix_shift : the mixer learns with the rate 2^-mix_shift.
     plain : for encoders alone, see `bbcodec.families.loglinear.coding`.
     terms : int32 [4, N, 4], numbers of the terms of each context, by kind of channel; 0 for none.
+    direct : int8 [4, N], 1 for direct contexts, which count from their first term.
     mix : int32 [4, 8, N], weights at the start in 2^-20, by kind of channel and kind of decision.
     pixel_mix : int32 [8, 8], the same for whole pixels, by kind of decision.
     pixel_start : int8 [256, 7], log-odds in 1/16 that the first context of whole pixels starts with.
@@ -63,6 +64,7 @@ class LogLinearModel:
     mix_shift: int
     plain: int
     terms: NDArray[np.int32]
+    direct: NDArray[np.int8]
     mix: NDArray[np.int32]
     pixel_mix: NDArray[np.int32]
     pixel_start: NDArray[np.int8]
@@ -85,11 +87,20 @@ class LogLinearModel:
         if base.latents is not None:
             raise ModelError("model: a model of this family has no latents")
         terms = _tensor(model, "terms", (CHANNEL_KINDS, n, TERMS_OF_CONTEXT), 0, TERMS - 1)
+        direct = _tensor(model, "direct", (CHANNEL_KINDS, n), 0, 1, np.int8)
         mix = _tensor(model, "mix", (CHANNEL_KINDS, DECISION_KINDS, n), -MAX_WEIGHT, MAX_WEIGHT)
         pixels = (DECISION_KINDS, PIXEL_CONTEXTS)
         pixel_mix = _tensor(model, "pixel_mix", pixels, -MAX_WEIGHT, MAX_WEIGHT)
         start = _tensor(model, "pixel_start", (PIXEL_LINES, PIXEL_KINDS), -127, 127, np.int8)
-        return cls(base, **numbers, terms=terms, mix=mix, pixel_mix=pixel_mix, pixel_start=start)
+        return cls(
+            base,
+            **numbers,
+            terms=terms,
+            direct=direct,
+            mix=mix,
+            pixel_mix=pixel_mix,
+            pixel_start=start,
+        )
 
 
 def _numbers(config: Any) -> dict[str, int]:

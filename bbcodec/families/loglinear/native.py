@@ -81,6 +81,7 @@ def _layer(model: LogLinearModel) -> _native.LogLinearLayer:
             "skip": model.skip,
             "mix_shift": model.mix_shift,
             "terms": np.ascontiguousarray(model.terms, np.int32),
+            "direct": np.ascontiguousarray(model.direct, np.int8),
             "weights": np.ascontiguousarray(model.mix, np.int32),
             "pixel_weights": np.ascontiguousarray(model.pixel_mix, np.int32),
             "pixel_start": np.ascontiguousarray(model.pixel_start, np.int8),

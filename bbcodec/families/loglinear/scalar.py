@@ -47,6 +47,8 @@ NOT_FOUND: Final = 7
 MAX_CODE: Final = 5
 MAX_DECISIONS: Final = 20  # of a sample
 MAX_LINES: Final = 20
+DIRECT: Final = 512
+"""Entries of a direct context for each kind of decision."""
 BOUNDARIES: Final = 64
 """The spot of the first four boundaries of places; before it are the places."""
 
@@ -70,16 +72,18 @@ class Layer(NamedTuple):
     mix_shift: int
     bits: int
     numbers: Any  # int64 [C, N, 4]: terms of the contexts
+    direct: Any  # int64 [C, N]: 1 for direct contexts
     tables: Any  # int16 [C, N, 2^bits]: value << 4 | count
     weights: Any  # int64 [C, 8, N], in 2^-20
     visits: Any  # int64 [C]: decisions that were learned
     # Of the lanes of the time at hand:
     decisions: Any  # int64 [C, S]
-    decision: Any  # int64 [C, S, MAX_DECISIONS, 5]: base, entry, kind, line, bit
+    decision: Any  # int64 [C, S, MAX_DECISIONS, 6]: base, entry, kind, line, bit, value
+    origins: Any  # int64 [C, S, N]: what direct contexts count from
     lines: Any  # int64 [C, S]
     line: Any  # int64 [C, S, MAX_LINES, N]
     # Room for numbers that nothing reads later:
-    terms: Any  # int64 [32]
+    terms: Any  # int64 [33]
     hashes: Any  # int64 [N]
     entries: Any  # int64 [N]
 
@@ -134,7 +138,7 @@ def times(a: int, b: int) -> int:
 
 @function
 def set_terms(samples: Any, near: Any, spot: Any, c: int, mean: int, spread: int, t: Any) -> None:
-    """Set the terms t [32] of a sample.
+    """Set the terms t [33] of a sample.
 
     Parameters
     ----------
@@ -178,6 +182,7 @@ def set_terms(samples: Any, near: Any, spot: Any, c: int, mean: int, spread: int
     t[29] = clamp((mean + 32) >> 6, 0, 255) - a
     t[30] = w + n - nw
     t[31] = spread
+    t[32] = clamp((mean + 32) >> 6, 0, 255)
 
 
 @function
@@ -232,11 +237,19 @@ def share_below(mixture: Any, k: int) -> int:
 
 
 @function
-def correction(layer: Layer, c: int, line: Any, entry: int, kind: int) -> int:
+def place_of(layer: Layer, c: int, lane: int, f: int, decision: Any) -> int:
+    """Where the entry of a decision is in the table of a context."""
+    if layer.direct[c, f]:
+        return DIRECT * int(decision[2]) + (int(decision[5] - layer.origins[c, lane, f]) & (DIRECT - 1))
+    return int(layer.line[c, lane, decision[3], f] + decision[1])
+
+
+@function
+def correction(layer: Layer, c: int, lane: int, decision: Any) -> int:
     """The correction of a logit, in 2^-10; the entries it comes from are left in ``layer.entries``."""
-    total = 0
-    for f in range(len(line)):
-        found = int(layer.tables[c, f, line[f] + entry])
+    total, kind = 0, int(decision[2])
+    for f in range(len(layer.entries)):
+        found = int(layer.tables[c, f, place_of(layer, c, lane, f, decision)])
         layer.entries[f] = found
         total += (found >> 4) * (int(layer.weights[c, kind, f]) >> 8)
     return total >> 10
@@ -272,9 +285,9 @@ def code_bit(streams: Streams, stream: int, p: int, known: int) -> int:
 def decide(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at: Any, known: int) -> int:
     """Code one decision.
 
-    at : shares below and above, number of the line, entry, kind.
+    at : shares below and above, number of the line, entry, kind, the sample at and above which it is 1.
     """
-    down, up, number, entry, kind = at
+    down, up, number, entry, kind, value = at
     if up <= 0:
         return 0
     if down <= 0:
@@ -282,11 +295,11 @@ def decide(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at: A
     base = logarithm(up) - logarithm(down)
     if min(up, down) < (up + down) >> layer.skip:
         return code_bit(streams, stream, squash(base), known)
-    logit = base + correction(layer, c, layer.line[c, lane, number], entry, kind)
-    bit = code_bit(streams, stream, squash(logit), known)
     i = int(layer.decisions[c, lane])
     decision = layer.decision[c, lane, i]
-    decision[0], decision[1], decision[2], decision[3], decision[4] = base, entry, kind, number, bit
+    decision[0], decision[1], decision[2], decision[3], decision[5] = base, entry, kind, number, value
+    bit = code_bit(streams, stream, squash(base + correction(layer, c, lane, decision)), known)
+    decision[4] = bit
     layer.decisions[c, lane] = i + 1
     return bit
 
@@ -304,16 +317,17 @@ def add_line(layer: Layer, c: int, lane: int, spot: int) -> int:
 def decide_at(layer: Layer, streams: Streams, stream: int, c: int, lane: int, at: Any, known: int) -> int:
     """Code whether a sample is at or above the beginning of a place.
 
-    at : shares below and above, the place, the kind.
+    at : shares below and above, the place, the kind, what leads from a relative value to a sample.
     """
-    down, up, place, kind = at
+    down, up, place, kind, shift = at
     if up <= 0:
         return 0
     if down <= 0:
         return 1
     number = add_line(layer, c, lane, BOUNDARIES + (place >> 2))
     entry = 4 * (place & 3) + (3 if kind == BETWEEN else kind)
-    return decide(layer, streams, stream, c, lane, (down, up, number, entry, kind), known)
+    at = (down, up, number, entry, kind, place * PLACE + shift)
+    return decide(layer, streams, stream, c, lane, at, known)
 
 
 @function
@@ -326,14 +340,15 @@ def find_place(layer: Layer, streams: Streams, stream: int, lane: int, of: Any) 
     low, high, below, above = 0, (32 if c > 0 else 16), 0, _TOTAL
     share = share_below(mixture, middle * PLACE + shift)
     known = 1 if wanted - shift >= middle * PLACE else 0
-    if decide_at(layer, streams, stream, c, lane, (share, _TOTAL - share, middle, FIRST), known):
+    if decide_at(layer, streams, stream, c, lane, (share, _TOTAL - share, middle, FIRST, shift), known):
         low, below = middle, share
         step = 1
         while low + step < high:
             place = low + step
             share = share_below(mixture, place * PLACE + shift)
             known = 1 if wanted - shift >= place * PLACE else 0
-            if decide_at(layer, streams, stream, c, lane, (share - below, above - share, place, UP), known):
+            at = (share - below, above - share, place, UP, shift)
+            if decide_at(layer, streams, stream, c, lane, at, known):
                 low, below = place, share
             else:
                 high, above = place, share
@@ -346,7 +361,8 @@ def find_place(layer: Layer, streams: Streams, stream: int, lane: int, of: Any) 
             place = high - step
             share = share_below(mixture, place * PLACE + shift)
             known = 1 if wanted - shift >= place * PLACE else 0
-            if decide_at(layer, streams, stream, c, lane, (share - below, above - share, place, DOWN), known):
+            at = (share - below, above - share, place, DOWN, shift)
+            if decide_at(layer, streams, stream, c, lane, at, known):
                 low, below = place, share
                 break
             high, above = place, share
@@ -355,7 +371,8 @@ def find_place(layer: Layer, streams: Streams, stream: int, lane: int, of: Any) 
         place = (low + high) >> 1
         share = share_below(mixture, place * PLACE + shift)
         known = 1 if wanted - shift >= place * PLACE else 0
-        if decide_at(layer, streams, stream, c, lane, (share - below, above - share, place, BETWEEN), known):
+        at = (share - below, above - share, place, BETWEEN, shift)
+        if decide_at(layer, streams, stream, c, lane, at, known):
             low, below = place, share
         else:
             high, above = place, share
@@ -372,6 +389,8 @@ def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture
     layer.decisions[c, lane] = 0
     layer.lines[c, lane] = 0
     set_hashes(layer.numbers[c], layer.terms, layer.hashes)
+    for f in range(len(layer.hashes)):
+        layer.origins[c, lane, f] = layer.terms[layer.numbers[c, f, 0]]
     of = (c, mixture, middle, shift, wanted)
     place, below, above = find_place(layer, streams, stream, lane, of)
     number = add_line(layer, c, lane, place)
@@ -380,7 +399,7 @@ def code(layer: Layer, streams: Streams, stream: int, c: int, lane: int, mixture
         half = first + (PLACE >> (level + 1))
         share = share_below(mixture, half + shift)
         known = 1 if wanted - shift >= half else 0
-        at = (share - below, above - share, number, node, WITHIN + level)
+        at = (share - below, above - share, number, node, WITHIN + level, half + shift)
         bit = decide(layer, streams, stream, c, lane, at, known)
         if bit:
             first, below = half, share
@@ -396,18 +415,18 @@ def learn(layer: Layer, c: int, lane: int) -> None:
     half = 1 << (layer.mix_shift - 1)
     for i in range(int(layer.decisions[c, lane])):
         decision = layer.decision[c, lane, i]
-        base, entry, kind = int(decision[0]), int(decision[1]), int(decision[2])
-        line, target = layer.line[c, lane, int(decision[3])], int(decision[4]) << 16
-        miss = target - squash(base + correction(layer, c, line, entry, kind))
+        base, kind, target = int(decision[0]), int(decision[2]), int(decision[4]) << 16
+        miss = target - squash(base + correction(layer, c, lane, decision))
         dither = times(int(layer.visits[c]) & _LOW_32, 0x9E3779B1) >> 12
         layer.visits[c] += 1
-        for f in range(len(line)):
+        for f in range(len(layer.entries)):
             value, count = int(layer.entries[f]) >> 4, int(layer.entries[f]) & 15
             own = target - squash(base + 4 * value)
             moved = clamp(value + ((own * int(_RATE[count]) + dither) >> 20), -MAX_VALUE - 1, MAX_VALUE)
             weight = int(layer.weights[c, kind, f]) + ((miss * value + half) >> layer.mix_shift)
             layer.weights[c, kind, f] = clamp(weight, -MAX_WEIGHT, MAX_WEIGHT)
-            layer.tables[c, f, line[f] + entry] = moved * 16 + min(count + 1, COUNTS - 1)
+            at = place_of(layer, c, lane, f, decision)
+            layer.tables[c, f, at] = moved * 16 + min(count + 1, COUNTS - 1)
 
 
 @function
@@ -485,13 +504,13 @@ def code_pixel(pixels: Pixels, streams: Streams, stream: int, lane: int, pixel: 
     if not pixels.asked[lane]:
         return 0
     layer, wanted = pixels.layer, int(pixels.colours[pixel])
-    line = layer.line[0, lane, 0]
     for i in range(int(pixels.candidates[lane])):
         kind, colour = int(pixels.kind[lane, i]), int(pixels.candidate[lane, i])
         known = 1 if wanted == colour else 0
-        bit = code_bit(streams, stream, squash(correction(layer, 0, line, kind, kind)), known)
         decision = layer.decision[0, lane, i]
-        decision[0], decision[1], decision[2], decision[3], decision[4] = 0, kind, kind, 0, bit
+        decision[0], decision[1], decision[2], decision[3], decision[5] = 0, kind, kind, 0, 0
+        bit = code_bit(streams, stream, squash(correction(layer, 0, lane, decision)), known)
+        decision[4] = bit
         layer.decisions[0, lane] = i + 1
         if bit:
             pixels.colours[pixel] = colour

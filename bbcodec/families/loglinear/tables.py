@@ -17,7 +17,7 @@ CHANNEL_KINDS: Final = 4
 """Kinds of channels: first, second and third channel of RGB in coding order; gray."""
 DECISION_KINDS: Final = 8
 """Kinds of decisions: first, up, down, four levels within a place, between places."""
-TERMS: Final = 32
+TERMS: Final = 33
 TERMS_OF_CONTEXT: Final = 4
 PLACE: Final = 16
 """Values of a place, and entries of a line."""

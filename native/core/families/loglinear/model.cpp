@@ -34,7 +34,8 @@ Layer::Layer(const LayerFields& f) : contexts(f.contexts), table_bits(f.table_bi
                 expect(term >= 0 && term < kTerms, "loglinear model: a term");
                 terms[(kind * kTermsOfContext + k) * n + i] = term;
             }
-    weights.resize(kChannelKinds * kDecisionKinds * n);
+    direct.resize(kChannelKinds * n), weights.resize(kChannelKinds * kDecisionKinds * n);
+    take(f.direct, direct, "loglinear model: direct");
     take(f.weights, weights, "loglinear model: weights");
     pixel_weights.resize(kDecisionKinds * kPixelContexts), pixel_start.resize(kPixelLines * kPixelKinds);
     take(f.pixel_weights, pixel_weights, "loglinear model: pixel_weights");

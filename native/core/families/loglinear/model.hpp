@@ -16,7 +16,7 @@ using local::Span;
 constexpr int kChannelKinds = 4;  // first, second and third channel of RGB; gray
 constexpr int kDecisionKinds = 8;
 constexpr int kTermsOfContext = 4;
-constexpr int kTerms = 32;  // that a context may name
+constexpr int kTerms = 33;  // that a context may name
 constexpr int kMaxContexts = 32;
 constexpr int kMaxTableBits = 22;
 constexpr int kCounts = 16;        // numbers of visits that an entry tells apart
@@ -34,6 +34,7 @@ struct LayerFields {
     int table_bits = 0;  // of the largest table
     int skip = 0, mix_shift = 0;
     Span<std::int32_t> terms;    // [kChannelKinds][N][4]
+    Span<std::int8_t> direct;    // [kChannelKinds][N]: 1 for direct contexts
     Span<std::int32_t> weights;  // [kChannelKinds][kDecisionKinds][N], in 2^-20
     Span<std::int32_t> pixel_weights;  // [kDecisionKinds][kPixelContexts], in 2^-20
     Span<std::int8_t> pixel_start;     // [kPixelLines][kPixelKinds]: log-odds at the start in 1/16; or none
@@ -49,6 +50,7 @@ struct Layer {
 
     int contexts = 0, table_bits = 0, skip = 0, mix_shift = 0;
     std::vector<std::int32_t> terms;    // [kChannelKinds][4][N]: the first terms of all contexts, then the second ones ...
+    std::vector<std::int8_t> direct;    // [kChannelKinds][N]
     std::vector<std::int32_t> weights;  // [kChannelKinds][kDecisionKinds][N]
     std::vector<std::int32_t> pixel_weights;  // [kDecisionKinds][kPixelContexts]
     std::vector<std::int8_t> pixel_start;     // [kPixelLines][kPixelKinds]

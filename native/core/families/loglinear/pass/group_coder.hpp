@@ -185,7 +185,7 @@ class GroupCoder final : public Coder {
             set_terms(picture, c, x, y, mean, chunk.spread.v[l], terms);
             Trace<N>& trace = traces_[c][slot];
             trace.decisions = 0, trace.lines = 2;
-            memory_[c].hash(terms, trace.hash);
+            memory_[c].hash(terms, trace.hash, trace.base);
             const Setting setting = settings_[slot] = setting_for(c, clamp1((mean + 32) >> 6, 0, 255), terms[13]);
             for (int i = 0; i < 2; ++i) memory_[c].find(trace.hash, static_cast<std::uint32_t>(setting.middle - i), trace.line[i]);
             const int own = Setting::group(setting.middle), below = Setting::group(setting.middle - 1);

@@ -27,6 +27,7 @@ inline int squash(const Layer& layer, int x) { return layer.squash[(clamp1(x, -k
 struct Decision {
     std::int16_t base;  // logit of the network's mixture
     std::uint8_t entry, kind, line, bit;
+    std::int16_t value;  // of the sample, at and above which the decision is 1
 };
 
 // Numbers of the contexts as vectors: those beyond the last context are 0.
@@ -54,7 +55,7 @@ template <int N>
 struct Trace {
     int decisions = 0, lines = 0;
     std::int8_t group[kMaxLines];  // of boundaries, whose line it is; not set for the first two lines
-    Wide<N> hash;
+    Wide<N> hash, base;  // base: what direct contexts count from
     Wide<N> line[kMaxLines];  // places of lines in the tables of all contexts
     Decision decision[kMaxDecisions];
 
@@ -68,7 +69,8 @@ struct Trace {
 };
 
 // What a channel has learned.
-template <int N>
+// Direct: some contexts may be direct.
+template <int N, bool Direct = true>
 class Memory {
   public:
     Memory() = default;
@@ -77,6 +79,7 @@ class Memory {
         begin(bits);
         for (int k = 0; k < kDecisionKinds; ++k)
             copy(&layer.weights[static_cast<std::size_t>(kind * kDecisionKinds + k) * N], N, weights_[k].numbers());
+        for (int f = 0; f < N; ++f) direct_.numbers()[f] = -layer.direct[static_cast<std::size_t>(kind) * N + f];
         for (int k = 0; k < kTermsOfContext; ++k)
             copy(&layer.terms[static_cast<std::size_t>(kind * kTermsOfContext + k) * N], N, terms_[k].numbers());
     }
@@ -90,10 +93,11 @@ class Memory {
                 if (const int value = start[line * kPixelKinds + k]) tables_[line * kLine + k] = static_cast<std::int16_t>(value * 256 + kStartCount);
     }
 
-    // Makes hashes of the contexts.
-    void hash(const std::int32_t* terms, Wide<N>& to) const {
+    // Makes hashes of the contexts, and what direct ones count from.
+    void hash(const std::int32_t* terms, Wide<N>& to, Wide<N>& base) const {
         for (int v = 0; v < kVectors; ++v) {
             Naturals h = reinterpret_cast<Naturals>(seed_[v]);
+            base[v] = look_up(terms, terms_[0][v]);
             for (int k = 0; k < kTermsOfContext; ++k) {
                 h = (h + reinterpret_cast<Naturals>(look_up(terms, terms_[k][v]))) * kFactor;
                 h ^= h >> 15;
@@ -120,11 +124,23 @@ class Memory {
         for (int f = 0; f < N; ++f) __builtin_prefetch(&tables_[line.numbers()[f]], 1);
     }
 
+    // Places of the entries of a decision.
+    void places(const Trace<N>& trace, const Decision& d, Wide<N>& at) const {
+        for (int v = 0; v < kVectors; ++v) {
+            at[v] = trace.line[d.line][v] + d.entry;
+            if (Direct) {
+                const Ints own = first_[v] + kDirect * d.kind + ((d.value - trace.base[v]) & (kDirect - 1));
+                at[v] = direct_[v] ? own : at[v];
+            }
+            at[v] &= inside_[v];
+        }
+    }
+
     // The correction of a logit, in 2^-10, and the entries that it comes from.
-    int correction(const Wide<N>& line, int entry, int kind, Wide<N>& entries) const {
+    int correction(const Wide<N>& at, int kind, Wide<N>& entries) const {
         Ints total = {};
         for (int v = 0; v < kVectors; ++v) {
-            entries[v] = look_up(tables_, line[v] + entry) & inside_[v];
+            entries[v] = look_up(tables_, at[v]) & inside_[v];
             total += (entries[v] >> 4) * (weights_[kind][v] >> 8);
         }
         return sum(total) >> 10;
@@ -134,10 +150,10 @@ class Memory {
         const int half = 1 << (layer.mix_shift - 1);
         for (int i = 0; i < trace.decisions; ++i) {
             const Decision d = trace.decision[i];
-            const Wide<N>& line = trace.line[d.line];
-            Wide<N> entries;
+            Wide<N> at, entries;
+            places(trace, d, at);
             const int target = d.bit << 16;
-            const int miss = target - squash(layer, d.base + correction(line, d.entry, d.kind, entries));
+            const int miss = target - squash(layer, d.base + correction(at, d.kind, entries));
             const std::int32_t dither = static_cast<std::int32_t>((visits_++ * kFactor) >> 12);
             Wide<N>& weights = weights_[d.kind];
             for (int v = 0; v < kVectors; ++v) {
@@ -150,7 +166,7 @@ class Memory {
                 entries[v] = next * 16 + least(count + 1, Ints{} + (kCounts - 1));
             }
             for (int f = 0; f < N; ++f)
-                tables_[line.numbers()[f] + d.entry] = static_cast<std::int16_t>(entries.numbers()[f]);
+                tables_[at.numbers()[f]] = static_cast<std::int16_t>(entries.numbers()[f]);
         }
     }
 
@@ -166,6 +182,7 @@ class Memory {
     }
 
     static constexpr int kVectors = Wide<N>::kVectors;
+    static constexpr int kDirect = 512;    // entries of a direct context for each kind of decision
     static constexpr int kStartCount = 8;  // of values that a model gives
     static constexpr std::uint32_t kFactor = 0x9e3779b1u;
     static constexpr int kMaxWeight = (1 << 22) - 1;  // 4, in 2^-20: with 32 contexts the sum stays within 31 bits
@@ -175,7 +192,7 @@ class Memory {
     Pages pages_;
     std::int16_t* tables_ = nullptr;  // [N][2^bits]: value << 4 | count
     Wide<N> weights_[kDecisionKinds];
-    Wide<N> terms_[kTermsOfContext], first_, seed_, inside_;
+    Wide<N> terms_[kTermsOfContext], first_, seed_, inside_, direct_;
 };
 
 }  // namespace

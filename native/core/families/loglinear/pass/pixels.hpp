@@ -122,10 +122,12 @@ class Pixels {
         const std::uint32_t wanted = known ? colours_[spot.pixel] : 0;
         for (int i = 0; i < spot.candidates && !spot.found; ++i) {
             const int kind = spot.kind[i];
-            Wide<kPixelContexts> entries;
-            const int p = squash(layer, memory_.correction(spot.trace.line[0], kind, kind, entries));
-            const int bit = bits.bit(p, wanted == spot.candidate[i]);
-            spot.trace.decision[spot.trace.decisions++] = {0, spot.kind[i], spot.kind[i], 0, static_cast<std::uint8_t>(bit)};
+            Decision& d = spot.trace.decision[spot.trace.decisions++];
+            d = {0, spot.kind[i], spot.kind[i], 0, 0, 0};
+            Wide<kPixelContexts> at, entries;
+            memory_.places(spot.trace, d, at);
+            const int bit = bits.bit(squash(layer, memory_.correction(at, kind, entries)), wanted == spot.candidate[i]);
+            d.bit = static_cast<std::uint8_t>(bit);
             if (bit) spot.found = true, colours_[spot.pixel] = spot.candidate[i];
         }
         return spot.found;
@@ -171,7 +173,7 @@ class Pixels {
     Buffer<std::uint8_t> codes_;     // number of the candidate that a pixel equals, at most 5; kNotFound
     Buffer<Spot> spots_;             // of each slot
     Buffer<std::uint32_t> recalled_[kRecalls];
-    Memory<kPixelContexts> memory_;
+    Memory<kPixelContexts, false> memory_;
 };
 
 }  // namespace

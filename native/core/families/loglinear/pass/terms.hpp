@@ -80,6 +80,7 @@ inline void set_terms(const Picture& picture, int c, int x, int y, int mean, int
     *to++ = centre - a;                         // 29
     *to++ = own[0] + own[1] - own[2];           // 30
     *to++ = spread;                             // 31
+    *to++ = centre;                             // 32
 }
 
 }  // namespace

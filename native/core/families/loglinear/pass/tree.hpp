@@ -135,12 +135,13 @@ class Tree {
         if (down <= 0) return 1;
         const int base = logarithm(layer_, up) - logarithm(layer_, down), known = wanted_ >= middle;
         if (smaller(up, down) < (up + down) >> layer_.skip) return bits_.bit(squash(layer_, base), known);
-        Wide<N> entries;
-        const int p = squash(layer_, base + memory_.correction(trace_.line[line], entry, kind, entries));
-        const int bit = bits_.bit(p, known);
-        trace_.decision[trace_.decisions++] = {static_cast<std::int16_t>(base), static_cast<std::uint8_t>(entry),
-                                               static_cast<std::uint8_t>(kind), static_cast<std::uint8_t>(line),
-                                               static_cast<std::uint8_t>(bit)};
+        Decision& d = trace_.decision[trace_.decisions++];
+        d = {static_cast<std::int16_t>(base), static_cast<std::uint8_t>(entry), static_cast<std::uint8_t>(kind),
+             static_cast<std::uint8_t>(line), 0, static_cast<std::int16_t>(middle + s_.reference - s_.origin)};
+        Wide<N> at, entries;
+        memory_.places(trace_, d, at);
+        const int bit = bits_.bit(squash(layer_, base + memory_.correction(at, kind, entries)), known);
+        d.bit = static_cast<std::uint8_t>(bit);
         return bit;
     }
 
