@@ -32,7 +32,7 @@ from bbcodec.families.stats import Pixels
 from bbcodec.picture import files
 from bbcodec.storage.atomic import atomic_write
 
-from .build import Start, build
+from .build import Start, add_options, build
 
 CROP: Final = 128  # side of a crop in pixels
 MIN_VISITS: Final = 2000  # decisions of a kind that a picture must have for its weights to count
@@ -133,16 +133,21 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, nargs="+", help="folders of photographs")
     parser.add_argument("--drawings", type=Path, default=[], nargs="*", help="folders of graphics and icons")
     parser.add_argument("--crops", type=int, default=100, help="of each folder")
+    add_options(parser)
     args = parser.parse_args()
     base = modelfile.load_named(args.base)
     photos, drawings = (
         [crop for folder in folders for crop in crops(folder, args.crops)]
         for folders in (args.photos, args.drawings)
     )
+
+    def built(start: Start | None) -> bytes:
+        return build(base, start, args.plain)
+
     start = None
     for _ in range(ROUNDS):
-        start = mean_end(photos, drawings, loglinear_model(modelfile.load(build(base, start))))
-    data = build(base, start)
+        start = mean_end(photos, drawings, loglinear_model(modelfile.load(built(start))))
+    data = built(start)
     with atomic_write(args.out, overwrite=True) as file:
         file.write(data)
     print(f"{args.out}: {len(data):,} bytes, {modelfile.load(data).id}")

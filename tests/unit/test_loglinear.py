@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bbcodec.models.loglinear.build import CONTEXTS, build
+from bbcodec.models.loglinear.build import DIRECT, HASHED, build
 from loglinear_cases import changed, random_model, small_model
 
 from bbcodec import modelfile
@@ -96,8 +96,9 @@ def test_models_of_all_sizes(contexts: int, model: Model) -> None:
     own = loglinear_model(model)
     repeats = -(-contexts // own.contexts)
     terms = np.concatenate([own.terms] * repeats, axis=1)[:, :contexts].copy()
+    direct = np.concatenate([own.direct] * repeats, axis=1)[:, :contexts].copy()
     mix = np.concatenate([own.mix] * repeats, axis=2)[:, :, :contexts].copy()
-    sized = changed(model, contexts=contexts, terms=terms, mix=mix, skip=4 + contexts // 4)
+    sized = changed(model, contexts=contexts, terms=terms, direct=direct, mix=mix, skip=4 + contexts // 4)
     family, image = family_of(sized), smooth(12, 17, 3)
     chains = family.encode(image, sized, Execution(1, "native")).chains
     assert chains == family.encode(image, sized, Execution(1, "numpy")).chains
@@ -218,11 +219,13 @@ def test_damaged_batches(model: Model) -> None:
         {"skip": True},
         {"mix_shift": 21},
         {"latents": 4, "encoder": 8},
-        {"terms": np.full((4, 12, 4), 32, np.int32)},
-        {"terms": np.full((4, 12, 4), -1, np.int32)},
-        {"terms": np.zeros((4, 12, 3), np.int32)},
-        {"mix": np.zeros((4, 8, 12), np.int16)},
-        {"mix": np.full((4, 8, 12), 1 << 22, np.int32)},
+        {"terms": np.full((4, 8, 4), 33, np.int32)},
+        {"direct": np.full((4, 8), 2, np.int8)},
+        {"direct": np.zeros((4, 8), np.int32)},
+        {"terms": np.full((4, 8, 4), -1, np.int32)},
+        {"terms": np.zeros((4, 8, 3), np.int32)},
+        {"mix": np.zeros((4, 8, 8), np.int16)},
+        {"mix": np.full((4, 8, 8), 1 << 22, np.int32)},
         {"pixel_mix": np.zeros((8, 7), np.int32)},
         {"pixel_mix": np.zeros((8, 8), np.int16)},
         {"pixel_mix": np.full((8, 8), -(1 << 22), np.int32)},
@@ -239,7 +242,7 @@ def test_models_that_are_refused(changes: dict[str, Any], model: Model) -> None:
 
 
 def test_a_model_needs_its_tensors(model: Model) -> None:
-    for name in ("terms", "mix", "pixel_mix", "pixel_start", "out_w"):
+    for name in ("terms", "direct", "mix", "pixel_mix", "pixel_start", "out_w"):
         tensors = {key: tensor for key, tensor in model.tensors.items() if key != name}
         with pytest.raises(ModelError, match=name):
             LogLinearModel.from_model(
@@ -248,9 +251,9 @@ def test_a_model_needs_its_tensors(model: Model) -> None:
 
 
 def test_contexts_name_terms() -> None:
-    assert len(CONTEXTS) == tables.CHANNEL_KINDS
-    assert len({len(contexts) for contexts in CONTEXTS}) == 1
-    for contexts in CONTEXTS:
+    assert len(HASHED) == tables.CHANNEL_KINDS
+    assert {len(contexts) + len(DIRECT) for contexts in HASHED} == {8}
+    for contexts in HASHED:
         assert len(set(contexts)) == len(contexts), "a context stands twice"
         assert all(0 < term < tables.TERMS for context in contexts for term in context)
 
@@ -295,7 +298,7 @@ def test_products_of_32_bits() -> None:
 
 @pytest.mark.skipif("native" not in BACKENDS, reason="slow without the C++ module")
 def test_traces_of_another_colour_space_are_found() -> None:
-    image = traced(192, 192)
+    image = traced(256, 256)
     photo = modelfile.load_named("photo")
     plain = len(family_of(photo).encode(image, photo, Execution()).chains[0])
     model = modelfile.load(build(photo))
