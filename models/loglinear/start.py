@@ -76,15 +76,19 @@ def end_of(image: Pixels, model: LogLinearModel, neighbours: int) -> End:
 
 
 def mean_end(photos: list[Pixels], drawings: list[Pixels], model: LogLinearModel) -> Start:
-    """Return the mean of what photographs and drawings end with. What no picture uses keeps its start."""
+    """Return the mean of what photographs and drawings end with. What no picture uses keeps its start.
+
+    Each is coded in colour and in gray: its alpha channel, or green if it has none.
+    """
     total = np.zeros((CHANNEL_KINDS, DECISION_KINDS, model.contexts))
     count = np.zeros((CHANNEL_KINDS, DECISION_KINDS, 1))
     pixel_total, pixel_count = np.zeros(model.pixel_mix.shape), np.zeros((DECISION_KINDS, 1))
     value, evidence = np.zeros((PIXEL_LINES, PIXEL_KINDS)), np.zeros((PIXEL_LINES, PIXEL_KINDS))
     cases = [(picture, ALL_PREDICTED) for picture in photos] + [(picture, 0) for picture in drawings]
     for picture, neighbours in cases:
-        for image in (picture, np.ascontiguousarray(picture[:, :, 1:2])):
-            end = end_of(image, model, neighbours)
+        gray = picture[:, :, 3:] if picture.shape[2] == 4 else picture[:, :, 1:2]
+        for image in (picture[:, :, :3], gray):
+            end = end_of(np.ascontiguousarray(image), model, neighbours)
             kinds = [3] if image.shape[2] == 1 else [0, 1, 2]
             enough = (end.visits >= MIN_VISITS)[..., None]
             total[kinds] += end.weights * enough
@@ -110,7 +114,7 @@ def _integers(values: NDArray[np.float64], most: int, dtype: type) -> NDArray[An
 
 
 def crops(folder: Path, count: int, seed: int = 0) -> list[Pixels]:
-    """Return crops of the colours of pictures, one of each, uint8 [h, w, 3] of at most CROP a side."""
+    """Return crops of colour pictures, one of each, uint8 [h, w, C] of at most CROP a side, C of 3 or 4."""
     rng = np.random.default_rng(seed)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".png", ".webp"))
     found: list[Pixels] = []
@@ -119,7 +123,7 @@ def crops(folder: Path, count: int, seed: int = 0) -> list[Pixels]:
         if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8:
             continue
         top, left = (int(rng.integers(max(1, side - CROP + 1))) for side in image.shape[:2])
-        found.append(np.ascontiguousarray(image[top : top + CROP, left : left + CROP, :3]))
+        found.append(np.ascontiguousarray(image[top : top + CROP, left : left + CROP]))
         if len(found) == count:
             break
     return found
