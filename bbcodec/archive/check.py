@@ -11,6 +11,7 @@ from bbcodec.archive.reader import Reader
 from bbcodec.archive.sections import BATCH, FILE
 from bbcodec.archive.tables import Stored
 from bbcodec.errors import BBCodecError, FloatModeError
+from bbcodec.modelfile.registry import full_id
 
 __all__ = ["describe", "verify"]
 
@@ -30,7 +31,7 @@ def describe(reader: Reader) -> dict[str, Any]:
         "batches": len(batches),
         "file_size": reader.source.size,
         "bits_per_dim": 8 * reader.source.size / max(1, samples),
-        "models": [{"id": model, "embedded_bytes": len(embedded)} for model, embedded in models],
+        "models": [{"id": full_id(model), "embedded_bytes": len(embedded)} for model, embedded in models],
         "bytes": {"head": sections.HEAD_SIZE, **dict(sorted(kinds.items()))},
         "indices": len(reader.indices),
         "unfinished_bytes": reader.source.size - reader.end,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.archive import sections
-from bbcodec.container import MODEL_ID_SIZE, Buffer, Reader, varint
+from bbcodec.container import MODEL_ID_SIZE, Buffer, Reader, is_model_size, varint
 from bbcodec.container.erasure import MAX_ROWS, points
 from bbcodec.container.recovery import SECTOR
 from bbcodec.errors import FormatError
@@ -146,7 +146,7 @@ def unpack(payload: Buffer, at: int) -> Copies:
     models: dict[int, bytes] = {}
     for _ in range(reader.varint("number of models")):
         place, size = reader.varint("offset of a model"), reader.varint("bytes of a model")
-        if place >= at or size < MODEL_ID_SIZE:
+        if place >= at or not is_model_size(size):
             raise reader.error(f"a model of {size} bytes at byte {place}")
         models[place] = bytes(reader.take(size, "model"))
     index = reader.varint("offset of the index")

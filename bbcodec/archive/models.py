@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from bbcodec import container
 from bbcodec.archive import sections
 from bbcodec.archive.sections import MODEL, Source
-from bbcodec.container import MODEL_ID_SIZE, Buffer, Section
+from bbcodec.container import MODEL_ID_SIZE, Buffer, Section, is_model_size, same_model, short_id
 from bbcodec.errors import BBCodecError, FormatError, ModelMissingError
-from bbcodec.modelfile.registry import ModelLike, installed, released
+from bbcodec.modelfile.registry import ModelLike, installed, model_like, released
 from bbcodec.modelfile.registry import find as find_model
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Models:
         self._failed_trials = 0
 
     def facts(self, number: int) -> tuple[str, bytes]:
-        """Return the id of a model, and its file (empty if it is not embedded).
+        """Return the id of a model, full or short, and its file (empty if it is not embedded).
 
         Raises
         ------
@@ -77,12 +77,11 @@ class Models:
 
     def _damaged(self, at: int) -> tuple[str, bytes] | None:
         """Return the facts of a damaged section if its file is intact or its id is nearly a released one."""
-        from bbcodec.bbfile.salvage import model_like
         from bbcodec.modelfile import delta, modelfile
 
         try:
             place = sections.mark(self._source, at)
-            if place.kind == MODEL and place.size < MODEL_ID_SIZE:
+            if place.kind == MODEL and not is_model_size(place.size):
                 return None
             payload = self._source.read(at + sections.LEAD_BYTES, place.size)
         except FormatError:
@@ -113,7 +112,7 @@ class Models:
         from bbcodec import modelfile
         from bbcodec.modelfile import delta
 
-        if self._given is not None and (given := find_model(self._given)).id == wanted:
+        if self._given is not None and same_model((given := find_model(self._given)).id, wanted):
             return given
         if embedded:
             if delta.id_of(embedded) != wanted:
@@ -124,20 +123,24 @@ class Models:
         raise ModelMissingError(f"the archive needs model {wanted}, which is neither embedded nor installed")
 
     def by_id(self, wanted: str) -> Model | None:
-        """Return the model with an id; None if the archive does not list it."""
+        """Return the model with an id, full or short; None if the archive does not list it."""
         if self._numbers is None:
             self._numbers = self._numbers_by_id()
-        return self.get(self._numbers[wanted]) if wanted in self._numbers else None
+        number = self._numbers.get(wanted, self._numbers.get(short_id(wanted)))
+        return None if number is None else self.get(number)
 
     def _numbers_by_id(self) -> dict[str, int]:
-        """Return the first number of each id."""
+        """Return the first number of each id, full and short."""
         out: dict[str, int] = {}
         for number in range(len(self.offsets)):
             try:
-                out.setdefault(self.facts(number)[0], number)
+                known, _ = self.facts(number)
             except FormatError:
                 if self._copies is None:
                     raise
+            else:
+                out.setdefault(known, number)
+                out.setdefault(short_id(known), number)
         return out
 
     def candidates(self, number: int) -> Iterator[Model]:

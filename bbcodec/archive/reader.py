@@ -24,7 +24,7 @@ from bbcodec.archive.sections import FILE, INDEX, TAIL, Mark, Source
 from bbcodec.archive.tables import Batch, Entry, Index, Stored
 from bbcodec.bbfile import memory, metadata_sections
 from bbcodec.bbfile.decoder import decode
-from bbcodec.container import MODEL_ID_SIZE, Limits
+from bbcodec.container import Limits
 from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import batch
 from bbcodec.families.family import family_of
@@ -219,7 +219,7 @@ class Reader:
         from bbcodec.bbfile import salvage_scan
 
         for section in salvage_scan.find(data, self._limits).sections:
-            if section.kind == container.MODEL and len(section.payload) >= MODEL_ID_SIZE:
+            if section.kind == container.MODEL and container.is_model_size(len(section.payload)):
                 return self._models.by_id(container.model_id_of(section))
         return None
 

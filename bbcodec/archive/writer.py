@@ -199,7 +199,7 @@ class Writer:
         """Return the number of the model if the archive has it already, else None."""
         model = self._coder.model
         for number, (known, embedded) in enumerate(self._ids):
-            if model is not None and known == model.id and (embedded or not self._embed):
+            if model is not None and container.same_model(known, model.id) and (embedded or not self._embed):
                 return number
         return None
 

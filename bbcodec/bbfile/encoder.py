@@ -29,7 +29,7 @@ from bbcodec.families import learned
 from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile import Model
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes, model_payload
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
 from bbcodec.picture.picture import MODES, Palette, Picture, digest
@@ -238,7 +238,7 @@ class _Encoder:
             if size < _total(coded.chains):
                 coded, changes = again, [fitted]
         file = model_bytes(self.options.model, model) if self.options.embed_model else b""
-        stored = Section(container.MODEL, bytes.fromhex(model.id) + file)
+        stored = Section(container.MODEL, model_payload(model, file))
         sections = [stored, *changes, pack_chains(planes.COLOUR, coded.chains)]
         every = planes.every(self.mode)
         for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):

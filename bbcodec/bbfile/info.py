@@ -40,7 +40,7 @@ class Info:
     sections : tuple of dict
         ``type``, ``critical``, ``offset`` of the payload and ``size`` of the section in bytes, in file order.
     model_id : str or None
-        64 hexadecimal digits.
+        64 hexadecimal digits; the 16 of a short id if no installed model has it.
     model_embedded : bool
     learned : dict or None
         Chains, tiles, latents, and the initial bits that bits-back coding does not return.
@@ -123,7 +123,7 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
             {"type": s.kind, "critical": s.critical, "offset": s.offset, "size": s.size}
             for s in parsed.sections
         ),
-        model_id=model_id_of(stored) if stored else None,
+        model_id=registry.full_id(model_id_of(stored)) if stored else None,
         model_embedded=stored is not None and len(stored.payload) > MODEL_ID_SIZE,
         learned=_inspect(parsed, chains) if chains else None,
         fit=_fit(parsed),

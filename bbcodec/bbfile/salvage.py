@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,11 @@ from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
 from bbcodec.bbfile.sections import Holds, holding
-from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, varint
+from bbcodec.container import Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
 from bbcodec.jobs import Execution
-from bbcodec.modelfile.registry import ModelLike, installed, model_for
+from bbcodec.modelfile.registry import ModelLike, model_for, model_like
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
 from bbcodec.picture.loss import GRAY, Lost
@@ -33,9 +33,7 @@ from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Palette, Picture, digest
 from bbcodec.picture.region import Place
 
-__all__ = ["Loss", "Salvaged", "model_like", "salvage"]
-
-_MIN_EQUAL_ID_BYTES: Final = 24  # of 32 that a damaged model id must share with that of a released model
+__all__ = ["Loss", "Salvaged", "salvage"]
 
 
 @dataclass(frozen=True)
@@ -393,18 +391,6 @@ def _one_chain(view: memoryview) -> list[int]:
         raise reader.error("the list of chains is damaged")
     size = reader.varint("size of chain 0")
     return [reader.offset, size]
-
-
-def model_like(stored: bytes) -> Any:
-    """Return the released model whose id nearly equals a damaged one, else None."""
-    from bbcodec import modelfile
-
-    for name in modelfile.released():
-        model = modelfile.load_named(name)
-        equal = sum(a == b for a, b in zip(bytes.fromhex(model.id), stored, strict=False))
-        if len(stored) >= MODEL_ID_SIZE and equal >= _MIN_EQUAL_ID_BYTES:
-            return installed(model.id)
-    return None
 
 
 def _merged(places: Iterable[Place]) -> tuple[tuple[int, int, int, int], ...]:

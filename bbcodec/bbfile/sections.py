@@ -17,6 +17,7 @@ from bbcodec.bbfile import metadata_sections, palette_section, pieces, recovery_
 from bbcodec.container import Container, model_id_of
 from bbcodec.errors import FormatError
 from bbcodec.families import learned
+from bbcodec.modelfile.registry import model_payload
 from bbcodec.picture.picture import Mode
 
 __all__ = ["TABLE", "Holds", "SectionType", "check", "holding"]
@@ -87,10 +88,6 @@ def _sums_match_samples(parsed: Container, mode: Mode) -> None:
     pieces.check(parsed.one(container.SUMS), samples)
 
 
-def _pack_model(model_id: str, file: bytes = b"") -> bytes:
-    return bytes.fromhex(model_id) + file
-
-
 TABLE: Final = {
     entry.kind: entry
     for entry in (
@@ -105,7 +102,7 @@ TABLE: Final = {
         SectionType(
             container.MODEL,
             Holds.MODEL,
-            _pack_model,
+            model_payload,
             model_id_of,
             _always,
             "the caller's model is used, else the released model with nearly the same id",

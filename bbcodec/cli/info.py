@@ -113,14 +113,10 @@ def _model_name(model_id: str | None) -> str | None:
     """Return the name of an installed model, or None."""
     if model_id is None:
         return None
-    import hashlib
+    from bbcodec.modelfile.registry import released_as
 
-    from bbcodec import modelfile
-
-    for name, path in modelfile.released().items():
-        if hashlib.sha256(path.read_bytes()).hexdigest() == model_id:
-            return name
-    return None
+    found = released_as(model_id)
+    return None if found is None else found.name
 
 
 def _lines(found: Info, model: str | None) -> list[str]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``.bb`` container: header, sections, limits, and a reader that checks every byte.
 
-`container` reads and writes files of sections. `inflate` expands deflate streams within a limit. `recovery`
-repairs lost sectors of a file, with the code of `erasure`.
+`container` reads and writes files of sections. `model_id` reads how they name models. `inflate` expands
+deflate streams within a limit. `recovery` repairs lost sectors of a file, with the code of `erasure`.
 `bbcodec.bbfile` defines what the sections mean.
 """
 
@@ -18,7 +18,6 @@ from bbcodec.container.container import (
     MAX_PIXELS,
     MAX_SECTIONS,
     MODEL,
-    MODEL_ID_SIZE,
     PALETTE,
     RECOVERY,
     SUMS,
@@ -31,12 +30,19 @@ from bbcodec.container.container import (
     Limits,
     Reader,
     Section,
-    model_id_of,
     parse_header,
     read,
     read_header,
     varint,
     write,
+)
+from bbcodec.container.model_id import (
+    MODEL_ID_SIZE,
+    SHORT_MODEL_ID_SIZE,
+    is_model_size,
+    model_id_of,
+    same_model,
+    short_id,
 )
 
 __all__ = [
@@ -52,6 +58,7 @@ __all__ = [
     "MODEL_ID_SIZE",
     "PALETTE",
     "RECOVERY",
+    "SHORT_MODEL_ID_SIZE",
     "SUMS",
     "VERSION",
     "VERSION_RECOVERY",
@@ -62,10 +69,13 @@ __all__ = [
     "Limits",
     "Reader",
     "Section",
+    "is_model_size",
     "model_id_of",
     "parse_header",
     "read",
     "read_header",
+    "same_model",
+    "short_id",
     "varint",
     "write",
 ]

@@ -16,8 +16,6 @@ from typing import TypeAlias
 
 from bbcodec.errors import FormatError, LimitError
 
-MODEL_ID_SIZE = 32  # SHA-256 of the model file
-
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC = b"\x89BBC\r\n\x1a\n"
@@ -359,18 +357,3 @@ def read(data: Buffer, *, limits: Limits | None = None) -> Container:
             raise FormatError(f"file: more than {MAX_SECTIONS} sections")
         seen.add(kind)
         sections.append(section)
-
-
-def model_id_of(section: Section) -> str:
-    """Return the model id at the start of a section, as 64 hexadecimal digits.
-
-    Raises
-    ------
-    FormatError
-        The section is shorter than an id.
-    """
-    if len(section.payload) < MODEL_ID_SIZE:
-        raise FormatError(
-            f"section {section.kind}: {len(section.payload)} bytes, expected at least {MODEL_ID_SIZE}"
-        )
-    return bytes(section.payload[:MODEL_ID_SIZE]).hex()

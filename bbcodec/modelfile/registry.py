@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find models by released name, id or path, and the model that a file needs, embedded or installed.
 
+It also says how a file names its model (`model_payload`).
+
 This module also restores deltas (`bbcodec.modelfile.delta`), because it finds their parents.
 """
 
@@ -9,13 +11,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from bbcodec import container
-from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, model_id_of
+from bbcodec.container import (
+    MODEL_ID_SIZE,
+    SHORT_MODEL_ID_SIZE,
+    Buffer,
+    Container,
+    model_id_of,
+    same_model,
+    short_id,
+)
 from bbcodec.errors import FormatError, ModelError, ModelMissingError, OptionError
 from bbcodec.modelfile import delta, modelfile
 from bbcodec.modelfile.modelfile import Model
@@ -24,13 +35,19 @@ __all__ = [
     "DEFAULT_MODEL",
     "FAST_MODEL",
     "ModelLike",
+    "Released",
     "find",
+    "full_id",
     "installed",
     "load",
     "load_named",
     "model_bytes",
     "model_for",
+    "model_like",
+    "model_payload",
     "released",
+    "released_as",
+    "released_ids",
     "restore",
     "smallest",
 ]
@@ -45,6 +62,16 @@ FAST_MODEL = "fast"
 """Name of the released model that favours speed."""
 
 ModelLike: TypeAlias = str | os.PathLike[str] | Model
+
+_SHORT_ID_FAMILIES: Final = frozenset({"loglinear"})  # files of older families keep their bytes and readers
+_MIN_EQUAL_ID_SHARE: Final = 0.75  # of the bytes of a damaged id: those that a released model must share
+
+
+class Released(NamedTuple):
+    """The full id and the name of a released model."""
+
+    id: str
+    name: str
 
 
 def load(data: Buffer) -> Model:
@@ -91,10 +118,8 @@ def load_named(name: str | os.PathLike[str]) -> Model:
     text = os.fspath(name)
     if text in shipped:
         return _load_path(shipped[text])
-    if re.fullmatch(r"[0-9a-f]{8,64}", text):
-        for path in shipped.values():
-            if hashlib.sha256(path.read_bytes()).hexdigest().startswith(text):
-                return _load_path(path)
+    if re.fullmatch(r"[0-9a-f]{8,64}", text) and (found := released_as(text)):
+        return _load_path(shipped[found.name])
     if text.endswith(SUFFIX) or os.path.isfile(text):
         return _load_path(Path(text))
     names = ", ".join(shipped) or "none"
@@ -201,6 +226,21 @@ def _unreleased_bytes(source: ModelLike, model: Model) -> bytes:
     return again
 
 
+def model_payload(model: Model, file: bytes = b"") -> bytes:
+    """Return the payload of the section that names a model in the file of a picture.
+
+    The id is short where every installation can complete it: the model is released, not embedded, and of
+    a family that came with the short form.
+
+    Parameters
+    ----------
+    model : the model.
+    file : the file that is embedded, as `model_bytes` returns it, or nothing.
+    """
+    is_short = not file and model.family in _SHORT_ID_FAMILIES and released_as(model.id) is not None
+    return bytes.fromhex(short_id(model.id) if is_short else model.id) + file
+
+
 def model_for(parsed: Container, given: ModelLike | None) -> Model:
     """Return the model that a file needs: the given model, the embedded one, or an installed one.
 
@@ -217,7 +257,7 @@ def model_for(parsed: Container, given: ModelLike | None) -> Model:
     if section is None:
         raise FormatError(f"file: section {container.CHAINS} without section {container.MODEL}")
     wanted = model_id_of(section)
-    if given is not None and (model := find(given)).id == wanted:
+    if given is not None and same_model((model := find(given)).id, wanted):
         return model
     embedded = section.payload[MODEL_ID_SIZE:]
     if len(embedded):
@@ -231,12 +271,37 @@ def model_for(parsed: Container, given: ModelLike | None) -> Model:
 
 
 def installed(model_id: str) -> Model | None:
-    """Return the released model with an id, or None."""
-    for path in released().values():
-        status = path.stat()
-        if _file_hash(path, status.st_mtime_ns, status.st_size) == model_id:  # do not load the others
-            return load_named(path)
+    """Return the released model with an id, full or short, or None."""
+    found = released_as(model_id)
+    return None if found is None else load_named(found.name)
+
+
+def model_like(stored: bytes) -> Model | None:
+    """Return the released model whose id, full or short, nearly equals a damaged one, else None."""
+    size = MODEL_ID_SIZE if len(stored) >= MODEL_ID_SIZE else SHORT_MODEL_ID_SIZE
+    for known, name in released_ids():
+        equal = sum(a == b for a, b in zip(bytes.fromhex(known)[:size], stored, strict=False))
+        if equal >= _MIN_EQUAL_ID_SHARE * size:
+            return load_named(name)
     return None
+
+
+def released_as(model_id: str) -> Released | None:
+    """Return the released model that an id names, or its first digits; the first one, or None."""
+    return next((found for found in released_ids() if same_model(found.id, model_id)), None)
+
+
+def released_ids() -> Iterator[Released]:
+    """Yield the ids and names of the released models, without loading them."""
+    for name, path in released().items():
+        status = path.stat()
+        yield Released(_file_hash(path, status.st_mtime_ns, status.st_size), name)
+
+
+def full_id(model_id: str) -> str:
+    """Return an id in full if it is that of a released model, else as it is."""
+    found = released_as(model_id)
+    return model_id if found is None else found.id
 
 
 @lru_cache(maxsize=32)

@@ -31,6 +31,9 @@ class Model:
 
 def named(modl: bytes, installed: Mapping[bytes, bytes]) -> bytes:
     """Return the model file that a `MODL` section names: from the section, or an installed one."""
+    demand(len(modl) == 8 or len(modl) >= 32, "length of the name of a model")
+    if len(modl) == 8:
+        modl = next((known for known in installed if known.startswith(modl)), modl)
     model_id, file = modl[:32], modl[32:]
     if file[:8] == CHANGES:
         file = restored(file, installed)
