@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bbcodec import container
 from bbcodec.bbfile.decoder import decode
+from bbcodec.bbfile.learned_samples import samples_of
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import Buffer, Limits
@@ -21,7 +22,6 @@ from bbcodec.errors import OptionError
 from bbcodec.families import learned
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import ModelLike, model_for
-from bbcodec.picture import planes
 from bbcodec.picture.raster import bands
 
 __all__ = ["ANCHORS", "CHAIN_OVERHEAD", "colours", "cost_map"]
@@ -59,8 +59,10 @@ def cost_map(
         raise OptionError("no map: no model codes this picture (method classic)")
     found = model_for(parsed, model)
     picture = decode(data, execution, limits=bounds, model=found)
+    samples = samples_of(picture, section.payload[0], mode_of(parsed.header))
+    assert samples is not None  # they have just been decoded
     return learned.cost_map(
-        planes.select(picture.pixels, planes.COLOUR, mode_of(parsed.header)),
+        samples,
         unpack_chains(section),
         found,
         execution,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.bbfile import memory, metadata_sections
+from bbcodec.bbfile import learned_samples, memory, metadata_sections
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of, parts_of
 from bbcodec.bbfile.samples_sections import unpack_chains
@@ -111,14 +111,18 @@ class _Decoder:
         place = planes.shape(mask, self.mode, self.height, self.width)
         assert place is not None  # parts_of has checked every mask
         if section.kind == container.CHAINS:
-            return learned.decode(
+            coded = learned.decode(
                 unpack_chains(section),
-                *place[0],
+                self.height,
+                self.width,
+                learned_samples.channels(mask, self.mode),
                 model_for(self.parsed, self.given),
                 self.execution,
                 window=self.window,
                 fitted=self.parsed.one(container.FITTED),
             )
+            samples, self.palette = learned_samples.restored(coded, self.mode, stored)
+            return samples
         body, name, offset = section.payload[1:], f"section {section.kind}", section.offset + 1
         if stored is not None and body[0] == classic.PAINTED:
             shape = (self.height, self.width, channels(stored))

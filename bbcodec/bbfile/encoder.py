@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import backends, classic, container
-from bbcodec.bbfile import choose, metadata_sections, pieces, recovery_section
+from bbcodec.bbfile import choose, learned_samples, metadata_sections, pieces, recovery_section
 from bbcodec.bbfile.decoder import decode
-from bbcodec.bbfile.palette_section import pack_palette, paint
+from bbcodec.bbfile.palette_section import is_opaque, pack_palette, paint
 from bbcodec.bbfile.samples_sections import pack_chains, pack_classic
 from bbcodec.container import Header, Limits, Section
 from bbcodec.container.recovery import check_percent
@@ -39,7 +39,7 @@ __all__ = ["Fitting", "Method", "Options", "Stop", "encode", "verify"]
 Method: TypeAlias = Literal["auto", "learned", "classic"]
 Stop: TypeAlias = AbstractContextManager[Callable[[], bool]]
 
-_NOT_LEARNED: Final = ("1", "P")  # modes that no model codes
+_DRAWN: Final = ("1", "P")  # modes that only universal models code
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,6 @@ def encode(picture: Picture, options: Options, execution: Execution) -> bytes:
     ModelMissingError, ModelError
         The model is missing or damaged.
     """
-    if options.method == "learned" and picture.mode in _NOT_LEARNED:
-        raise OptionError(f"method 'learned' cannot code mode {picture.mode}; use 'auto' or 'classic'")
     encoder = _Encoder(picture, options, execution)
     if options.fitting is not None:
         options.fitting.fitter(encoder.model())  # raise errors before the work
@@ -177,13 +175,22 @@ class _Encoder:
         self.options, self.execution = options, execution
 
     def sections(self) -> list[Section]:
-        """Return the sections of the samples, coded with the method of the options."""
+        """Return the sections of the samples, coded with the method of the options.
+
+        Raises
+        ------
+        OptionError
+            The method is ``learned``, and the model cannot code the picture.
+        """
         method = self.options.method
         if method == "learned":
-            return self.learned()
-        if method == "auto" and self.picture.mode not in _NOT_LEARNED:
-            return self.auto()
-        return self.classic()
+            if (samples := self.learnable()) is None:
+                raise OptionError(
+                    f"method 'learned' cannot code mode {self.picture.mode} with this model, or with two "
+                    "equal colours in the palette; use 'auto' or 'classic'"
+                )
+            return self.learned(samples)
+        return self.auto() if method == "auto" else self.classic()
 
     def model(self) -> Model:
         """Return the model. It is loaded at first use and stays loaded for the next picture."""
@@ -225,48 +232,89 @@ class _Encoder:
         ]
         return min(found, painted, key=_size)
 
-    def learned(self) -> list[Section]:
-        """Code colour samples (high bytes of 16 bits) with the model, the rest with the classic method."""
+    def learnable(self) -> NDArray[np.uint8] | None:
+        """Return the samples that the model codes, ``[H, W, C]``; None if it cannot code the picture.
+
+        Universal models get alpha, unless it is the same everywhere, and modes 1 and P.
+        """
+        universal = self.is_universal()
+        if self.picture.mode in _DRAWN and not universal:
+            return None
+        mask = planes.COLOUR
+        if universal and self.mode.alpha and self.mode.dtype == "uint8":
+            alpha = self.picture.pixels[:, :, -1]
+            mask |= planes.ALPHA if (alpha != alpha[0, 0]).any() else 0
+        return learned_samples.samples_of(self.picture, mask, self.mode)
+
+    def is_universal(self) -> bool:
+        """Return whether the model codes drawings as well as photographs."""
+        return family_of(self.model()).universal
+
+    def learned(self, samples: NDArray[np.uint8]) -> list[Section]:
+        """Code samples of `learnable` with the model, the rest with the classic method."""
         model = self.model()
-        colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
-        coded = learned.encode(colours, model, self.execution)
+        coded = learned.encode(samples, model, self.execution)
         changes: list[Section] = []
         fitting = self.options.fitting
-        if fitting is not None and (fitted := fitting.section(colours, model, self.execution.progress)):
-            again = learned.encode(colours, model, self.execution, fitted=fitted)
+        if fitting is not None and (fitted := fitting.section(samples, model, self.execution.progress)):
+            again = learned.encode(samples, model, self.execution, fitted=fitted)
             size = _total(again.chains) + len(fitted.payload) + choose.SECTION_OVERHEAD_BYTES
             if size < _total(coded.chains):
                 coded, changes = again, [fitted]
         file = model_bytes(self.options.model, model) if self.options.embed_model else b""
         stored = Section(container.MODEL, model_payload(model, file))
-        sections = [stored, *changes, pack_chains(planes.COLOUR, coded.chains)]
+        alpha = planes.ALPHA if samples.shape[2] in (2, 4) else 0
+        chains = pack_chains(planes.COLOUR | alpha, coded.chains)
+        sections = [*self._palette(chains), stored, *changes, chains]
         every = planes.every(self.mode)
-        for mask in (planes.COLOUR_LOW, planes.ALPHA | planes.ALPHA_LOW):
+        for mask in (planes.COLOUR_LOW, (planes.ALPHA | planes.ALPHA_LOW) & ~alpha):
             if mask & every:
                 sections += self.classic(mask & every)
         return sections
 
+    def _palette(self, chains: Section) -> list[Section]:
+        """Return the section of the palette of a picture whose colours a model has coded, if it has one."""
+        palette = self.picture.palette
+        if palette is None:
+            return []
+        ordered = len(chains.payload) < choose.ORDER_PALETTE_BELOW_BYTES and is_opaque(palette)
+        pixels = self.picture.pixels if ordered else None
+        return [Section(container.PALETTE, pack_palette(palette, pixels))]
+
     def auto(self) -> list[Section]:
         """Code with the method that the statistics favour, or with both if they do not decide.
 
-        For samples of 16 bits the statistics are of the high bytes only, so both methods are compared.
+        A universal model codes all pictures of at most 8 bits. For samples of 16 bits the statistics are of
+        the high bytes only, so both methods are compared.
         """
         if self.options.model != DEFAULT_MODEL:
             self.model()  # a wrong name is an error for every picture
+        samples = self.learnable()
+        if samples is None:
+            return self.classic()
+        if self.is_universal() and self.mode.dtype != "uint16":
+            return self._universal(samples)
         one = self.execution.with_threads(1)
-        colours = planes.select(self.picture.pixels, planes.COLOUR, self.mode)
-        choice = choose.choose(colours, lambda crop: learned.estimate_bits(crop, self.model(), one))
+        choice = choose.choose(samples, lambda crop: learned.estimate_bits(crop, self.model(), one))
         if not choice.learned:
             return self.classic()
-        found = self.learned()
+        found = self.learned(samples)
         size = next(len(section.payload) for section in found if section.kind == container.CHAINS)
-
-        def quick_webp() -> int:
-            return classic.webp_size(colours, quick=True, threads=self.execution.threads)
-
-        if self.mode.dtype == "uint16" or choose.must_compare(choice, size, quick_webp):
+        if self.mode.dtype == "uint16" or choose.must_compare(choice, size, self._quick_webp(samples)):
             found = min(self.classic(), found, key=_size)
         return found
+
+    def _universal(self, samples: NDArray[np.uint8]) -> list[Section]:
+        """Code with the model, and with the classic method if that may be smaller."""
+        if choose.is_flat(samples):
+            return self.classic()
+        found = self.learned(samples)
+        if choose.classic_may_win(_size(found), self._quick_webp(samples)):
+            found = min(found, self.classic(), key=_size)
+        return found
+
+    def _quick_webp(self, samples: NDArray[np.uint8]) -> Callable[[], int]:
+        return lambda: classic.webp_size(samples, quick=True, threads=self.execution.threads)
 
 
 def _total(chains: Sequence[bytes]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bbcodec import classic, container
 from bbcodec.bbfile import metadata_sections
+from bbcodec.bbfile.learned_samples import channels
 from bbcodec.bbfile.parts import mode_of, parts_of
 from bbcodec.bbfile.samples_sections import unpack_chains
 from bbcodec.container import MODEL_ID_SIZE, Buffer, Container, Limits, Section, model_id_of
@@ -15,6 +16,7 @@ from bbcodec.errors import BBCodecError
 from bbcodec.families import learned
 from bbcodec.modelfile import registry
 from bbcodec.picture import planes
+from bbcodec.picture.picture import Mode
 
 __all__ = ["Info", "info"]
 
@@ -125,7 +127,7 @@ def info(data: Buffer, *, limits: Limits | int | None = None) -> Info:
         ),
         model_id=registry.full_id(model_id_of(stored)) if stored else None,
         model_embedded=stored is not None and len(stored.payload) > MODEL_ID_SIZE,
-        learned=_inspect(parsed, chains) if chains else None,
+        learned=_inspect(parsed, chains, mode) if chains else None,
         fit=_fit(parsed),
         metadata={key: value for key, value in kept.items() if value not in (None, ())},
         digest=header.digest.hex(),
@@ -140,11 +142,12 @@ def _fit(parsed: Container) -> dict[str, Any] | None:
     return {"bytes": section.size, **learned.unpack_fit(section).summary()}
 
 
-def _inspect(parsed: Container, section: Section) -> dict[str, Any]:
+def _inspect(parsed: Container, section: Section, mode: Mode) -> dict[str, Any]:
     """Return facts about the chains; the number of latents only if the model is available and intact."""
-    chains = unpack_chains(section)
+    chains, count = unpack_chains(section), channels(section.payload[0], mode)
+    height, width = parsed.header.height, parsed.header.width
     try:
         model = registry.model_for(parsed, None)
-        return learned.inspect(chains, parsed.header.height, parsed.header.width, model)
+        return learned.inspect(chains, height, width, count, model)
     except BBCodecError:
-        return learned.inspect(chains, parsed.header.height, parsed.header.width)
+        return learned.inspect(chains, height, width, count)

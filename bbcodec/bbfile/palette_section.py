@@ -91,6 +91,11 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
     return Palette(data, layout, alphas if kind == _ALPHAS else index)
 
 
+def is_opaque(palette: Palette) -> bool:
+    """Return whether no entry of a palette has an alpha."""
+    return palette.layout == "RGB" and palette.transparency is None
+
+
 def channels(section: Section) -> int:
     """Return the channels of a picture painted with the palette of a section: 3 or 4.
 
@@ -178,11 +183,15 @@ def _table(palette: Palette) -> Bytes | None:
     return np.hstack([entries, alpha])
 
 
-def paint(palette: Palette, pixels: Bytes) -> Bytes | None:
-    """Return the colours ``[H, W, 3 or 4]`` of indices; None if `unpaint` cannot restore the indices."""
+def paint(palette: Palette, pixels: Bytes, *, alpha: bool = True) -> Bytes | None:
+    """Return the colours ``[H, W, 3 or 4]`` of indices; None if `unpaint` cannot restore the indices.
+
+    Without `alpha` there are three channels, whatever the palette has.
+    """
     table = _table(palette)
     if table is None or int(pixels.max()) >= len(table):
         return None
+    table = table if alpha else table[:, :3]
     used = np.flatnonzero(_first_places(pixels, _ENTRIES) >= 0)
     keys = _keys(table)
     if any(keys[i] in keys[:i] for i in used):
@@ -194,7 +203,7 @@ def paint(palette: Palette, pixels: Bytes) -> Bytes | None:
 
 
 def unpaint(painted: Bytes, palette: Palette) -> Bytes:
-    """Return the indices ``[H, W]`` of colours, the first one of equal entries.
+    """Return the indices ``[H, W]`` of colours, with or without alpha, the first one of equal entries.
 
     Raises
     ------
@@ -202,8 +211,9 @@ def unpaint(painted: Bytes, palette: Palette) -> Bytes:
         The picture has a colour that the palette does not have.
     """
     table = _table(palette)
-    if table is None or table.shape[1] != painted.shape[2]:
+    if table is None or table.shape[1] < painted.shape[2]:
         raise FormatError("file: the palette does not suit a picture that is held as colours")
+    table = table[:, : painted.shape[2]]
     known, first = np.unique(_keys(table), return_index=True)
     out = np.empty(painted.shape[:2], np.uint8)
     for rows in _blocks(painted):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bbcodec import container
 from bbcodec.bbfile import sections
+from bbcodec.bbfile.learned_samples import is_learnable
 from bbcodec.container import Container, Header, Section
 from bbcodec.errors import FormatError
 from bbcodec.picture import planes
@@ -54,8 +55,8 @@ def parts_of(parsed: Container, mode: Mode) -> list[tuple[Section, int]]:
             )
         mask = section.payload[0]
         place = planes.shape(mask, mode, 1, 1)
-        learnable = mask == planes.COLOUR and mode.name not in ("1", "P")
-        if place is None or mask & seen or (section.kind == container.CHAINS and not learnable):
+        refused = section.kind == container.CHAINS and not is_learnable(mask, mode)
+        if place is None or mask & seen or refused:
             raise section.reader().error(
                 f"plane mask {mask:#x} does not fit mode {mode.name}, or comes twice"
             )

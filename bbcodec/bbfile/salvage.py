@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.bbfile import memory, metadata_sections, pieces, recovery_section, salvage_scan
-from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
+from bbcodec.bbfile import learned_samples, memory, metadata_sections, pieces, recovery_section, salvage_scan
+from bbcodec.bbfile.palette_section import channels, paint, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
@@ -203,7 +203,7 @@ class _Salvage:
             if planes.shape(mask, self.mode, 1, 1) is None or mask & ~left:
                 if not isinstance(section, Damaged):
                     continue
-                mask = planes.COLOUR if section.kind == container.CHAINS else left
+                mask = left & (planes.COLOUR | planes.ALPHA) if section.kind == container.CHAINS else left
                 if mask & ~left or planes.shape(mask, self.mode, 1, 1) is None:
                     continue
             left &= ~mask
@@ -217,7 +217,7 @@ class _Salvage:
         place = planes.shape(part.mask, self.mode, self.height, self.width)
         assert place is not None  # _parts has checked the mask
         if part.section.kind == container.CHAINS:
-            return self._chains(part, *place[0]), palette
+            return self._chains(part, palette)
         body = part.payload[1:]
         stored = self._one(container.PALETTE)
         if self.mode.name == "P" and stored is not None and len(body) and body[0] == classic.PAINTED:
@@ -248,21 +248,42 @@ class _Salvage:
             self._lose(part.mask, lost[number], [tiles[number]])
         return samples
 
-    def _chains(self, part: _Part, height: int, width: int, count: int) -> NDArray[np.uint8]:
+    def _chains(self, part: _Part, palette: Palette | None) -> tuple[NDArray[Any], Palette | None]:
         """Decode the intact chains of a model's section; the others are lost."""
-        fitted = self._one(container.FITTED)
-        model = self._model()
-        chains = _chains_of(part, learned.payloads(height, width, model, fitted))
+        fitted, model = self._one(container.FITTED), self._model()
+        size, count = (self.height, self.width), learned_samples.channels(part.mask, self.mode)
+        chains = _chains_of(part, learned.payloads(*size, count, model, fitted))
         lost = self._damaged_pieces(part)
-        samples = learned.decode(
-            chains, height, width, count, model, self.execution, fitted=fitted, lost=lost
-        )
+        coded = learned.decode(chains, *size, count, model, self.execution, fitted=fitted, lost=lost)
         if len(lost) == len(chains):  # before all places are listed
             raise FormatError(f"every chain is damaged: {lost[0]}")
-        places = learned.places(height, width, model, fitted)
-        for chain in sorted(lost):
-            self._lose(part.mask, f"chain {chain}: {lost[chain]}", places[chain])
-        return samples
+        if not lost:
+            samples, found = learned_samples.restored(coded, self.mode, self._one(container.PALETTE))
+            return samples, found or palette
+        places = learned.places(*size, model, fitted)
+        for number in sorted(lost):
+            plane, chain = divmod(number, len(places))
+            mask = part.mask if len(places) == len(chains) else (planes.COLOUR, planes.ALPHA)[plane]
+            self._lose(mask, f"chain {number}: {lost[number]}", places[chain])
+        return self._without_lost(coded, [place for i in lost for place in places[i % len(places)]], palette)
+
+    def _without_lost(
+        self, coded: NDArray[np.uint8], places: list[Place], palette: Palette | None
+    ) -> tuple[NDArray[Any], Palette | None]:
+        """Return the samples of a picture that lost coded ones in places; indices and bits are 0 there."""
+        stored = self._one(container.PALETTE)
+        if self.mode.name == "P" and stored is not None:
+            found = unpack_palette(stored)
+            first = paint(found, np.zeros((1, 1), np.uint8), alpha=False)
+            if first is not None:
+                for place in places:
+                    coded[place] = first
+            return unpaint(coded, found)[:, :, None], found
+        if self.mode.dtype == "bool":
+            for place in places:
+                coded[place] = 0
+        samples, _ = learned_samples.restored(coded, self.mode, stored)
+        return samples, palette
 
     def _damaged_pieces(self, part: _Part) -> Lost:
         """Return the numbers, from 0 after the head, of the pieces whose checksums do not match."""

@@ -73,14 +73,17 @@ class Family(Protocol):
     max_side : largest side of a picture in a batch, in pixels.
     cost_unit : ``pixel`` or ``tile``, the smallest area whose cost `cost_map` knows.
     fitter : name of the module that fits a model of the family to a picture, or None.
+    universal : true if its models are good for drawings, alpha, palettes and bits too, not for photographs
+        alone: encoders code all these with them.
     """
 
     max_side: int
     cost_unit: str
     fitter: str | None
+    universal: bool
 
     def encode(self, image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
-        """Encode a picture, uint8 [H, W, C], where C is 1 (gray) or 3 (RGB)."""
+        """Encode a picture, uint8 [H, W, C], contiguous, where C is 1 (gray) or 3 (RGB)."""
         ...
 
     def decode(

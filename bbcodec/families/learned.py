@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Code pictures with a model of any family and an optional fit of the model to the picture (``FITT``).
 
-``.bb`` files use this module: it applies the fit, and the family does the coding.
+``.bb`` files use this module: it applies the fit, and the family does the coding. Families know gray and RGB:
+an alpha channel is a gray picture of its own, whose payloads follow those of the colours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.container import Buffer, Section
+from bbcodec.errors import FormatError
 from bbcodec.families.family import Fit, family_of
 from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 from bbcodec.picture import turn
-from bbcodec.picture.loss import Lost
+from bbcodec.picture.loss import OPAQUE, Lost
 from bbcodec.picture.region import Place, Window
 
 __all__ = [
@@ -45,7 +47,7 @@ def encode(
 
     Parameters
     ----------
-    image : uint8 [H, W, C], where C is 1 (gray) or 3 (RGB).
+    image : uint8 [H, W, C], where C is 1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha).
     model : model of any family.
     execution : threads and backend; the bytes do not depend on it.
     fitted : section that changes the model and turns the picture, or None.
@@ -56,7 +58,14 @@ def encode(
         The section of the fit is damaged or does not apply to the model.
     """
     model, view = _changed(model, fitted)
-    return family_of(model).encode(turn.turn(image, view) if view else image, model, execution)
+    turned = turn.turn(image, view) if view else image
+    coded = [
+        family_of(model).encode(np.ascontiguousarray(turned[:, :, part]), model, execution)
+        for part in _parts(image.shape[2])
+    ]
+    return EncodedPixels(
+        [chain for part in coded for chain in part.chains], ChainStats.sum(part.stats for part in coded)
+    )
 
 
 def decode(
@@ -73,7 +82,7 @@ def decode(
 ) -> Pixels:
     """Decode a picture or a window of it: uint8 [height, width, channels].
 
-    With `lost`, there must be as many payloads as `places` returns; see `bbcodec.picture.loss.Lost`.
+    With `lost`, there must be as many payloads as `payloads` says; see `bbcodec.picture.loss.Lost`.
 
     Raises
     ------
@@ -83,20 +92,28 @@ def decode(
     model, view = _changed(model, fitted)
     height, width = turn.turned_size(height, width, view)
     window = window and turn.turned_window(window, height, width, view)
-    image = family_of(model).decode(
-        chains, height, width, channels, model, execution, window=window, lost=lost
-    )
+    family, out = family_of(model), []
+    for part, own, known in _dealt(chains, channels, lost):
+        count = part.stop - part.start
+        image = family.decode(own, height, width, count, model, execution, window=window, lost=known)
+        if known and part.start:  # alpha
+            image = _opaque(image, known, family.places(height, width, model), window)
+        if lost is not None and known:
+            lost.update({index + (len(own) if part.start else 0): why for index, why in known.items()})
+        out.append(image)
+    image = out[0] if len(out) == 1 else np.concatenate(out, axis=2)
     return turn.turn_back(image, view) if view else image
 
 
-def payloads(height: int, width: int, model: Model, fitted: Section | None = None) -> int:
+def payloads(height: int, width: int, channels: int, model: Model, fitted: Section | None = None) -> int:
     """Return the number of payloads of a picture, without listing what they code."""
     model, view = _changed(model, fitted)
-    return family_of(model).payloads(*turn.turned_size(height, width, view), model)
+    own = family_of(model).payloads(*turn.turned_size(height, width, view), model)
+    return own * len(_parts(channels))
 
 
 def places(height: int, width: int, model: Model, fitted: Section | None = None) -> list[list[Place]]:
-    """Return the rectangles of the picture that each payload codes."""
+    """Return the rectangles that each payload of the colours codes; those of alpha code the same again."""
     model, view = _changed(model, fitted)
     turned = turn.turned_size(height, width, view)
     found = family_of(model).places(*turned, model)
@@ -113,8 +130,8 @@ def cost_map(
 ) -> NDArray[np.float32]:
     """Return the cost of each pixel in bits: float32 [H, W].
 
-    The family ``local`` knows the cost of every pixel. Other families know the cost of a tile, which is
-    divided equally among its pixels.
+    Families that code blocks know the cost of every pixel. Others know the cost of a tile, which is divided
+    equally among its pixels.
 
     Parameters
     ----------
@@ -122,15 +139,22 @@ def cost_map(
     chains, model, execution, fitted : see `decode`.
     """
     model, view = _changed(model, fitted)
-    bits = family_of(model).cost_map(turn.turn(image, view) if view else image, chains, model, execution)
+    turned = turn.turn(image, view) if view else image
+    bits = np.zeros(turned.shape[:2], np.float32)
+    for part, own, _ in _dealt(chains, image.shape[2], None):
+        samples = np.ascontiguousarray(turned[:, :, part])
+        bits = bits + family_of(model).cost_map(samples, own, model, execution)
     return turn.turn_back(bits[..., None], view)[..., 0] if view else bits
 
 
-def inspect(chains: Sequence[Buffer], height: int, width: int, model: Model | None = None) -> dict[str, Any]:
+def inspect(
+    chains: Sequence[Buffer], height: int, width: int, channels: int, model: Model | None = None
+) -> dict[str, Any]:
     """Return facts about payloads that need no decoding; without the model only their number."""
     if model is None:
         return {"chains": len(chains)}
-    return family_of(model).inspect(chains, height, width, model)
+    _, own, _ = next(_dealt(chains, channels, None))
+    return {**family_of(model).inspect(own, height, width, model), "chains": len(chains)}
 
 
 def estimate_bits(image: Pixels, model: Model, execution: Execution = _ALL_CORES) -> float:
@@ -164,3 +188,36 @@ def _changed(model: Model, fitted: Section | None) -> tuple[Model, int]:
         return model, 0
     change: Fit = family_of(model).read_fit(fitted.payload, fitted.offset)
     return change.apply(model), change.view
+
+
+def _parts(channels: int) -> list[slice]:
+    """Return the channels that are coded together: those of the colours, and alpha."""
+    colours = channels - 1 if channels in (2, 4) else channels
+    return [slice(0, colours), slice(colours, channels)][: 1 + (colours < channels)]
+
+
+def _dealt(
+    chains: Sequence[Buffer], channels: int, lost: Lost | None
+) -> Iterator[tuple[slice, Sequence[Buffer], Lost | None]]:
+    """Yield the channels that are coded together, their payloads, and which of those are lost."""
+    parts = _parts(channels)
+    if len(chains) % len(parts):
+        raise FormatError(f"learned payload: {len(chains)} chains, expected as many of alpha as of colours")
+    count = len(chains) // len(parts)
+    for number, part in enumerate(parts):
+        first = number * count
+        known = (
+            None if lost is None else {i - first: why for i, why in lost.items() if 0 <= i - first < count}
+        )
+        yield part, chains[first : first + count], known
+
+
+def _opaque(image: Pixels, lost: Lost, places: list[list[Place]], window: Window | None) -> Pixels:
+    """Return alpha samples that are opaque where they are lost."""
+    if len(lost) == len(places):
+        return np.broadcast_to(np.uint8(OPAQUE), image.shape)  # takes no memory
+    whole = window or Window(0, 0, *image.shape[:2])
+    for index in lost:
+        for met in filter(None, map(whole.meet, places[index])):
+            image[met[0]] = OPAQUE
+    return image

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class ChainStats:
     causal_bits: float
     latent_bits: float
     lost_bits: float
+
+    @classmethod
+    def sum(cls, parts: Iterable[ChainStats]) -> ChainStats:
+        """Return the statistics of pictures that are coded one after the other."""
+        return cls(*map(sum, zip(*map(astuple, parts), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

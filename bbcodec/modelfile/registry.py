@@ -55,7 +55,7 @@ __all__ = [
 SUFFIX: Final = ".bbm"
 RELEASED_PACKAGE: Final = "bbcodec.models.released"
 
-DEFAULT_MODEL = "photo"
+DEFAULT_MODEL = "standard"
 """Name of the default model."""
 
 FAST_MODEL = "fast"

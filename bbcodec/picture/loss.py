@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-__all__ = ["GRAY", "Lost"]
+__all__ = ["GRAY", "OPAQUE", "Lost"]
 
 Lost: TypeAlias = dict[int, str]
 """Lost parts (chains or tiles): number of the part -> reason why it cannot be decoded.
@@ -16,3 +16,6 @@ an error. Samples of lost parts are `GRAY`.
 
 GRAY: Final = 128
 """Value of a lost sample."""
+
+OPAQUE: Final = 255
+"""Value of a lost sample of alpha that has a payload of its own."""

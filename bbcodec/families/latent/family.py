@@ -30,6 +30,7 @@ _BYTES_PER_PIXEL: Final = 64  # memory for a chain while it is decoded: message 
 class _Latent:
     max_side = 128  # in a batch, a picture is one tile
     cost_unit = "tile"
+    universal = False
     fitter: str | None = None
 
     encode = staticmethod(tiles.encode)

@@ -24,6 +24,7 @@ _BYTES_PER_PIXEL: Final = 64  # memory for a block while it is decoded: words, s
 
 class _LogLinear(BlockFamily):
     fitter: str | None = None
+    universal = True
 
     encode_batch = staticmethod(groups.encode)
     decode_batch = staticmethod(groups.decode)
