@@ -11,7 +11,7 @@ from .local import Group, Samples
 from .loglinear_pixels import Pixels
 from .loglinear_tables import LINE, MASK, K, Tables, clamp, ln, sq
 from .modelfile import Model
-from .rans import Stream
+from .rans import Message, Stream
 from .wire import Reader, demand
 
 SPOT = 0x85EBCA6B
@@ -199,10 +199,21 @@ def block(chain: bytes, size: tuple[int, int], channels: int, model: Model) -> A
 def batch(data: bytes, groups: list[list[tuple[int, int, int]]], model: Model) -> list[Any]:
     """Return the pictures of a batch."""
     reader = Reader(data)
-    out: list[Any] = []
+    pictures: list[list[Any] | None] = []
     for shapes in groups:
-        coder = Coder(model, [shape[:2] for shape in shapes], shapes[0][2], reader.number(4))
+        q = reader.number(4)
+        if q == 8:
+            pictures.append(None)
+            continue
+        coder = Coder(model, [shape[:2] for shape in shapes], shapes[0][2], q)
         counts = [reader.number(4) for _ in range(coder.count)]
-        out += coder.pop([Stream(reader.take(4 * count)) for count in counts])
+        pictures.append(coder.pop([Stream(reader.take(4 * count)) for count in counts]))
+    if None in pictures:
+        message = Message(reader.rest(), 8)
+        for i, shapes in enumerate(groups):
+            if pictures[i] is None:
+                plain = Group(model, [shape[:2] for shape in shapes], shapes[0][2])
+                pictures[i] = plain.pop(message)
+        message.ends()
     demand(reader.ends(), "words behind the last group")
-    return out
+    return [picture for group in pictures for picture in group or []]

@@ -7,7 +7,7 @@ import every_backend
 import numpy as np
 import pytest
 from local_cases import model_file
-from loglinear_cases import small_model
+from loglinear_cases import drawing, small_model
 
 from bbcodec.errors import BBCodecError
 from bbcodec.families import learned
@@ -58,11 +58,54 @@ def test_damaged_plain_blocks(model: Model) -> None:
             learned.decode([bad], *image.shape, model, execution=Execution())
 
 
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each picture of a batch a group."""
+    monkeypatch.setattr("bbcodec.families.local.groups.GROUP_LANES", 1)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_plain_batches_are_those_of_local(model: Model) -> None:
+    images = [noisy(9, 21, 3), noisy(12, 31, 3)]
+    base = model_file({"layers": 1, "components": 2})
+    _, words = family_of(model).encode_batch(images, model, Execution())
+    _, own = family_of(base).encode_batch(images, base, Execution())
+    assert words.tolist() == [PLAIN, PLAIN, *own.tolist()]
+
+
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("choice", every_backend.choices(), ids=every_backend.label)
+def test_batches_of_all_codings(
+    choice: every_backend.Choice, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codings = iter([PLAIN, CONTEXTS, PLAIN, 3] * 2)
+    monkeypatch.setattr("bbcodec.families.loglinear.groups.coding_for", lambda blocks, plain: next(codings))
+    images = [drawing((7 + i, 14, 3), i, specks=0.2) for i in range(4)]
+    _, words = family_of(model).encode_batch(images, model, Execution())
+    shapes = [image.shape[:2] for image in images]
+    with every_backend.chosen(choice) as backend:
+        execution = Execution(1, backend)
+        assert np.array_equal(family_of(model).encode_batch(images, model, execution)[1], words)
+        found = family_of(model).decode_batch(0, words, shapes, 3, model, execution)
+    assert all(np.array_equal(a, b) for a, b in zip(found, images, strict=True))
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_damaged_plain_batches(model: Model) -> None:
+    images = [noisy(9, 21, 3), noisy(12, 31, 3)]
+    _, words = family_of(model).encode_batch(images, model, Execution())
+    shapes = [image.shape[:2] for image in images]
+    unknown = np.concatenate([np.array([PLAIN + 1], np.uint32), words[1:]])
+    for bad in (words[:0], words[:1], words[:3], words[:-1], words[1:], np.append(words, words[:1]), unknown):
+        with pytest.raises(BBCodecError):
+            family_of(model).decode_batch(0, bad, shapes, 3, model, Execution())
+
+
 def test_evenness() -> None:
     rgb = noisy(200, 300, 3)
-    assert evenness(rgb) > 0.75
-    assert evenness(rgb // 2 * 2) < 0.1
+    assert evenness([rgb]) > 0.75
+    assert evenness([rgb // 2 * 2]) < 0.1
     gray = noisy(300, 400, 1)
-    assert evenness(gray) > 0.75
-    assert evenness(gray // 2 * 2) < 0.1
-    assert evenness(np.zeros((8, 8, 3), np.uint8)) == 0
+    assert evenness([gray]) > 0.75
+    assert evenness([gray // 2 * 2]) < 0.1
+    assert evenness([np.zeros((8, 8, 3), np.uint8)]) == 0

@@ -287,6 +287,23 @@ def test_batches_of_drawings_of_loglinear(
     assert all(np.array_equal(a, b) for a, b in zip(found, images, strict=True))
 
 
+def test_batches_of_plain_groups_of_loglinear(reference: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain groups share a message, whatever stands between them."""
+    codings = iter([8, 0, 8, 2])
+    monkeypatch.setattr("bbcodec.families.local.groups.GROUP_LANES", 1)
+    monkeypatch.setattr("bbcodec.families.loglinear.groups.coding_for", lambda blocks, plain: next(codings))
+    model = loglinear_cases.random_model(8, 5, "fast")
+    images = [loglinear_cases.drawing((5 + i, 12, 3), i, specks=0.2) for i in range(4)]
+    _, words = family_of(model).encode_batch(images, model, Execution())
+    assert words[:2].tolist() == [8, 0]
+    shapes = [[image.shape] for image in images]
+    decoder, read = importlib.import_module("reference.loglinear"), read_again(model)
+    found = decoder.batch(words.astype("<u4").tobytes(), shapes, read)
+    assert all(np.array_equal(a, b) for a, b in zip(found, images, strict=True))
+    with pytest.raises(reference.Refused):
+        decoder.batch(words[:-1].astype("<u4").tobytes(), shapes, read)
+
+
 def test_batches_of_loglinear(tmp_path: Path, reference: Any) -> None:
     model = loglinear_cases.small_model("fast")
     with bbcodec.Archive(tmp_path / "a.bb", "w", model=model, method="learned", embed_model=True) as archive:

@@ -54,7 +54,7 @@ def coding_for(blocks: Sequence[Pixels], plain: int) -> int:
     for choice in CHOICES:
         if asked[choice] > MIN_ASKED * total and found[choice] >= MIN_FOUND * asked[choice]:
             return choice + 1
-    if len(blocks) == 1 and _is_even(blocks[0], plain):
+    if _is_even(blocks, plain):
         return PLAIN
     return CONTEXTS
 
@@ -88,31 +88,35 @@ def _counts(block: Pixels) -> NDArray[np.int64]:
     return np.stack([asked, equal], axis=1)
 
 
-def _is_even(block: Pixels, plain: int) -> bool:
+def _is_even(blocks: Sequence[Pixels], plain: int) -> bool:
     if plain == 0 or plain == UNIT:
         return plain == 0
-    step = max(1, block.shape[0] * block.shape[1] // SAMPLED)
-    rows = block[step // 2 :: step]
-    if rows.shape[0] * rows.shape[1] < MIN_PIXELS or rows.shape[1] < 2:
+    step = max(1, sum(block.shape[0] * block.shape[1] for block in blocks) // SAMPLED)
+    rows = [block[step // 2 :: step] for block in blocks]
+    pairs = sum(part[:, 1:, 0].size for part in rows)
+    if pairs < MIN_PIXELS:
         return False
-    repeats = (rows[:, 1:] == rows[:, :-1]).all(axis=2).mean()
-    return bool(repeats <= MAX_REPEATS[block.shape[2]] and evenness(rows) * UNIT >= plain)
+    equal = sum(int((part[:, 1:] == part[:, :-1]).all(axis=2).sum()) for part in rows)
+    return equal <= MAX_REPEATS[blocks[0].shape[2]] * pairs and evenness(rows) * UNIT >= plain
 
 
-def evenness(samples: Pixels) -> float:
+def evenness(blocks: Sequence[Pixels]) -> float:
     """Return how few gaps the pairs of values have, 0 to 1: R - G and B - G; gray and its left neighbour.
 
     Each pair that its four neighbours let expect at least `MIN_EXPECTED` times counts as often as it occurs,
     but at most as often as it is expected, over all that are expected. Photographs that come straight from a
     sensor reach 0.7 to 0.95; those that were JPEG files, where one RGB triple in four occurs, 0.1 to 0.2.
     """
-    values = samples.astype(np.int32)
-    if samples.shape[2] == 1:
-        first, second = values[:, 1:, 0], values[:, :-1, 0]
-    else:
-        first, second = values[:, :, 0] - values[:, :, 1] + 128, values[:, :, 2] - values[:, :, 1] + 128
-    pairs = (first << 8 | second)[(first | second) >> 8 == 0]
-    counts = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    counts: NDArray[np.int64] = np.zeros(1 << 16, np.int64)
+    for block in blocks:
+        values = block.astype(np.int32)
+        if block.shape[2] == 1:
+            first, second = values[:, 1:, 0], values[:, :-1, 0]
+        else:
+            first, second = values[:, :, 0] - values[:, :, 1] + 128, values[:, :, 2] - values[:, :, 1] + 128
+        pairs = (first << 8 | second)[(first | second) >> 8 == 0]
+        counts += np.bincount(pairs, minlength=1 << 16)
+    counts = counts.reshape(256, 256)
     around = counts[:-2, 1:-1] + counts[2:, 1:-1] + counts[1:-1, :-2] + counts[1:-1, 2:]
     often = around >= 4 * MIN_EXPECTED
     expected = around[often] / 4
