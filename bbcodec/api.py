@@ -29,7 +29,7 @@ from bbcodec.bbfile.salvage import salvage as salvage_file
 from bbcodec.container import MAGIC, MAX_PIXELS, Buffer, Limits
 from bbcodec.errors import BBCodecError, OptionError
 from bbcodec.jobs import Execution, Progress
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
+from bbcodec.modelfile.registry import DEFAULT_MODEL, FITTED_MODEL, ModelLike
 from bbcodec.picture import files
 from bbcodec.picture.metadata import Metadata
 from bbcodec.picture.picture import Picture, PictureLike
@@ -58,7 +58,7 @@ def compress(
     image: PictureLike | str | os.PathLike[str],
     *,
     method: Method = "auto",
-    model: ModelLike = DEFAULT_MODEL,
+    model: ModelLike | None = None,
     embed_model: bool = False,
     metadata: Metadata | Mapping[str, Any] | None = None,
     keep_metadata: bool = True,
@@ -84,7 +84,8 @@ def compress(
     method : {"auto", "learned", "classic"}
         ``learned``: a model. ``classic``: WebP and other lossless coders. ``auto``: the better of the two.
     model : str, path or Model
-        Name of a released model, id, path of a ``.bbm`` file, or a loaded model.
+        Name of a released model, id, path of a ``.bbm`` file, or a loaded model. Default: ``standard``; with
+        `fit` it is ``photo``, as models of the family `loglinear` cannot be fitted.
     embed_model : bool
         Put the model file into the result, if the learned method is used.
     metadata : Metadata or mapping, optional
@@ -138,6 +139,8 @@ def compress(
     """
     execution = Execution(threads, backend, progress)
     fitting = None if fit is None else Fitting(fit, seed, stop)
+    if model is None:
+        model = DEFAULT_MODEL if fit is None else FITTED_MODEL
     options = Options(method, model, embed_model, fitting, recovery or 0)
     picture = read_image(image) if isinstance(image, str | os.PathLike) else Picture.of(image)
     kept = picture.metadata if keep_metadata else picture.metadata.essential()
@@ -319,7 +322,7 @@ def cost_map(
 ) -> NDArray[np.float32]:
     """Return the cost of each pixel of a ``.bb`` file in bits: float32 ``[H, W]``, all colours together.
 
-    Models of the family ``local`` (photo, fast, thumb) have a cost for every pixel. Models with latents have
+    Models of the families ``local`` and ``loglinear`` have a cost for every pixel. Models with latents have
     a cost for each tile of 64 x 64, which its pixels share equally. The sum of the map is the size of the
     file's chains in bits, to within `bbcodec.bbfile.cost_map.CHAIN_OVERHEAD` bits a chain. The map leaves out
     alpha and the low bytes of 16-bit samples, which no model codes.

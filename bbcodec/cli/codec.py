@@ -124,10 +124,10 @@ def check_fit(how: Encoding) -> None:
     """Raise `OptionError` if the model cannot be fitted. One that cannot be read is each image's error."""
     from bbcodec.bbfile.encoder import Fitting
     from bbcodec.errors import BBCodecError, OptionError
-    from bbcodec.modelfile.registry import DEFAULT_MODEL, find
+    from bbcodec.modelfile.registry import FITTED_MODEL, find
 
     try:
-        Fitting(how.fit or 0).fitter(find(how.model or DEFAULT_MODEL))
+        Fitting(how.fit or 0).fitter(find(how.model or FITTED_MODEL))
     except OptionError:
         raise
     except (BBCodecError, OSError):

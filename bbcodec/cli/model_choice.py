@@ -18,8 +18,8 @@ from bbcodec.cli.report import refuse, shown
 __all__ = ["LevelCommand", "check_model", "choose_model", "complete_level", "complete_model"]
 
 LEVELS: Final = range(1, 10)
-LAST_FAST_LEVEL: Final = 3
-"""Levels up to this one mean the model `fast`, those above it the default one."""
+MODELS: Final = {3: "quick", 7: "standard", 9: "best"}
+"""Released models by the last level that means them."""
 
 _MODEL_SUFFIX: Final = ".bbm"
 _ID: Final = re.compile("[0-9a-f]{8,64}")
@@ -54,9 +54,7 @@ def choose_model(method: str, model: str | None, level: int | None, *, fast: boo
     if method == "classic" and (fast or level is not None or model is not None):
         refuse("--method classic uses no model; leave out --model, --level and --fast")
     if fast or level is not None:
-        from bbcodec.modelfile.registry import DEFAULT_MODEL, FAST_MODEL
-
-        return FAST_MODEL if fast or (level or 0) <= LAST_FAST_LEVEL else DEFAULT_MODEL
+        return _model_of_level(level or 1)
     return check_model(model)
 
 
@@ -82,8 +80,11 @@ def complete_model(incomplete: str) -> list[str]:
 
 def complete_level(incomplete: str) -> list[tuple[str, str]]:
     """Return the levels that begin so, each with the model that it means."""
-    names = {level: "fast" if level <= LAST_FAST_LEVEL else "default model" for level in LEVELS}
-    return [(str(level), name) for level, name in names.items() if str(level).startswith(incomplete)]
+    return [(str(level), _model_of_level(level)) for level in LEVELS if str(level).startswith(incomplete)]
+
+
+def _model_of_level(level: int) -> str:
+    return next(name for last, name in MODELS.items() if level <= last)
 
 
 def _released_names() -> list[str]:

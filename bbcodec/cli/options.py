@@ -84,8 +84,8 @@ Level = Annotated[
         max=9,
         metavar="1..9",
         autocompletion=complete_level,
-        help="From fastest (1) to smallest (9); -1 to -9 for short. 1 to 3: model fast; 4 to 9: the default "
-        "model. [default: 6]",
+        help="From fastest (1) to smallest (9); -1 to -9 for short. 1 to 3: model quick; 4 to 7: the default "
+        "model; 8 and 9: model best. [default: 6]",
     ),
 ]
 Fast = Annotated[

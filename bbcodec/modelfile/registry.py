@@ -33,7 +33,7 @@ from bbcodec.modelfile.modelfile import Model
 
 __all__ = [
     "DEFAULT_MODEL",
-    "FAST_MODEL",
+    "FITTED_MODEL",
     "ModelLike",
     "Released",
     "find",
@@ -58,8 +58,8 @@ RELEASED_PACKAGE: Final = "bbcodec.models.released"
 DEFAULT_MODEL = "standard"
 """Name of the default model."""
 
-FAST_MODEL = "fast"
-"""Name of the released model that favours speed."""
+FITTED_MODEL = "photo"
+"""Name of the released model that is fitted to a picture if none is named."""
 
 ModelLike: TypeAlias = str | os.PathLike[str] | Model
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from bbcodec.cli import app
 from bbcodec.cli.model_choice import choose_model, complete_level, complete_model
+from bbcodec.modelfile.registry import DEFAULT_MODEL, released
 
 
 def invoke(*arguments: str) -> Result:
@@ -31,22 +32,24 @@ def model_of(file: str) -> str:
 
 @pytest.mark.parametrize("level", range(1, 10))
 def test_every_level_has_a_model(level: int) -> None:
-    expected = "fast" if level <= 3 else "photo"
+    expected = "quick" if level <= 3 else DEFAULT_MODEL if level <= 7 else "best"
     assert choose_model("auto", None, level, fast=False) == expected
-    assert choose_model("auto", None, None, fast=True) == "fast"
+    assert expected in released()
+    assert choose_model("auto", None, None, fast=True) == "quick"
     assert choose_model("auto", None, None, fast=False) is None
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["-1"], "fast"),
-        (["-9"], "photo"),
-        (["--level", "3"], "fast"),
-        (["-9", "-3"], "fast"),  # the last one counts
-        (["-2f"], "fast"),  # with other short options
-        (["--fast"], "fast"),
-        (["--fast", "-1"], "fast"),
+        (["-1"], "quick"),
+        (["-6"], "standard"),
+        (["-9"], "best"),
+        (["--level", "3"], "quick"),
+        (["-9", "-3"], "quick"),  # the last one counts
+        (["-2f"], "quick"),  # with other short options
+        (["--fast"], "quick"),
+        (["--fast", "-1"], "quick"),
     ],
     ids=" ".join,
 )
@@ -58,7 +61,7 @@ def test_levels_of_compress(words: list[str], expected: str) -> None:
 def test_levels_of_archives() -> None:
     assert invoke("pack", "photo.png", "-o", "set.bb", "-1", "--method", "learned", "--json").exit_code == 0
     (facts,) = json.loads(invoke("info", "--json", "set.bb").stdout)
-    (other,) = json.loads(invoke("models", "info", "fast", "--json").stdout)
+    (other,) = json.loads(invoke("models", "info", "quick", "--json").stdout)
     assert [model["id"] for model in facts["models"]] == [other["id"]]
 
 
@@ -84,7 +87,7 @@ def test_levels_that_cannot_be_meant(command: list[str], words: list[str], said:
 
 def test_the_help_tells_what_levels_mean() -> None:
     said = " ".join(invoke("compress", "--help").stdout.split())
-    assert "1 to 3: model fast; 4 to 9: the default model" in said
+    assert "1 to 3: model quick; 4 to 7: the default model; 8 and 9: model best" in said
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_completion_of_models_and_levels() -> None:
     assert complete_model("m") == ["markov", "mine.bbm", "models/"]
     assert complete_model("nothing") == []
     assert [level for level, _ in complete_level("")] == list("123456789")
-    assert complete_level("2") == [("2", "fast")]
+    assert complete_level("2") == [("2", "quick")]
 
 
 @pytest.mark.parametrize(
