@@ -40,6 +40,11 @@ REPEATED = (
     "classic_recovery.bb",
     "batch_photo.bbg",
     "chunk_rgb.bbk",
+    "loglinear_contexts.bb",
+    "loglinear_streams.bb",
+    "loglinear_quick.bb",
+    "loglinear_rgba.bb",
+    "batch_loglinear.bbg",
 )
 
 
@@ -51,6 +56,18 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
         height, width
     )
     return np.stack([(w // 2 + 40 + noise) for w in waves[:channels]], -1).astype(np.uint8)
+
+
+def drawing(height: int, width: int, channels: int) -> np.ndarray:
+    """Return areas of few colours, uint8 [H, W, C], whose edges repeat."""
+    return picture(height, width, channels) // 96 * 80
+
+
+def even(height: int, width: int, channels: int) -> np.ndarray:
+    """Return a picture without gaps in its values, uint8 [H, W, C]: no trace of how it was made."""
+    dice = [(i * 2654435761 >> 7) % 61 + (i * 2246822519 >> 9) % 59 for i in range(height * width * channels)]
+    noise = np.array(dice).reshape(height, width, channels)
+    return (noise + 32 + np.arange(width)[:, None] % 64).astype(np.uint8)
 
 
 def tiny_model(seed: int, **changes: Any) -> Any:
@@ -82,6 +99,7 @@ def recipes() -> dict[str, Any]:
     entries[order] = 2 * np.arange(64)[:, None]
     indices = np.repeat(order, 20).reshape(64, 20).astype(np.uint8)
     shuffled = Picture(indices, "P", Palette(entries.tobytes()))
+    alphas = Picture(indices, "P", Palette(entries.tobytes(), transparency=bytes(range(64))))
     icc_like = bbcodec.Metadata(icc=bytes(range(200)), exif=b"Exif\0\0II*\0", xmp=b"<x/>", dpi=(72.0, 96.0))
 
     def learned(image: Any, **options: Any) -> Any:
@@ -132,6 +150,20 @@ def recipes() -> dict[str, Any]:
         # In the files from here on, latents are popped from whitened heads.
         "embedded_rvae_white": embedded(8, picture(200, 150, 3)),
         "embedded_markov_white": embedded(9, picture(200, 150, 3), family="markov"),
+        # The family loglinear, in every coding of a block and every mode that its models code.
+        "loglinear_contexts": learned(picture(33, 40, 3), model="standard"),
+        "loglinear_streams": learned(drawing(70, 200, 3), model="standard"),
+        "loglinear_plain": learned(even(70, 66, 3), model="standard"),
+        "loglinear_quick": learned(drawing(41, 52, 3), model="quick"),
+        "loglinear_quick_plain": learned(rgb, model="quick"),
+        "loglinear_best": learned(even(30, 41, 3), model="best"),
+        "loglinear_blocks": learned(drawing(1030, 5, 3), model="standard"),
+        "loglinear_gray": learned(gray, model="standard"),
+        "loglinear_la": learned(picture(14, 19, 2), model="standard"),
+        "loglinear_rgba": learned(drawing(33, 40, 4), model="standard"),
+        "loglinear_1": learned(Image.fromarray(gray).convert("1"), model="standard"),
+        "loglinear_p": learned(shuffled, model="standard"),
+        "loglinear_p_alphas": learned(alphas, model="standard"),
     }
 
 
@@ -158,19 +190,23 @@ def archives() -> dict[str, Any]:
     # Groups have 512 lanes, three for each picture: the first group has latents, the last one pays for them.
     tiny = {f"{i:03}": picture(3, 9, 3, seed=i) for i in range(340)}
     own = {"model": "photo", "method": "learned", "embed_model": True}
+    photo = {"model": "photo"}
     tiles = {"model": "flowpp", "method": "learned"}
     return {
-        "archive_auto": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
+        "archive_auto": lambda: packed(({**few, **other}, photo), ({"more": picture(40, 40, 3)}, photo)),
         "archive_thumb": lambda: packed((few, {"model": "thumb", "method": "learned"})),
         "archive_latents": lambda: packed((tiny, {"model": "thumb", "method": "learned"})),
         "archive_embedded": lambda: packed((few, own)),
         "archive_flowpp": lambda: packed(({k: few[k] for k in list(few)[:2]}, tiles)),
         # The same pictures as in two of the files above, which have no section COPY.
-        "archive_auto_copies": lambda: packed(({**few, **other}, {}), ({"more": picture(40, 40, 3)}, {})),
+        "archive_auto_copies": lambda: packed(
+            ({**few, **other}, photo), ({"more": picture(40, 40, 3)}, photo)
+        ),
         "archive_thumb_copies": lambda: packed((few, {"model": "thumb", "method": "learned"})),
         "archive_recovery": lambda: packed(
-            (few, {"model": "thumb", "recovery": 5}), ({"more": picture(40, 40, 3)}, {})
+            (few, {"model": "thumb", "recovery": 5}), ({"more": picture(40, 40, 3)}, photo)
         ),
+        "archive_loglinear": lambda: packed(({**few, **other}, {"model": "standard"})),
     }
 
 
@@ -189,7 +225,7 @@ def fitted() -> bytes:
     numbers = {"rate_q": 300, "along": [2, 1], "down": [3, 1], "ridge": 70000}
     fit = Fitted(13, numbers, {SIGNS: some(0, (0, 1), (70, 1), (16383, 1)), **deltas})
     section = Section(container.FITTED, fit.pack())
-    plain = container.read(bbcodec.compress(image, method="learned"))
+    plain = container.read(bbcodec.compress(image, method="learned", model="photo"))
     stored = plain.one(container.MODEL)
     assert stored is not None
     (chain,) = learned.encode(image, model, fitted=section).chains
@@ -215,11 +251,16 @@ def batches() -> dict[str, Any]:
         "batch_photo.bbg": batched(few, "photo"),
         "batch_gray.bbg": batched(gray, "fast"),
         "batch_flowpp.bbg": batched(few[:2], "flowpp"),
+        "batch_loglinear.bbg": batched(few[:2], "standard"),
+        "batch_loglinear_pixels.bbg": batched([drawing(24 + i, 30, 3) for i in range(3)], "standard"),
+        "batch_loglinear_plain.bbg": batched([even(30 + i, 30, 3) for i in range(5)], "standard"),
         "chunk_rgb.bbk": lambda: chunks.encode(
             stack, chunks.Options(model="thumb", method="learned", layout="chw")
         ),
-        "chunk_columns.bbk": lambda: chunks.encode(np.asfortranarray(deep.astype(">u2"))),
-        "chunk_gray.bbk": lambda: chunks.encode(few[0][..., 0]),
+        "chunk_columns.bbk": lambda: chunks.encode(
+            np.asfortranarray(deep.astype(">u2")), chunks.Options(model="photo")
+        ),
+        "chunk_gray.bbk": lambda: chunks.encode(few[0][..., 0], chunks.Options(model="photo")),
     }
 
 
