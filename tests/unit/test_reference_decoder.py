@@ -22,6 +22,7 @@ import hypothesis.strategies as st
 import loglinear_cases
 import numpy as np
 import pytest
+import universal_cases
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
@@ -30,7 +31,6 @@ from bbcodec import container, modelfile
 from bbcodec.bbfile.samples_sections import pack_chains
 from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
-from bbcodec.errors import FormatError
 from bbcodec.families import learned
 from bbcodec.families.family import family_of
 from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
@@ -294,10 +294,7 @@ def test_batches_of_drawings_of_loglinear(
 def test_learned_samples_of_every_mode(mode: str, shape: tuple[int, int], reference: Any) -> None:
     """Bits as 0 and 255, alpha behind the colours; one block and two."""
     model = loglinear_cases.small_model("fast", block=64, table_bits=12)
-    pixels = loglinear_cases.drawing((*shape, MODES[mode].channels), 3, specks=0.1)
-    pixels.flat[-1] ^= 255  # alpha is not the same everywhere
-    samples = pixels if MODES[mode].channels > 1 else pixels[..., 0]
-    image = Picture(samples > 99 if mode == "1" else samples, mode)
+    image = universal_cases.drawn(mode, *shape)
     data = bbcodec.compress(image, method="learned", model=model, embed_model=True)
     assert_same(reference, data)
     chains = container.read(data).one(container.CHAINS)
@@ -307,64 +304,25 @@ def test_learned_samples_of_every_mode(mode: str, shape: tuple[int, int], refere
     assert chains.payload[1] == (2 if has_alpha else 1) * (2 if shape[0] == 70 else 1)
 
 
-TABLE = np.random.default_rng(8).integers(0, 256, (9, 4), np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("palette", "ordered"),
-    [
-        (Palette(TABLE[:, :3].tobytes()), True),
-        (Palette(TABLE[:7, :3].tobytes() + TABLE[:2, :3].tobytes()), True),  # equal to others, and not used
-        (Palette(TABLE[:, :3].tobytes(), "RGB", TABLE[:4, 3].tobytes()), False),
-        (Palette(TABLE[:, :3].tobytes(), "RGB", 2), False),
-        (Palette(TABLE.tobytes(), "RGBA"), False),
-    ],
-)
-def test_learned_palette_pictures(palette: Palette, ordered: bool, reference: Any) -> None:
+@pytest.mark.parametrize("palette", universal_cases.PALETTES)
+def test_learned_palette_pictures(palette: Palette, reference: Any) -> None:
     """Indices as colours, with the palette as it is or as an order of the colours."""
-    index = loglinear_cases.drawing((12, 17, 1), 1, colours=40, specks=0.1)[..., 0] % 7
     model = loglinear_cases.small_model("fast", table_bits=12)
-    data = bbcodec.compress(Picture(index, "P", palette), method="learned", model=model, embed_model=True)
-    found = assert_same(reference, data)
-    assert found.palette.entries == palette.data
-    stored = container.read(data).one(container.PALETTE)
-    assert stored is not None
-    assert (stored.payload[0] >> 4 >= 4) == ordered
+    for entries in (palette.data, palette.data + palette.data[:12]):  # the others are not used
+        whole = dataclasses.replace(palette, data=entries)
+        image = universal_cases.drawn("P", 12, 17, whole)
+        data = bbcodec.compress(image, method="learned", model=model, embed_model=True)
+        found = assert_same(reference, data)
+        assert found.palette.entries == entries
+        stored = container.read(data).one(container.PALETTE)
+        assert stored is not None
+        assert (stored.payload[0] >> 4 >= 4) == (palette is universal_cases.OPAQUE)
 
 
 def test_learned_samples_that_the_second_decoder_refuses(reference: Any) -> None:
-    model = loglinear_cases.small_model("fast", table_bits=12)
-
-    def file(mode: str, mask: int, pixels: Any, palette: bytes = b"", lost: int = 0) -> bytes:
-        """Return a file of the mode that holds the chains of these samples, without the last `lost` ones."""
-        named = container.read(
-            bbcodec.compress(picture(3, 4), method="learned", model=model, embed_model=True)
-        )
-        chains = learned.encode(pixels, model).chains
-        stored = named.one(container.MODEL)
-        assert stored is not None
-        sections = [stored, pack_chains(mask, chains[: len(chains) - lost])]
-        sections += [Section(container.PALETTE, palette)] if palette else []
-        return container.write(dataclasses.replace(named.header, mode=MODES[mode].code), sections)
-
-    rgb, rgba = loglinear_cases.drawing((3, 4, 3)), loglinear_cases.drawing((3, 4, 4))
-    for data, told in (
-        (file("RGB", 3, rgb), "mask"),
-        (file("RGBA", 2, rgb), "mask"),
-        (file("RGBA", 3, rgba, lost=1), "as many chains"),
-        (file("1", 1, np.full((3, 4, 1), 254, np.uint8)), "bilevel"),
-        (file("P", 1, rgb, b"\0\1\2\3"), "no entry has"),
-        (file("P", 1, rgb, b"\0"), "palette of a painted"),
-        (file("P", 1, rgb, b"\0\1\2\3\4"), "palette of a painted"),
-        (file("P", 1, rgb, bytes([1 | 1 << 1, 0]) + bytes(4)), "RGBA entries with transparency"),
-        (file("P", 1, rgb, bytes([5 << 4 | 1, 0])), "without their alpha"),
-        (file("P", 1, rgb, bytes([5 << 4 | 2, 0, 0])), "without their alpha"),
-        (file("P", 1, rgb), "palette and mode"),
-    ):
-        with pytest.raises(reference.Refused, match=told):
+    for data, message, _ in universal_cases.refused(loglinear_cases.small_model("fast", table_bits=12)):
+        with pytest.raises(reference.Refused, match=message):
             reference.container.decode(data, reference.installed())
-        with pytest.raises(FormatError):
-            bbcodec.decompress(data)
 
 
 def test_batches_of_loglinear(tmp_path: Path, reference: Any) -> None:
