@@ -20,6 +20,7 @@ __all__ = ["check", "estimate", "read_size"]
 _COPIES: Final = 2  # copies of all samples: as decoded, and as put together or written
 _MAX_WEBP_PIXELS: Final = 1 << 24  # pixels that the classic method decodes at a time
 _WEBP_BYTES_PER_PIXEL: Final = 12  # ARGB of the library, ARGB of Pillow, samples
+_PAINTED_BYTES_PER_PIXEL: Final = 4  # of a palette picture, whose samples may be coded as colours
 _BASE_BYTES: Final = 16 << 20  # model and tables
 _UNIT_BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -42,9 +43,10 @@ def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
     """
     sample = {"bool": 1, "uint8": 1, "uint16": 2}[mode.dtype]
     samples = pixels * mode.channels * sample
+    painted = pixels * _PAINTED_BYTES_PER_PIXEL if mode.name == "P" else 0
     learned = max(family.working_bytes(pixels, max(1, threads)) for family in families())
     classic = min(pixels, _MAX_WEBP_PIXELS) * _WEBP_BYTES_PER_PIXEL
-    return _COPIES * samples + max(learned, classic) + size + _BASE_BYTES
+    return _COPIES * samples + painted + max(learned, classic) + size + _BASE_BYTES
 
 
 def check(header: Header, mode: Mode, size: int, limits: Limits, threads: int = 1) -> None:

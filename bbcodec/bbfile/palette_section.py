@@ -83,7 +83,7 @@ def unpack_palette(section: Section, painted: Bytes | None = None) -> Palette:
         raise reader.error(f"{count} alphas, expected at most {_ENTRIES}")
     if form >= _SORTED:
         if painted is None:
-            raise reader.error("the palette is an order of colours, but the picture is not held as colours")
+            raise reader.error("the palette is an order of colours, which are lost or not held as colours")
         data, alphas = _unpack_order(reader, painted, len(layout), count, form)
     else:
         data, alphas = _unpack_entries(reader, len(layout), count, form)

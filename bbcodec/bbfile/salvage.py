@@ -145,10 +145,9 @@ class _Salvage:
         if not parts:
             raise FormatError("nothing can be saved: no section with samples is left")
         pixels: NDArray[Any] | None = None  # no memory is taken before there is something to put in
-        saved, left, failed = 0, planes.every(self.mode), 0
+        left, failed = planes.every(self.mode), 0
         palette: Palette | None = None
         for part in parts:
-            before = len(self.lost)
             try:
                 samples, palette = self._samples(part, palette)
             except (FloatModeError, LimitError, ModelMissingError):
@@ -159,10 +158,9 @@ class _Salvage:
             else:
                 if pixels is None:
                     pixels = np.zeros(self.mode.shape(self.height, self.width), self.mode.dtype)
-                saved += sum(loss.pixels for loss in self.lost[before:]) < self.width * self.height
                 planes.place(pixels, samples, part.mask, self.mode)
             left &= ~part.mask
-        if pixels is None or (not saved and not any(loss.doubtful for loss in self.lost)):
+        if pixels is None:
             raise FormatError(f"nothing can be saved: {self.lost[-1].reason}")
         for bit in (planes.COLOUR, planes.ALPHA, planes.COLOUR_LOW, planes.ALPHA_LOW):
             if left & bit:
@@ -199,15 +197,18 @@ class _Salvage:
             zip(holders, listed, strict=True), key=lambda pair: isinstance(pair[0], Damaged)
         ):
             payload = _payload(section, entries)
-            mask = payload[0] if len(payload) > 1 else 0
-            if planes.shape(mask, self.mode, 1, 1) is None or mask & ~left:
-                if not isinstance(section, Damaged):
-                    continue
-                mask = left & (planes.COLOUR | planes.ALPHA) if section.kind == container.CHAINS else left
-                if mask & ~left or planes.shape(mask, self.mode, 1, 1) is None:
-                    continue
-            left &= ~mask
-            out.append(_Part(section, mask, payload, entries))
+            told = payload[0] if len(payload) > 1 else 0
+            masks = [told]
+            if isinstance(section, Damaged):
+                # Chains that share a file with other samples are those of the colours.
+                likely = planes.COLOUR if len(holders) > 1 else left & (planes.COLOUR | planes.ALPHA)
+                masks.append(likely if section.kind == container.CHAINS else left)
+                if entries and not entries[0].is_intact(payload):  # the head, which begins with the mask
+                    masks.reverse()
+            mask = next((m for m in masks if not m & ~left and planes.shape(m, self.mode, 1, 1)), 0)
+            if mask:
+                left &= ~mask
+                out.append(_Part(section, mask, payload, entries))
         return out
 
     # --- samples --------------------------------------------------------------------------------------------

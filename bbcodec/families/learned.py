@@ -20,7 +20,7 @@ from bbcodec.families.stats import ChainStats, EncodedPixels, Pixels
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 from bbcodec.picture import turn
-from bbcodec.picture.loss import OPAQUE, Lost
+from bbcodec.picture.loss import GRAY, OPAQUE, Lost
 from bbcodec.picture.region import Place, Window
 
 __all__ = [
@@ -58,9 +58,8 @@ def encode(
         The section of the fit is damaged or does not apply to the model.
     """
     model, view = _changed(model, fitted)
-    turned = turn.turn(image, view) if view else image
     coded = [
-        family_of(model).encode(np.ascontiguousarray(turned[:, :, part]), model, execution)
+        family_of(model).encode(turn.turn(image[:, :, part], view), model, execution)
         for part in _parts(image.shape[2])
     ]
     return EncodedPixels(
@@ -89,6 +88,7 @@ def decode(
     FormatError
         The number of payloads does not fit the size, or a payload or the section of the fit is damaged.
     """
+    shape = (window.height, window.width, channels) if window else (height, width, channels)
     model, view = _changed(model, fitted)
     height, width = turn.turned_size(height, width, view)
     window = window and turn.turned_window(window, height, width, view)
@@ -101,8 +101,10 @@ def decode(
         if lost is not None and known:
             lost.update({index + (len(own) if part.start else 0): why for index, why in known.items()})
         out.append(image)
-    image = out[0] if len(out) == 1 else np.concatenate(out, axis=2)
-    return turn.turn_back(image, view) if view else image
+    if lost is not None and len(lost) == len(chains):
+        return np.broadcast_to(np.uint8(GRAY), shape)  # takes no memory
+    out = [turn.turn_back(image, view) for image in out] if view else out
+    return out[0] if len(out) == 1 else np.concatenate(out, axis=2)
 
 
 def payloads(height: int, width: int, channels: int, model: Model, fitted: Section | None = None) -> int:
@@ -139,12 +141,11 @@ def cost_map(
     chains, model, execution, fitted : see `decode`.
     """
     model, view = _changed(model, fitted)
-    turned = turn.turn(image, view) if view else image
-    bits = np.zeros(turned.shape[:2], np.float32)
+    bits = np.zeros(image.shape[:2], np.float32)
     for part, own, _ in _dealt(chains, image.shape[2], None):
-        samples = np.ascontiguousarray(turned[:, :, part])
-        bits = bits + family_of(model).cost_map(samples, own, model, execution)
-    return turn.turn_back(bits[..., None], view)[..., 0] if view else bits
+        found = family_of(model).cost_map(turn.turn(image[:, :, part], view), own, model, execution)
+        bits += turn.turn_back(found[..., None], view)[..., 0]
+    return bits
 
 
 def inspect(

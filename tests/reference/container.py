@@ -79,6 +79,16 @@ def decode(data: bytes, models: Mapping[bytes, bytes]) -> Picture:
     return picture
 
 
+def _uncoded(coded: Any, mode: int, colours: palette.Palette | None) -> Any:
+    """Return samples, given what a model codes of them: indices as colours, bits as 0 and 255."""
+    if colours is not None:
+        return colours.indices(coded)
+    if mode == 0:
+        demand(np.isin(coded, (0, 255)).all(), "learned sample of a bilevel picture")
+        return coded >> 7
+    return coded
+
+
 def _planes(
     found: dict[str, list[bytes]],
     size: tuple[int, int],
@@ -120,11 +130,13 @@ def _planes(
     if "CHNS" in found:
         from . import learned
 
-        demand(found["CHNS"][0][:1] == b"\1" and mode not in (0, 2), "mask of learned samples")
+        reader = Reader(found["CHNS"][0])
+        mask = reader.number(1)
+        demand(mask == 1 or (mask == 3 and alpha), "mask of learned samples")
         demand("MODL" in found, "learned samples without a model")
-        fit = found.get("FITT", [None])[0]
-        model = found["MODL"][0]
-        put(1, lambda c, wide: learned.samples(found["CHNS"][0][1:], (*size, c), model, fit, models))
+        shape = (*size, 3 if mode == 2 else colour + (mask >> 1))
+        coded = learned.samples(reader.rest(), shape, found["MODL"][0], found.get("FITT", [None])[0], models)
+        put(mask, lambda c, wide: _uncoded(coded, mode, colours))
     else:
         demand("FITT" not in found, "changes of a model without learned samples")
     demand(seen == whole, "samples are missing")

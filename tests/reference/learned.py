@@ -24,12 +24,28 @@ def family(modl: bytes, models: Mapping[bytes, bytes]) -> Model:
 def samples(
     payload: bytes, shape: Shape, modl: bytes, fit: bytes | None, models: Mapping[bytes, bytes]
 ) -> Any:
-    """Return the samples [H, W, C] of a `CHNS` payload after its plane mask."""
+    """Return what the chains of a `CHNS` payload, after its plane mask, hold: [H, W, C].
+
+    Of two or four channels the last one is alpha.
+    """
     model = family(modl, models)
     reader = Reader(payload)
     sizes = [reader.varint() for _ in range(reader.varint())]
     chains = [reader.take(size) for size in sizes]
     demand(reader.ends(), "bytes behind the last chain")
+    height, width, channels = shape
+    parts = [channels] if channels % 2 else [channels - 1, 1]
+    demand(len(chains) % len(parts) == 0, "alpha has not as many chains as the colours")
+    count = len(chains) // len(parts)
+    pictures = [
+        _picture(chains[count * i : count * (i + 1)], (height, width, own), fit, model)
+        for i, own in enumerate(parts)
+    ]
+    return np.concatenate(pictures, 2)
+
+
+def _picture(chains: list[bytes], shape: Shape, fit: bytes | None, model: Model) -> Any:
+    """Return a gray or RGB picture."""
     if model.family == "local":
         from . import local_changes
 

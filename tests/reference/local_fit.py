@@ -14,6 +14,10 @@ def decay(v: Any, s: int) -> Any:
     return v - ((v + (1 << (s - 1))) >> s)
 
 
+# A prior that no sums of squares gave can make numbers infinite, or none. They go on as IEEE 754 says.
+float_rules = np.errstate(over="ignore", invalid="ignore")
+
+
 class Predictor:
     """Fits of all rows of a group. G has one entry for each cell of a block's row."""
 
@@ -27,6 +31,7 @@ class Predictor:
         self.w = np.zeros((rows, n), F)
         self.lower = np.tril_indices(n)
 
+    @float_rules
     def fit(self, rows: Any, cells: Any) -> None:
         """Solve the fits of the cells that begin."""
         n = self.n
@@ -49,6 +54,7 @@ class Predictor:
             a[:, :k, n] -= a[:, :k, k] * w[:, k, None]
         self.w[rows] = w
 
+    @float_rules
     def predict(self, rows: Any, d: Any, m: Any) -> Any:
         """Return predictions in 1/64 of a level; d [lanes, n]: regressors, m [lanes]: base level."""
         terms = self.w[rows] * d.astype(F)

@@ -37,11 +37,12 @@ class Palette:
         return head + (tail if self.transparency else b"")
 
     def indices(self, colours: Any) -> Any:
-        """Return the indices [H, W, 1] of a painted picture [H, W, 3 or 4]."""
+        """Return the indices [H, W, 1] of colours [H, W, 3 or 4]: of a painted picture, or without alpha."""
         demand(self.width == 3 or not self.transparency, "RGBA entries with transparency")
         places = (1 << 24, 1 << 16, 1 << 8, 1) if colours.shape[2] == 4 else (1 << 16, 1 << 8, 1)
         numbers = colours.astype(np.int64) @ np.array(places)
         if self.entries is None:
+            demand(colours.shape[2] == self.channels(), "order of colours without their alpha")
             self._arrange(numbers, colours.shape[2])
         assert self.entries is not None
         demand(self.entries and len(self.entries) % self.width == 0, "palette of a painted picture")
@@ -55,7 +56,7 @@ class Palette:
                 alpha[: len(known)] = known
             entries = np.concatenate([entries, alpha[:, None]], 1)
         first: dict[int, int] = {}
-        for i, number in enumerate((entries @ np.array(places)).tolist()):
+        for i, number in enumerate((entries[:, : len(places)] @ np.array(places)).tolist()):
             first.setdefault(number, i)
         try:
             flat = [first[number] for number in numbers.ravel().tolist()]

@@ -22,11 +22,13 @@ import hypothesis.strategies as st
 import loglinear_cases
 import numpy as np
 import pytest
+import universal_cases
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import bbcodec
 from bbcodec import container, modelfile
+from bbcodec.bbfile.samples_sections import pack_chains
 from bbcodec.container import Section
 from bbcodec.engine.graph import Graph
 from bbcodec.families import learned
@@ -35,7 +37,7 @@ from bbcodec.families.local.fitted import SIGNS, TENSORS, Delta, Fitted
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import registry
 from bbcodec.picture.metadata import Metadata, Note
-from bbcodec.picture.picture import Palette, Picture
+from bbcodec.picture.picture import MODES, Palette, Picture
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = TESTS / "golden"
@@ -304,6 +306,42 @@ def test_batches_of_plain_groups_of_loglinear(reference: Any, monkeypatch: pytes
         decoder.batch(words[:-1].astype("<u4").tobytes(), shapes, read)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (11, 14), (70, 3)])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
+def test_learned_samples_of_every_mode(mode: str, shape: tuple[int, int], reference: Any) -> None:
+    """Bits as 0 and 255, alpha behind the colours; one block and two."""
+    model = loglinear_cases.small_model("fast", block=64, table_bits=12)
+    image = universal_cases.drawn(mode, *shape)
+    data = bbcodec.compress(image, method="learned", model=model, embed_model=True)
+    assert_same(reference, data)
+    chains = container.read(data).one(container.CHAINS)
+    assert chains is not None
+    has_alpha = MODES[mode].alpha and shape != (1, 1)
+    assert chains.payload[0] == (3 if has_alpha else 1)
+    assert chains.payload[1] == (2 if has_alpha else 1) * (2 if shape[0] == 70 else 1)
+
+
+@pytest.mark.parametrize("palette", universal_cases.PALETTES)
+def test_learned_palette_pictures(palette: Palette, reference: Any) -> None:
+    """Indices as colours, with the palette as it is or as an order of the colours."""
+    model = loglinear_cases.small_model("fast", table_bits=12)
+    for entries in (palette.data, palette.data + palette.data[:12]):  # the others are not used
+        whole = dataclasses.replace(palette, data=entries)
+        image = universal_cases.drawn("P", 12, 17, whole)
+        data = bbcodec.compress(image, method="learned", model=model, embed_model=True)
+        found = assert_same(reference, data)
+        assert found.palette.entries == entries
+        stored = container.read(data).one(container.PALETTE)
+        assert stored is not None
+        assert (stored.payload[0] >> 4 >= 4) == (palette is universal_cases.OPAQUE)
+
+
+def test_learned_samples_that_the_second_decoder_refuses(reference: Any) -> None:
+    for data, message, _ in universal_cases.refused(loglinear_cases.small_model("fast", table_bits=12)):
+        with pytest.raises(reference.Refused, match=message):
+            reference.container.decode(data, reference.installed())
+
+
 def test_batches_of_loglinear(tmp_path: Path, reference: Any) -> None:
     model = loglinear_cases.small_model("fast")
     with bbcodec.Archive(tmp_path / "a.bb", "w", model=model, method="learned", embed_model=True) as archive:
@@ -333,7 +371,7 @@ def test_changes_of_the_model(view: int, reference: Any) -> None:
     deltas = {SIGNS: changes(0, 0, 70, size - 1), **{name: changes(2, 0, 7, 8) for name in TENSORS[1:]}}
     config = {"rate_q": 300, "along": [2, 1], "down": [3, 1], "ridge": 70000}
     section = Section(container.FITTED, Fitted(view, config, deltas).pack())
-    plain = container.read(bbcodec.compress(image, method="learned"))
+    plain = container.read(bbcodec.compress(image, method="learned", model="photo"))
     chain = learned.encode(image, model, fitted=section).chains[0]
     stored = plain.one(container.MODEL)
     assert stored is not None
@@ -341,6 +379,21 @@ def test_changes_of_the_model(view: int, reference: Any) -> None:
     assert_same(
         reference, container.write(plain.header, [stored, section, Section(container.CHAINS, chains)])
     )
+
+
+@pytest.mark.parametrize("view", range(0, 16, 3))
+def test_alpha_is_turned_like_the_colours(view: int, reference: Any) -> None:
+    model, image = modelfile.load_named("fast"), picture(7, 12, 4)
+    section = Section(container.FITTED, Fitted(view).pack())
+    plain = container.read(bbcodec.compress(image, method="learned", model=model))
+    stored = plain.one(container.MODEL)
+    assert stored is not None
+    chains = pack_chains(3, learned.encode(image, model, fitted=section).chains)
+    data = container.write(plain.header, [stored, section, chains])
+    assert_same(reference, data)
+    assert np.array_equal(bbcodec.decompress(data, region=(3, 1, 5, 4)), image[1:5, 3:8])
+    colours = picture(7, 12, 4)[..., :3]
+    assert learned.encode(colours, model, fitted=section).chains[0] in data
 
 
 def test_a_model_as_changes_of_a_released_one(tmp_path: Path, reference: Any) -> None:
