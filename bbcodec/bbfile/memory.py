@@ -39,7 +39,7 @@ def estimate(pixels: int, mode: Mode, size: int, threads: int = 1) -> int:
     --------
     >>> from bbcodec.picture.picture import MODES
     >>> round(estimate(24_000_000, MODES["RGB"], 10_000_000, 2) / 2**20)
-    355
+    419
     """
     sample = {"bool": 1, "uint8": 1, "uint16": 2}[mode.dtype]
     samples = pixels * mode.channels * sample

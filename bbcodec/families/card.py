@@ -41,9 +41,9 @@ RELEASED_IDS: Final = {
     "flowpp": "e6b54321ef8246d0c95a33ecaaaaef1be64b216c998ef9ab27107599ed4250df",
     "markov": "dac3ecc049973fe71290553df20e91502be113e16549fc03cc97564557b994b6",
     "photo": "19ec88a03fd660a3dc0ace6add7887957c9984ef63ecc79a02022da8c41fd0b0",
-    "quick": "4f02f19c9a1239b9203e0d3b6fab54aa773579f612e214f226b768f28f89cb5b",
+    "quick": "db72835524f040da5d03fc5d49810a5c3ed52a2341b96c0973dea656dbfceae1",
     "rvae": "7f99e80bd6a9109d293b16e24bf28f5b2f89f4fabce8c3f6e7c927f55d52a289",
-    "standard": "9fa9cd4465cde3cd4fadfe71b2b596f0668d8e1b2a303d38202f8782857a41ab",
+    "standard": "b923986ce84c0347c3dc03c14635990cf0aeed4756591fa6ab4a0eacd958f4d0",
     "thumb": "5f1c6eb406b621b121e9bf64adcb27482aa3e913f8f5b43810ccf3aaa366f8a8",
 }
 """SHA-256 of every released model file; `verify` uses it to detect a damaged or replaced file."""

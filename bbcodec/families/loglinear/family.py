@@ -14,12 +14,15 @@ from bbcodec.families.family import Family, Fit
 from bbcodec.families.loglinear import groups
 from bbcodec.families.loglinear.blocks import Blocks
 from bbcodec.families.loglinear.model import loglinear_model
+from bbcodec.families.loglinear.tables import MIN_TABLE_BITS
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 
 __all__ = ["FAMILY"]
 
 _BYTES_PER_PIXEL: Final = 64  # memory for a block while it is decoded: words, state of the base
+_BYTES_PER_ENTRY: Final = 64  # of the tables of a released model: 8 contexts of 3 channels, 8 of whole pixels
+_MAX_ENTRIES: Final = 1 << 20  # of a table of a released model
 
 
 class _LogLinear(BlockFamily):
@@ -40,9 +43,12 @@ class _LogLinear(BlockFamily):
     def working_bytes(self, pixels: int, threads: int) -> int:
         """Estimate the memory for decoding, in bytes, without the samples and the model.
 
-        The tables of the layer count as the model's: it says how many there are, and how large.
+        Tables are counted as those of a released model: other models may have larger ones.
         """
-        return min(pixels, threads * BLOCK**2) * _BYTES_PER_PIXEL
+        block = min(pixels, BLOCK**2)
+        blocks = min(threads, -(-pixels // BLOCK**2))
+        entries = min(_MAX_ENTRIES, max(1 << MIN_TABLE_BITS, 8 * block))
+        return blocks * (block * _BYTES_PER_PIXEL + entries * _BYTES_PER_ENTRY)
 
     def read_fit(self, payload: Buffer, offset: int = 0) -> Fit:
         """Raise FormatError: the family has no fits."""

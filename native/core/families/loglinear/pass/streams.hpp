@@ -17,8 +17,6 @@ class Growing {
     }
     std::size_t size() const { return size_; }
     const T& operator[](std::size_t i) const { return place_[i]; }
-    const T* data() const { return place_.data(); }
-    void clear() { size_ = 0; }
 
   private:
     void grow() {
@@ -30,32 +28,69 @@ class Growing {
     std::size_t size_ = 0;
 };
 
+// Decisions that are planned: 17 bits each, in pieces that are given back as soon as they are taken.
+class Decisions {
+  public:
+    Decisions() = default;
+    Decisions(const Decisions&) = delete;
+    Decisions& operator=(const Decisions&) = delete;
+    ~Decisions() {
+        while (last_ != nullptr) drop();
+    }
+
+    void put(std::uint32_t p, std::uint64_t one) {
+        if (last_ == nullptr || last_->size == kPiece) last_ = new Piece{last_};
+        const int i = last_->size++;
+        last_->p[i] = static_cast<std::uint16_t>(p), last_->one[i / 64] |= one << i % 64;
+    }
+
+    // Calls f(p, one) for each, the last one first, and forgets them.
+    template <typename F>
+    void take(F f) {
+        for (; last_ != nullptr; drop())
+            for (int i = last_->size; i-- > 0;) f(std::uint32_t{last_->p[i]}, static_cast<std::uint32_t>(last_->one[i / 64] >> i % 64 & 1));
+    }
+
+  private:
+    static constexpr int kPiece = 8192;
+    struct Piece {
+        Piece* before = nullptr;
+        int size = 0;
+        std::uint16_t p[kPiece];
+        std::uint64_t one[kPiece / 64] = {};
+    };
+    void drop() {
+        Piece* const before = last_->before;
+        delete last_;
+        last_ = before;
+    }
+    Piece* last_ = nullptr;
+};
+
 // Keeps decisions while they are planned, then pushes them, the last one first.
 class Writer {
   public:
     // p: probability of 1, in 2^-16, from 1 to 65535.
     int bit(int p, int known) {
-        decisions_.put(static_cast<std::uint32_t>(p | known << 16));
+        decisions_.put(static_cast<std::uint32_t>(p), static_cast<std::uint64_t>(known));
         return known;
     }
     void finish() {
         std::uint64_t head = kBase;
         Growing<std::uint32_t> emitted;
-        for (std::size_t i = decisions_.size(); i-- > 0;) {
-            const std::uint32_t p = decisions_[i] & 0xffff, one = decisions_[i] >> 16;
+        decisions_.take([&](std::uint32_t p, std::uint32_t one) {
             const std::uint64_t freq = one ? p : 65536 - p, start = one ? 0 : p;
             if (head >= freq << 47) emitted.put(static_cast<std::uint32_t>(head)), head >>= 32;
             head = ((head / freq) << 16) + head % freq + start;
-        }
+        });
         words_.resize(2 + emitted.size());
         words_[0] = static_cast<std::uint32_t>(head >> 32), words_[1] = static_cast<std::uint32_t>(head);
         for (std::size_t i = 0; i < emitted.size(); ++i) words_[2 + i] = emitted[emitted.size() - 1 - i];
-        decisions_ = Growing<std::uint32_t>();
     }
     Words words() const { return {words_.data(), words_.size()}; }
 
   private:
-    Growing<std::uint32_t> decisions_;
+    Decisions decisions_;
     Buffer<std::uint32_t> words_;
 };
 
