@@ -97,7 +97,7 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
         return STACK, _file(stack, options, options.method, threads)
     is_auto = options.method == "auto"
     if is_auto and choose.flat_share(stack) > choose.MAX_FLAT_SHARE:
-        return STACK, _file(stack, options, "classic", threads)
+        return STACK, _file(stack, options, "auto", threads)
     found = batch.encode(list(images), model, Execution(threads))
     if is_auto and len(found) > choose.STACK_COMPARE_ABOVE_QUICK_WEBP * classic.webp_size(
         stack, quick=True, threads=1

@@ -36,7 +36,7 @@ PURPOSES: Final = {
 }
 
 RELEASED_IDS: Final = {
-    "best": "909490920c227f8e163392438029784aa03dd74ec29905af2bc9842b3f2a4dfd",
+    "best": "b6274a477ea1cb00a6f9aceba2af9e35859d4c0b57b85848208ab2583d66e166",
     "fast": "948960f9b59fd827ca9547067ec2b303469c95de26aacafa1f5ddec805a72e95",
     "flowpp": "e6b54321ef8246d0c95a33ecaaaaef1be64b216c998ef9ab27107599ed4250df",
     "markov": "dac3ecc049973fe71290553df20e91502be113e16549fc03cc97564557b994b6",

@@ -33,24 +33,35 @@ PIXEL_W, PIXEL_N = 22, 23
 PHASE, ALIKE, GRADIENT, GUESS = 26, 28, 30, 32
 
 HASHED: Final[tuple[tuple[tuple[int, ...], ...], ...]] = (
-    ((PIXEL_W,), (PIXEL_N,), (N, NN), (W, N), (), (W,)),  # the first channel
+    (  # the first channel
+        *((PIXEL_W,), (PIXEL_N,), (N, NN), (W, N), (), (W,)),
+        *((GRADIENT,), (N,), (W, N, PHASE)),
+    ),
     (  # the second
         *((A,), (GAP_W,), (PIXEL_W, COLOUR), (GAP_W, GAP_N, PHASE), (A_N, GAP_N), (GAP_N, GAP_NN)),
+        *((PIXEL_N, COLOUR), (GAP_W, GAP_N, GAP_NW), (GAP_N,)),
     ),
     (  # the third
         *((B_A,), (A,), (A_N, B_N, GAP_N), (PIXEL_W, COLOUR), (GAP_W, GAP_N, PHASE), (B_A, GAP_N, BA_N)),
+        *((PIXEL_N, COLOUR), (GAP_N,), (B_A, GAP_W, BA_W)),
     ),
-    ((W, N, NW), (N, NE), (W, N, PHASE), (N, NN), (), (W,)),  # gray
+    (  # gray
+        *((W, N, NW), (N, NE), (W, N, PHASE), (N, NN), (), (W,)),
+        *((GRADIENT,), (N,), (W, ALIKE)),
+    ),
 )
-"""Hashed contexts by kind of channel, each as its terms.
+"""Hashed contexts by kind of channel, each as its terms; a model has the first ones.
 
-They were found on crops of photographs: of 9 hashed contexts and the direct ones, those without which the
-rate was worst, on photographs that once were JPEG, and on clean ones that were given the traces of PhotoCD
-(luma and two chromas of half the size, rounded). Nine hashed contexts gain 0.2 % at most.
+They were found on crops of photographs: those without which the rate was worst, on photographs that once
+were JPEG, and on clean ones that were given the traces of PhotoCD (luma and two chromas of half the size,
+rounded). Nine gain 0.2 % on six at most.
 """
 
-DIRECT: Final = (0, GUESS)
-"""What the direct contexts count from, in every kind of channel; they follow the hashed ones."""
+DIRECT: Final = (0, GUESS, W)
+"""What direct contexts count from, in every kind of channel; a model has the first ones, after the hashed."""
+
+CONTEXTS: Final = {8: (6, 2), 12: (9, 3)}
+"""Numbers of hashed and direct contexts, by the number of all contexts."""
 
 TABLE_BITS: Final = 20
 SKIP: Final = 8
@@ -77,20 +88,22 @@ def equal_start(contexts: int) -> Start:
     )
 
 
-def build(base: modelfile.Model, start: Start | None = None, plain: int = PLAIN_FROM) -> bytes:
+def build(
+    base: modelfile.Model, start: Start | None = None, contexts: int = 8, plain: int = PLAIN_FROM
+) -> bytes:
     """Return the model file: network and predictors of a model of `local` without latents, and the layer.
 
+    contexts : how many, one of `CONTEXTS`.
     plain : how even a block is, in 1/256, that is coded plainly; 0: every block without whole pixels.
     """
-    hashed = len(HASHED[0])
-    count = hashed + len(DIRECT)
+    count, (hashed, others) = contexts, CONTEXTS[contexts]
     terms = np.zeros((CHANNEL_KINDS, count, TERMS_OF_CONTEXT), np.int32)
-    for kind, contexts in enumerate(HASHED):
-        for number, context in enumerate(contexts):
+    for kind, own in enumerate(HASHED):
+        for number, context in enumerate(own[:hashed]):
             terms[kind, number, : len(context)] = context
     direct = np.zeros((CHANNEL_KINDS, count), np.int8)
     direct[:, hashed:] = 1
-    terms[:, hashed:, 0] = DIRECT
+    terms[:, hashed:, 0] = DIRECT[:others]
     begin = equal_start(count) if start is None else start
     layer: dict[str, NDArray[Any]] = {"terms": terms, "direct": direct, **begin._asdict()}
     config = dict(base.config) | {
@@ -109,6 +122,7 @@ def build(base: modelfile.Model, start: Start | None = None, plain: int = PLAIN_
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the numbers of the layer to a command line."""
+    parser.add_argument("--contexts", type=int, choices=CONTEXTS, default=8)
     parser.add_argument("--plain", type=int, default=PLAIN_FROM, help="evenness in 1/256 of plain blocks")
 
 
@@ -119,7 +133,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     add_options(parser)
     args = parser.parse_args()
-    data = build(modelfile.load_named(args.base), None, args.plain)
+    data = build(modelfile.load_named(args.base), None, args.contexts, args.plain)
     with atomic_write(args.out, overwrite=True) as file:
         file.write(data)
     print(f"{args.out}: {len(data):,} bytes, {modelfile.load(data).id}")

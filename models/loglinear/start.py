@@ -146,7 +146,7 @@ def main() -> None:
     )
 
     def built(start: Start | None) -> bytes:
-        return build(base, start, args.plain)
+        return build(base, start, args.contexts, args.plain)
 
     start = None
     for _ in range(ROUNDS):

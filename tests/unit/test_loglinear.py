@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bbcodec.models.loglinear.build import DIRECT, HASHED, build
+from bbcodec.models.loglinear.build import CONTEXTS, DIRECT, HASHED, build
 from loglinear_cases import changed, random_model, small_model
 
 from bbcodec import modelfile
@@ -252,7 +252,9 @@ def test_a_model_needs_its_tensors(model: Model) -> None:
 
 def test_contexts_name_terms() -> None:
     assert len(HASHED) == tables.CHANNEL_KINDS
-    assert {len(contexts) + len(DIRECT) for contexts in HASHED} == {8}
+    hashed, direct = CONTEXTS[max(CONTEXTS)]
+    assert ({len(contexts) for contexts in HASHED}, len(DIRECT)) == ({hashed}, direct)
+    assert all(sum(parts) == count for count, parts in CONTEXTS.items())
     for contexts in HASHED:
         assert len(set(contexts)) == len(contexts), "a context stands twice"
         assert all(0 < term < tables.TERMS for context in contexts for term in context)
