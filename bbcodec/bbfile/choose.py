@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +168,7 @@ def must_compare(choice: Choice, learned_bytes: int, quick_webp: Callable[[], in
     )
 
 
-def is_flat(samples: Samples) -> bool:
+def is_flat(samples: NDArray[Any]) -> bool:
     """Return whether all pixels of a picture are the same: no model is needed to say that."""
     return bool((samples == samples[0, 0]).all())
 

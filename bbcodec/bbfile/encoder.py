@@ -289,6 +289,8 @@ class _Encoder:
         """
         if self.options.model != DEFAULT_MODEL:
             self.model()  # a wrong name is an error for every picture
+        if choose.is_flat(self.picture.pixels):
+            return self.classic()
         samples = self.learnable()
         if samples is None:
             return self.classic()
@@ -306,8 +308,6 @@ class _Encoder:
 
     def _universal(self, samples: NDArray[np.uint8]) -> list[Section]:
         """Code with the model, and with the classic method if that may be smaller."""
-        if choose.is_flat(samples):
-            return self.classic()
         found = self.learned(samples)
         if choose.classic_may_win(_size(found), self._quick_webp(samples)):
             found = min(found, self.classic(), key=_size)

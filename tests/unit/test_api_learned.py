@@ -52,7 +52,9 @@ def fake_learned(factor: float) -> dict[str, Any]:
 
         return 8 * factor * webp_size(crop)
 
-    def inspect(chains: Sequence[bytes], height: int, width: int, model: Any = None) -> dict[str, Any]:
+    def inspect(
+        chains: Sequence[bytes], height: int, width: int, channels: int, model: Any = None
+    ) -> dict[str, Any]:
         return {"chains": len(chains), "tiles": 7, "initial_bits": 123}
 
     return {"encode": encode, "decode": decode, "estimate_bits": estimate_bits, "inspect": inspect}
@@ -61,7 +63,7 @@ def fake_learned(factor: float) -> dict[str, Any]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.bbm"
-    path.write_bytes(modelfile.dump("none", {"a": 1}, Graph({}, {})))
+    path.write_bytes(modelfile.dump("markov", {"a": 1}, Graph({}, {})))
     return path
 
 
@@ -161,11 +163,11 @@ def test_a_missing_model_is_an_error_where_one_is_wanted(monkeypatch: pytest.Mon
     monkeypatch.setattr(registry, "released", dict)
     flat = np.zeros((64, 64, 3), np.uint8)
     for method, samples in (("auto", photograph()), ("learned", photograph()), ("learned", flat)):
-        with pytest.raises(ModelMissingError, match="photo"):
+        with pytest.raises(ModelMissingError, match=registry.DEFAULT_MODEL):
             bbcodec.compress(samples, method=method)
     with pytest.raises(ModelMissingError, match="another"):
         bbcodec.compress(flat, model="another")
-    for method in ("auto", "classic"):  # graphics are known without a model
+    for method in ("auto", "classic"):  # flat pictures are known without a model
         assert bbcodec.info(bbcodec.compress(flat, method=method)).method == "classic"
 
 

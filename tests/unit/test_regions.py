@@ -77,10 +77,11 @@ def test_regions_of_pillow_modes(mode: str) -> None:
         assert found.to_pil().getpalette() == image.getpalette()
 
 
-def test_alpha_goes_with_learned_colours() -> None:
+@pytest.mark.parametrize(("model", "method"), [("photo", "learned + classic"), ("standard", "learned")])
+def test_alpha_goes_with_learned_colours(model: str, method: str) -> None:
     image = picture(4)
-    data = bbcodec.compress(image, method="learned")
-    assert bbcodec.info(data).method == "learned + classic"
+    data = bbcodec.compress(image, method="learned", model=model)
+    assert bbcodec.info(data).method == method
     for region in REGIONS:
         assert np.array_equal(bbcodec.decompress(data, region=region), cut(image, region))
 
