@@ -300,7 +300,7 @@ def salvage(
     Examples
     --------
     >>> import numpy as np
-    >>> data = bytearray(compress(np.ones((2, 16500), np.uint8)))  # two tiles
+    >>> data = bytearray(compress(np.ones((2, 16500), np.uint8), method="classic"))  # two tiles
     >>> data[len(data) // 2] ^= 1
     >>> found = salvage(data)
     >>> found.picture.pixels.shape, [(loss.what, loss.pixels) for loss in found.lost]

@@ -56,6 +56,10 @@ COMPARE_ABOVE_QUICK_WEBP: Final = 0.8
 # Of a picture that a universal model has coded. Above this, divided by WebP's quick size, the classic method
 # is tried too. Of 400 icons it would be smaller for 17, and for three of those the ratio was below this.
 CLASSIC_ABOVE_QUICK_WEBP: Final = 0.8
+# Larger pictures with a smaller flat share are photographs: WebP, which takes longer than a quick model, is not
+# asked.
+SMALL_PIXELS: Final = 1 << 16
+MIN_FLAT_SHARE: Final = 0.1
 # A picture of a batch with a larger share of flat pixels may be smaller alone, with the classic method.
 DOUBTFUL_FLAT_SHARE: Final = 0.5
 # Of a batch in an archive. Up to the first, divided by quick WebP, no picture is compared: WebP's default
@@ -173,14 +177,17 @@ def is_flat(samples: NDArray[Any]) -> bool:
     return bool((samples == samples[0, 0]).all())
 
 
-def classic_may_win(learned_bytes: int, quick_webp: Callable[[], int]) -> bool:
+def classic_may_win(samples: Samples, learned_bytes: int, quick_webp: Callable[[], int]) -> bool:
     """Return whether the classic method may be smaller than a universal model.
 
     Parameters
     ----------
+    samples : uint8 ``[H, W, C]``
     learned_bytes : size of the learned result.
-    quick_webp : returns the bytes of the picture as WebP at its quickest effort.
+    quick_webp : returns the bytes of the picture as WebP at its quickest effort; called only if needed.
     """
+    if samples.shape[0] * samples.shape[1] > SMALL_PIXELS and flat_share(samples) < MIN_FLAT_SHARE:
+        return False
     return learned_bytes > CLASSIC_ABOVE_QUICK_WEBP * quick_webp()
 
 

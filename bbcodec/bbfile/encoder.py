@@ -309,7 +309,7 @@ class _Encoder:
     def _universal(self, samples: NDArray[np.uint8]) -> list[Section]:
         """Code with the model, and with the classic method if that may be smaller."""
         found = self.learned(samples)
-        if choose.classic_may_win(_size(found), self._quick_webp(samples)):
+        if choose.classic_may_win(samples, _size(found), self._quick_webp(samples)):
             found = min(found, self.classic(), key=_size)
         return found
 

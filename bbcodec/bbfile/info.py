@@ -148,6 +148,6 @@ def _inspect(parsed: Container, section: Section, mode: Mode) -> dict[str, Any]:
     height, width = parsed.header.height, parsed.header.width
     try:
         model = registry.model_for(parsed, None)
-        return learned.inspect(chains, height, width, count, model)
+        return learned.inspect(chains, height, width, model, count)
     except BBCodecError:
-        return learned.inspect(chains, height, width, count)
+        return learned.inspect(chains, height, width)

@@ -149,7 +149,7 @@ def cost_map(
 
 
 def inspect(
-    chains: Sequence[Buffer], height: int, width: int, channels: int, model: Model | None = None
+    chains: Sequence[Buffer], height: int, width: int, model: Model | None = None, channels: int = 3
 ) -> dict[str, Any]:
     """Return facts about payloads that need no decoding; without the model only their number."""
     if model is None:

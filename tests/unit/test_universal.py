@@ -398,8 +398,12 @@ def test_is_flat() -> None:
 
 def test_classic_may_win() -> None:
     share = choose.CLASSIC_ABOVE_QUICK_WEBP
-    assert choose.classic_may_win(int(1000 * share) + 1, lambda: 1000)
-    assert not choose.classic_may_win(int(1000 * share), lambda: 1000)
+    small, large = (universal_cases.drawn("L", *size).pixels[..., None] for size in ((9, 9), (300, 300)))
+    for samples in (small, large):
+        assert choose.classic_may_win(samples, int(1000 * share) + 1, lambda: 1000)
+        assert not choose.classic_may_win(samples, int(1000 * share), lambda: 1000)
+    photograph = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    assert not choose.classic_may_win(photograph, 2000, lambda: pytest.fail("WebP is asked"))
 
 
 def samples_of(data: bytes) -> int:
@@ -428,7 +432,9 @@ def test_auto_takes_the_smaller_one(picture: Picture) -> None:
         mask = section(files["learned"], "CHNS").payload[0]
         samples = learned_samples.samples_of(picture, mask, MODES[picture.mode])
         assert samples is not None
-        assert not choose.classic_may_win(size["auto"], lambda: classic.webp_size(samples, quick=True))
+        assert not choose.classic_may_win(
+            samples, size["auto"], lambda: classic.webp_size(samples, quick=True)
+        )
     assert size["auto"] in (size["learned"], size["classic"])
 
 

@@ -29,6 +29,8 @@ MIN_FOUND: Final = 0.92
 """Share of pixels that must be found among those that are looked for."""
 MIN_ASKED: Final = 0.02
 """Share of pixels that must be looked for: looking at all of them takes time."""
+MIN_ASKED_QUICK: Final = 0.5
+"""The same where all else is coded plainly: contexts, which every coding but that has, take much more."""
 LOOKED_AT: Final = 1 << 17  # pixels of a block, about
 BAND: Final = 16  # rows
 
@@ -51,8 +53,9 @@ def coding_for(blocks: Sequence[Pixels], plain: int) -> int:
     counts = np.sum([_counts(band) for block in blocks for band in _bands(block)], axis=0)
     total = counts[:, 0].sum()
     asked, found = np.cumsum(counts[::-1], axis=0)[::-1].T  # with at least so many neighbours
+    least = MIN_ASKED if plain else MIN_ASKED_QUICK
     for choice in CHOICES:
-        if asked[choice] > MIN_ASKED * total and found[choice] >= MIN_FOUND * asked[choice]:
+        if asked[choice] > least * total and found[choice] >= MIN_FOUND * asked[choice]:
             return choice + 1
     if _is_even(blocks, plain):
         return PLAIN
