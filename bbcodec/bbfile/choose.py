@@ -56,7 +56,7 @@ COMPARE_ABOVE_QUICK_WEBP: Final = 0.8
 # Of a picture that a universal model has coded. Above this, divided by WebP's quick size, the classic method
 # is tried too. Of 400 icons it would be smaller for 17, and for three of those the ratio was below this.
 CLASSIC_ABOVE_QUICK_WEBP: Final = 0.8
-# Larger pictures with a smaller flat share are photographs: WebP, which takes longer than a quick model, is not
+# Larger pictures with a smaller flat share are photographs: WebP takes longer than a quick model, and is not
 # asked.
 SMALL_PIXELS: Final = 1 << 16
 MIN_FLAT_SHARE: Final = 0.1

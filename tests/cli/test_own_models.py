@@ -158,7 +158,7 @@ def test_an_interrupt_keeps_the_best_so_far(place: Path) -> None:
 
 def test_models_list_info_verify(place: Path) -> None:
     for command in (("models",), ("models", "list")):
-        assert "photographs; the default" in invoke(*command).stdout
+        assert "all pictures; the default" in invoke(*command).stdout
     listed = json.loads(invoke("models", "list", "--json").stdout)
     assert listed == json.loads(invoke("models", "--json").stdout)
     assert {entry["name"] for entry in listed} == set(modelfile.released())

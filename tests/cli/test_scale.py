@@ -116,7 +116,19 @@ main()
 """
     before = sorted(os.listdir(folder))
     process = subprocess.Popen(
-        [sys.executable, "-c", script, "compress", "-T", threads, "--method", "learned", "photo.png"],
+        [
+            sys.executable,
+            "-c",
+            script,
+            "compress",
+            "-T",
+            threads,
+            "--method",
+            "learned",
+            "--model",
+            "photo",
+            "photo.png",
+        ],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
