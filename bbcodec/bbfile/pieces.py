@@ -3,7 +3,8 @@
 
 The checksum of a section says whether all of it is intact. The checksums of its pieces say which chain or
 tile is damaged, and their sizes say where the others begin, even if the head of the section is damaged. A
-file whose sections have one piece each, or are small, has no section ``sums``. Nothing here decodes a sample.
+file whose sections have one piece each, or only a few small chains, has no section ``sums``. Nothing here
+decodes a sample.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bbcodec.errors import FormatError
 __all__ = ["Piece", "check", "pack", "sizes", "unpack"]
 
 _MIN_ENTRY_BYTES = 5  # bytes of a piece in the section: size and CRC-32
-_MIN_LISTED_BYTES = 1024  # of a section: in a smaller one, little is saved by knowing which piece is damaged
+_MIN_CHAINS_BYTES = 1024  # in a smaller section, little is saved by knowing which chain is damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,15 @@ def sizes(section: Section, height: int, width: int) -> list[int]:
 
 
 def pack(sections: Sequence[Section], height: int, width: int) -> list[Section]:
-    """Return the section ``sums`` of a file's sections, in a list; empty if each is one piece, or small."""
+    """Return the section ``sums`` of a file's sections, in a list; empty if none has pieces to tell apart."""
     out: list[bytes] = []
     has_pieces = False
     for section in sections:
         if section.kind not in (container.CLASSIC, container.CHAINS):
             continue
         found = sizes(section, height, width)
-        has_pieces |= bool(found) and len(section.payload) >= _MIN_LISTED_BYTES
+        is_small = section.kind == container.CHAINS and len(section.payload) < _MIN_CHAINS_BYTES
+        has_pieces |= bool(found) and not is_small
         out.append(varint(len(found)))
         at, view = 0, memoryview(section.payload)
         for size in found:

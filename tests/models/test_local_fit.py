@@ -111,7 +111,7 @@ def test_a_turned_picture_is_turned_back(model: modelfile.Model) -> None:
     sizes = {}
     for view in (0, 2):
         turned = image[::-1] if view else image
-        plain = bbcodec.compress(turned, method="learned")
+        plain = bbcodec.compress(turned, method="learned", model="photo")
         data = bbcodec.compress(turned, method="learned", fit=0.3)
         assert np.array_equal(bbcodec.decompress(data), turned)
         assert len(data) <= len(plain)
@@ -153,7 +153,7 @@ def test_interruption(after: int) -> None:
     assert not switch.entered
     assert (1, 1) in seen  # without the fit
     assert max(total for _, total in seen) == 10000
-    assert len(data) <= len(bbcodec.compress(image, method="learned"))
+    assert len(data) <= len(bbcodec.compress(image, method="learned", model="photo"))
 
 
 def test_crops() -> None:

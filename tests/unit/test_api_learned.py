@@ -53,7 +53,7 @@ def fake_learned(factor: float) -> dict[str, Any]:
         return 8 * factor * webp_size(crop)
 
     def inspect(
-        chains: Sequence[bytes], height: int, width: int, channels: int, model: Any = None
+        chains: Sequence[bytes], height: int, width: int, model: Any = None, channels: int = 3
     ) -> dict[str, Any]:
         return {"chains": len(chains), "tiles": 7, "initial_bits": 123}
 

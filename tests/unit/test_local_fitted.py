@@ -106,7 +106,7 @@ def test_a_file_with_a_fit(view: int, model: modelfile.Model) -> None:
     image = picture(19, 11)
     found = full(model)
     section = Section(container.FITTED, Fitted(view, found.config, found.deltas).pack())
-    plain = container.read(bbcodec.compress(image, method="learned"))
+    plain = container.read(bbcodec.compress(image, method="learned", model=model))
     coded = learned.encode(image, model, fitted=section)
     chains = bytes([1, 1, len(coded.chains[0]) & 127 | 128, len(coded.chains[0]) >> 7]) + coded.chains[0]
     stored = plain.one(container.MODEL)
