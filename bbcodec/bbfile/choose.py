@@ -56,8 +56,8 @@ COMPARE_ABOVE_QUICK_WEBP: Final = 0.8
 # Of a picture that a universal model has coded. Above this, divided by WebP's quick size, the classic method
 # is tried too. Of 400 icons it would be smaller for 17, and for three of those the ratio was below this.
 CLASSIC_ABOVE_QUICK_WEBP: Final = 0.8
-# Larger pictures with a smaller flat share are photographs: WebP takes longer than a quick model, and is not
-# asked.
+# A picture with more pixels and a smaller flat share is a photograph. WebP is not tried on it, not even
+# quickly: that takes longer than a quick model.
 SMALL_PIXELS: Final = 1 << 16
 MIN_FLAT_SHARE: Final = 0.1
 # A picture of a batch with a larger share of flat pixels may be smaller alone, with the classic method.

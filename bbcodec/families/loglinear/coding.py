@@ -30,7 +30,7 @@ MIN_FOUND: Final = 0.92
 MIN_ASKED: Final = 0.02
 """Share of pixels that must be looked for: looking at all of them takes time."""
 MIN_ASKED_QUICK: Final = 0.5
-"""The same where all else is coded plainly: contexts, which every coding but that has, take much more."""
+"""The same in a model that codes all other blocks plainly. Whole pixels bring contexts, which take time."""
 LOOKED_AT: Final = 1 << 17  # pixels of a block, about
 BAND: Final = 16  # rows
 
