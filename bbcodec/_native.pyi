@@ -145,6 +145,15 @@ class LocalModelFields(TypedDict):
 class LocalModel:
     def __init__(self, fields: LocalModelFields) -> None: ...
 
+class DeepModelFields(LocalModelFields):
+    """What `DeepModel` reads; ``ModelFields`` in native/core/families/deep/model.hpp has shapes and units."""
+
+    phased: tuple[int, int]
+    scales: NDArray[np.int64]
+
+class DeepModel:
+    def __init__(self, fields: DeepModelFields) -> None: ...
+
 class LogLinearLayerFields(TypedDict):
     """What `LogLinearLayer` reads; ``LayerFields`` in native/core/families/loglinear/model.hpp has shapes.
 
@@ -221,3 +230,23 @@ def loglinear_decode(
     threads: int,
     neighbours: int,
 ) -> tuple[NDArray[np.uint8], bool]: ...
+def deep_plan(
+    model: DeepModel,
+    samples: NDArray[np.uint16],
+    planes: NDArray[np.int64],
+    height: int,
+    width: int,
+    threads: int,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]: ...
+def deep_observe(
+    model: DeepModel, samples: NDArray[np.uint16], planes: NDArray[np.int64], height: int, width: int
+) -> tuple[NDArray[np.int8], NDArray[np.int32]]: ...
+def deep_decode(
+    model: DeepModel,
+    head: NDArray[np.uint64],
+    words: NDArray[np.uint32],
+    planes: NDArray[np.int64],
+    height: int,
+    width: int,
+    threads: int,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint64], int, bool, bool]: ...

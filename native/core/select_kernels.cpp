@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "engine/kernels/kernels.hpp"
+#include "families/deep/pass.hpp"
 #include "families/local/pass.hpp"
 #include "families/loglinear/coder.hpp"
 #if BBCODEC_X86
@@ -22,6 +23,7 @@ struct Target {
     Kernels kernels;
     local::MakePass local_pass;
     loglinear::MakeCoder loglinear_coder;
+    deep::MakePass deep_pass;
 };
 
 // Weakest first. Where two have one name, the last that is supported is used.
@@ -33,32 +35,37 @@ constexpr Target kTargets[] = {
      {portable::bit_tile, portable::int_tile, nullptr, portable::scale, portable::threshold, portable::add, portable::multiply,
       portable::sign, 128, 4, portable::sliced},
      local::make_pass_sse2,
-     loglinear::make_coder_sse2},
+     loglinear::make_coder_sse2,
+     deep::make_pass_sse2},
     {"avx2",
      x86::kAvx2,
      {avx2::bit_tile, avx2::int_tile, nullptr, avx2::scale, avx2::threshold, avx2::add, avx2::multiply, avx2::sign, 256, 1.7,
       avx2::sliced},
      local::make_pass_avx2,
-     loglinear::make_coder_avx2},
+     loglinear::make_coder_avx2,
+     deep::make_pass_avx2},
     // Whatever else the CPU has, as on one that has no more.
     {"avx512",
      x86::kAvx512,
      {avx2::bit_tile, avx2::int_tile, nullptr, avx512::scale, avx512::threshold, avx512::add, avx2::multiply, avx512::sign, 512,
       4, avx512::sliced},
      local::make_pass_avx512,
-     loglinear::make_coder_avx512},
+     loglinear::make_coder_avx512,
+     deep::make_pass_avx512},
     {"avx512vnni",
      kVnni,
      {avx2::bit_tile, avx512::int_tile, avx512::byte_tile, avx512::scale, avx512::threshold, avx512::add, avx2::multiply,
       avx512::sign, 512, 4, avx512::sliced},
      local::make_pass_avx512vnni,
-     loglinear::make_coder_avx512vnni},
+     loglinear::make_coder_avx512vnni,
+     deep::make_pass_avx512vnni},
     {"avx512vnni",
      kVnni | x86::kPopcount,
      {avx512::bit_tile, avx512::int_tile, avx512::byte_tile, avx512::scale, avx512::threshold, avx512::add, avx2::multiply,
       avx512::sign, 512, 1.5, avx512::sliced},
      local::make_pass_avx512vnni,
-     loglinear::make_coder_avx512vnni},
+     loglinear::make_coder_avx512vnni,
+     deep::make_pass_avx512vnni},
 };
 unsigned cpu_features() { return x86::cpu_features(); }
 #else
@@ -68,7 +75,8 @@ constexpr Target kTargets[] = {
      {portable::bit_tile, portable::int_tile, nullptr, portable::scale, portable::threshold, portable::add, portable::multiply,
       portable::sign, 128, 4, portable::sliced},
      local::make_pass_portable,
-     loglinear::make_coder_portable},
+     loglinear::make_coder_portable,
+     deep::make_pass_portable},
 };
 unsigned cpu_features() { return 0; }
 #endif
@@ -99,6 +107,8 @@ const Kernels& kernels() { return in_use().kernels; }
 local::MakePass local_pass_maker() { return in_use().local_pass; }
 
 loglinear::MakeCoder loglinear_coder_maker() { return in_use().loglinear_coder; }
+
+deep::MakePass deep_pass_maker() { return in_use().deep_pass; }
 
 bool has_byte_kernels() {
     for (const Target& target : kTargets)

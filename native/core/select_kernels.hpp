@@ -23,10 +23,17 @@ struct Job;
 using MakeCoder = Coder* (*)(const Job&);
 }  // namespace loglinear
 
+namespace deep {
+class Pass;  // families/deep/pass.hpp
+struct ChainJob;
+using MakePass = Pass* (*)(const ChainJob&);
+}  // namespace deep
+
 // Kernels of the target in use.
 const Kernels& kernels();
 local::MakePass local_pass_maker();
 loglinear::MakeCoder loglinear_coder_maker();
+deep::MakePass deep_pass_maker();
 
 // Whether a target that this CPU supports has kernels for products of bytes.
 bool has_byte_kernels();

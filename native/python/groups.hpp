@@ -65,6 +65,19 @@ class Reader {
     std::size_t read_ = 0;
 };
 
+// Reads what models of the family `local` have.
+inline void read_fields(Reader& from, local::ModelFields& f) {
+    from.read("hidden", f.hidden), from.read("layers", f.layers), from.read("components", f.components);
+    from.read("own", f.own), from.read("earlier", f.earlier), from.read("along", f.along), from.read("down", f.down);
+    from.read("ridge", f.ridge), from.read("rate_q", f.rate_q), from.read("every", f.every), from.read("latents", f.latents);
+    from.read("first_w", f.first_w), from.read("first_m", f.first_m), from.read("first_b", f.first_b);
+    from.read("signs", f.signs), from.read("hidden_m", f.hidden_m), from.read("hidden_b", f.hidden_b);
+    from.read("out_w", f.out_w), from.read("out_b", f.out_b);
+    from.read("prior", f.prior), from.read("positions", f.positions);
+    from.read("r1", f.r1), from.read("r2", f.r2), from.read("sig", f.sig), from.read("le", f.le), from.read("exp", f.exp);
+    from.read("sigmoid", f.sigmoid), from.read("inverse", f.inverse);
+}
+
 // The blocks of a group, checked.
 struct Request {
     std::vector<Shape> shapes;

@@ -7,6 +7,7 @@
 namespace bbcodec {
 void bind_engine(Module& m);
 }
+void bind_deep(bbcodec::Module& m);
 void bind_latent(bbcodec::Module& m);
 void bind_local(bbcodec::Module& m);
 void bind_loglinear(bbcodec::Module& m);
@@ -16,6 +17,7 @@ NB_MODULE(_native, m) {
     m.doc() = "Exact integer kernels of bbcodec; use them through bbcodec.engine and bbcodec.coding.ans.";
     bbcodec::Module module(m);
     bbcodec::bind_engine(module);
+    bind_deep(module);
     bind_latent(module);
     bind_local(module);
     bind_loglinear(module);

@@ -110,6 +110,11 @@ def _side(side: Side) -> list[NDArray[np.int32]]:
 @lru_cache(maxsize=8)
 def native_model(model: LocalModel) -> _native.LocalModel:
     """Return a model, packed for the kernels; the last eight are cached."""
+    return _native.LocalModel(fields_of(model))
+
+
+def fields_of(model: LocalModel) -> _native.LocalModelFields:
+    """Return the numbers of a model as the kernels take them."""
 
     def i8(values: NDArray[Any]) -> NDArray[np.int8]:
         return np.ascontiguousarray(values, np.int8)
@@ -117,38 +122,36 @@ def native_model(model: LocalModel) -> _native.LocalModel:
     def i32(values: NDArray[Any]) -> NDArray[np.int32]:
         return np.ascontiguousarray(values, np.int32)
 
-    return _native.LocalModel(
-        {
-            "hidden": model.hidden,
-            "layers": model.layers,
-            "components": model.components,
-            "own": model.own,
-            "earlier": model.earlier,
-            "along": model.along,
-            "down": model.down,
-            "ridge": model.ridge,
-            "rate_q": model.rate_q,
-            "every": model.every,
-            "latents": model.latents is not None,
-            "first_w": i8(model.first_w),
-            "first_m": i32(model.first_m),
-            "first_b": i32(model.first_b),
-            "signs": i8(model.signs),
-            "hidden_m": i32(model.hidden_m),
-            "hidden_b": i32(model.hidden_b),
-            "out_w": i32(model.out_w),
-            "out_b": i32(model.out_b),
-            "prior": i32(np.concatenate([prior for row in model.priors for prior in row])),
-            "positions": i32(model.positions if model.positions is not None else np.empty(0)),
-            "r1": i32(tables.r1_table()),
-            "r2": i32(tables.r2_table()),
-            "sig": i32(tables.sigma_table()),
-            "le": i32(tables.log_table()),
-            "exp": i32(tables.exp_table()),
-            "sigmoid": np.ascontiguousarray(logistic.sigmoid_table(), np.int64),
-            "inverse": np.ascontiguousarray(logistic.inverse_scale_table(), np.int64),
-        }
-    )
+    return {
+        "hidden": model.hidden,
+        "layers": model.layers,
+        "components": model.components,
+        "own": model.own,
+        "earlier": model.earlier,
+        "along": model.along,
+        "down": model.down,
+        "ridge": model.ridge,
+        "rate_q": model.rate_q,
+        "every": model.every,
+        "latents": model.latents is not None,
+        "first_w": i8(model.first_w),
+        "first_m": i32(model.first_m),
+        "first_b": i32(model.first_b),
+        "signs": i8(model.signs),
+        "hidden_m": i32(model.hidden_m),
+        "hidden_b": i32(model.hidden_b),
+        "out_w": i32(model.out_w),
+        "out_b": i32(model.out_b),
+        "prior": i32(np.concatenate([prior for row in model.priors for prior in row])),
+        "positions": i32(model.positions if model.positions is not None else np.empty(0)),
+        "r1": i32(tables.r1_table()),
+        "r2": i32(tables.r2_table()),
+        "sig": i32(tables.sigma_table()),
+        "le": i32(tables.log_table()),
+        "exp": i32(tables.exp_table()),
+        "sigmoid": np.ascontiguousarray(logistic.sigmoid_table(), np.int64),
+        "inverse": np.ascontiguousarray(logistic.inverse_scale_table(), np.int64),
+    }
 
 
 # PyTorch keeps modules alive beyond the end, and C++ would call what they hold a leak.

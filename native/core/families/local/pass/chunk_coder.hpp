@@ -158,7 +158,7 @@ class ChunkCoder {
         Ints out[3 * kMaxComponents];
         layers.outputs(model_, c, layer_[c].weights(), layer_[c].bias(), out);
         with_components(model_.components, [&](auto j) {
-            make_mixtures<decltype(j)::value>(model_.tables, mean, spread, out, mode_.decoding, mix_, k);
+            make_mixtures<decltype(j)::value>(model_.tables, {0, model_.tables.inverse.data()}, mean, spread, out, mode_.decoding, mix_, k);
         });
     }
 
@@ -328,7 +328,7 @@ class ChunkCoder {
         Half first[2], size[2], y[2][3 * J];
         const Mix<J> mix = mix_of<J>(mix_, k);
         for (int h = 0; h < 2; ++h)
-            weigh(model_.tables, exact(mix, h), half(sig, h), half(group_.samples[k].all(), h), learn, first[h], size[h], y[h]);
+            weigh(model_.tables, exact(mix, h), half(sig, h), half(group_.samples[k].all(), h), kSymbols, learn, first[h], size[h], y[h]);
         if (start) {
             Row begin, length;
             begin.all() = join(first[0], first[1]), length.all() = join(size[0], size[1]);

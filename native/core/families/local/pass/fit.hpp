@@ -58,9 +58,10 @@ inline void eliminate(Floats* a, int n, int k, const Floats* r, int first) {
     }
 }
 
-// Solves the n rows of a, laid out as StateLayout says, for w.
+// Solves the n rows of a, at most Most, laid out as StateLayout says, for w.
+template <int Most = kMaxTerms>
 inline void solve(Floats* a, int n, float ridge, Floats* w) {
-    Floats r[kMaxTerms];
+    Floats r[Most];
     int k = 0;
     for (; k + 4 <= n; k += 4) {
         r[k] = inverse_pivot(a[row_start(n, k)], ridge);
@@ -98,7 +99,7 @@ inline void fit(const StateLayout& layout, const Row* row, Row* column, int lane
         a[i] = __builtin_convertvector(row[i].all() + g, Floats);
     }
     for (int k = 0; k < layout.terms; ++k) a[row_start(layout.terms, k)] += ridge;
-    solve(a, layout.terms, ridge, w);
+    solve<>(a, layout.terms, ridge, w);
 }
 
 // Returns the sum of w d, added up in eight parts; d has all regressors.

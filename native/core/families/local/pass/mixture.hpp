@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kPrecision = 20;
 constexpr int kMuLimit = 1 << 17;
+constexpr int kSymbols = 256;
 
 // A mixture of each lane of a chunk, in floats that are exact. Weights count 2^20, means are within kMuLimit. Inverse scales
 // count 2^23: they are quarters of a scale for each 1/64 of a level.
@@ -73,14 +74,15 @@ BBCODEC_INLINE void boundary(const Tables& t, Doubles mu, Doubles inverse, Doubl
     mass = value + whole(rise * part);
 }
 
-// Returns the cdf at k from the sum of weight times mass.
-BBCODEC_INLINE Half cumulative(Doubles sum, Half k) {
+// Returns the cdf at k of so many symbols (a number, or one of each lane) from the sum of weight times mass.
+template <typename N>
+BBCODEC_INLINE Half cumulative(Doubles sum, Half k, N symbols) {
     const Half c = truncated(whole(sum * (1.0 / 65536)) * (((1 << kPrecision) - 256) * (1.0 / (1 << 30)))) + k;
-    return k <= 0 ? Half{} : k >= 256 ? Half{} + (1 << kPrecision) : c;
+    return k <= 0 ? Half{} : k >= symbols ? Half{} + (1 << kPrecision) : c;
 }
 
-template <int J>
-BBCODEC_INLINE Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
+template <int J, typename N>
+BBCODEC_INLINE Half cdf(const Tables& t, const Logistics<J>& mix, Half k, N symbols) {
     const Doubles at = to_doubles(64 * k - 32);
     Doubles sum = {};
     for (int j = 0; j < J; ++j) {
@@ -89,7 +91,7 @@ BBCODEC_INLINE Half cdf(const Tables& t, const Logistics<J>& mix, Half k) {
         boundary(t, mix.mu[j], mix.inverse[j], at, u, mass);
         sum = sum + mix.weight[j] * mass;
     }
-    return cumulative(sum, k);
+    return cumulative(sum, k, symbols);
 }
 
 // ---- the search for a symbol: a guess in floats, on which no bit depends; then exactly ----
@@ -137,26 +139,33 @@ BBCODEC_INLINE Half nearly(const Tables& t, const Mix<J>& mix, Half cf, Ints mid
 }
 
 // Returns the symbols whose intervals [below, above) hold cf. Most of them are k.
-template <int J>
-BBCODEC_INLINE Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, Half& below, Half& above) {
+template <int J, typename N>
+BBCODEC_INLINE Half find(const Tables& t, const Logistics<J>& mix, Half cf, Half k, N symbols, Half& below, Half& above) {
     const auto wrong = [&] { return any((cf < below) | (cf >= above)); };
-    below = cdf(t, mix, k), above = cdf(t, mix, k + 1);
+    below = cdf(t, mix, k, symbols), above = cdf(t, mix, k + 1, symbols);
     if (!wrong()) return k;
     k += (cf < below) - (cf >= above);  // truth is -1
-    below = cdf(t, mix, k), above = cdf(t, mix, k + 1);
+    below = cdf(t, mix, k, symbols), above = cdf(t, mix, k + 1, symbols);
     if (!wrong()) return k;
-    Half left = cf < below ? Half{} : cf >= above ? k + 1 : k, right = cf < below ? k : cf >= above ? Half{} + 256 : k + 1;
+    Half left = cf < below ? Half{} : cf >= above ? k + 1 : k, right = cf < below ? k : cf >= above ? Half{} + symbols : k + 1;
     while (any(right - left > 1)) {
-        const Half middle = (left + right) >> 1, up = cdf(t, mix, middle) <= cf;
+        const Half middle = (left + right) >> 1, up = cdf(t, mix, middle, symbols) <= cf;
         left = up ? middle : left, right = up ? right : middle;
     }
-    below = cdf(t, mix, left), above = cdf(t, mix, left + 1);
+    below = cdf(t, mix, left, symbols), above = cdf(t, mix, left + 1, symbols);
     return left;
 }
 
+// Inverse scales of a component by its number, from the least one on.
+struct Scales {
+    int least;
+    const float* inverse;
+};
+
 // Makes mixtures from the last layer's outputs, around the predictions `mean`; and the start of a search, if `search`.
 template <int J>
-inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o, bool search, Mixtures& all, std::size_t chunk) {
+BBCODEC_INLINE void make_mixtures(const Tables& t, Scales scales, Ints mean, Ints spread, const Ints* o, bool search, Mixtures& all,
+                                  std::size_t chunk) {
     const Ints sig = look_up(t.sig.data(), spread), le = look_up(t.le.data(), spread);
     Ints top = o[2 * J], x[J], total = {};
     for (int j = 1; j < J; ++j) top = most(top, o[2 * J + j]);
@@ -178,10 +187,10 @@ inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o
             rest -= weight;
         }
         const Ints mu = clamp(mean + ((clamp(o[j], -4096, 4096) * sig + 1024) >> 11), -kMuLimit, kMuLimit);
-        const Ints e = clamp((le + ((clamp(o[J + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, 0, 79);
+        const Ints e = clamp((le + ((clamp(o[J + j], -8192, 8192) * 185 + 128) >> 8) + 8) >> 4, scales.least, 79);
         mix.weight[j] = __builtin_convertvector(weight << (kPrecision - 16), Floats);
         mix.mu[j] = __builtin_convertvector(mu, Floats);
-        mix.inverse[j] = look_up(t.inverse.data(), e);
+        mix.inverse[j] = look_up(scales.inverse, e - scales.least);
         const Ints more = weight >= best;
         best = most(best, weight), middle = more ? mu : middle, width = more ? e : width;
     }
@@ -189,7 +198,7 @@ inline void make_mixtures(const Tables& t, Ints mean, Ints spread, const Ints* o
     for (int j = 0; j < J; ++j) put(j, mix.weight[j]), put(J + j, mix.mu[j]), put(2 * J + j, mix.inverse[j]);
     if (!search) return;
     middle = clamp((middle + 32) >> 6, 1, 255);
-    const Ints unit = look_up(t.unit.data(), width);
+    const Ints unit = look_up(t.unit.data(), scales.least < 0 ? most(width, Ints{}) : width);
     for (int i = 0; i < kProbes; ++i) put(all.probes() + i, rough_cdf(t, mix, probe(middle, unit, Ints{} + i)));
     all.at(chunk, all.middle()).all() = middle, all.at(chunk, all.unit()).all() = unit;
 }
@@ -203,10 +212,11 @@ inline Half rounded(Doubles g) {
 }
 
 // Computes the intervals of symbols x of half the lanes, and the gradients of their cost as integers.
-template <int J>
-inline void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, bool learn, Half& start, Half& freq, Half* y) {
+template <int J, typename N>
+BBCODEC_INLINE void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, N symbols, bool learn, Half& start, Half& freq,
+                          Half* y) {
     constexpr double kUnit = 1.0 / (1 << 30);
-    const Doubles symbol = to_doubles(x), at = 64.0 * symbol - 32.0;
+    const Doubles symbol = to_doubles(x), last = to_doubles(Half{} + (symbols - 1)), at = 64.0 * symbol - 32.0;
     Doubles below = {}, above = {}, mass[J], du[J], dl[J], au[J], al[J], z = {};
     for (int j = 0; j < J; ++j) {
         Half u_low, u_high;
@@ -215,15 +225,15 @@ inline void weigh(const Tables& t, const Logistics<J>& mix, Half sig, Half x, bo
         boundary(t, mix.mu[j], mix.inverse[j], at + 64.0, u_high, c_high);
         below = below + mix.weight[j] * c_low, above = above + mix.weight[j] * c_high;
         if (!learn) continue;
-        const Doubles upper = (symbol == 255.0 ? Doubles{} + (1 << 30) : c_high) * kUnit,
+        const Doubles upper = (symbol == last ? Doubles{} + (1 << 30) : c_high) * kUnit,
                       lower = (symbol == 0.0 ? Doubles{} : c_low) * kUnit;
         mass[j] = upper - lower;
         du[j] = upper * (1.0 - upper), dl[j] = lower * (1.0 - lower);
         au[j] = to_doubles(u_high - (1 << 19)) * (1.0 / 32768), al[j] = to_doubles(u_low - (1 << 19)) * (1.0 / 32768);
         z = z + (mix.weight[j] * (1.0 / 65536)) * mass[j];
     }
-    start = cumulative(below, x);
-    freq = cumulative(above, x + 1) - start;
+    start = cumulative(below, x, symbols);
+    freq = cumulative(above, x + 1, symbols) - start;
     if (!learn) return;
     z = z + 1.0 / (1 << 20);
     for (int j = 0; j < J; ++j) {

@@ -56,7 +56,7 @@ bool pop_all(const Tables& t, const Mixtures& all, Group& group, Source& from, s
         const Half cf = __builtin_convertvector(head & kMask, Half);
         Half below, above;
         const Half guess = nearly(t, rough, cf, of(all.middle()), of(all.unit()), known);
-        const Half x = find(t, mix, cf, guess, below, above);
+        const Half x = find(t, mix, cf, guess, kSymbols, below, above);
         const Heads next =
             times(__builtin_convertvector(above - below, Heads), head >> kPrecision) + __builtin_convertvector(cf - below, Heads);
         std::int32_t* samples = group.samples[0].v;

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vectors/x86/sse2.hpp"
+
+#include "families/deep/pass/chain_pass.hpp"
+
+namespace bbcodec::deep {
+
+Pass* make_pass_sse2(const ChainJob& job) { return new ChainPass(job); }
+
+}  // namespace bbcodec::deep
