@@ -237,7 +237,8 @@ def deep_plan(
     height: int,
     width: int,
     threads: int,
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]: ...
+    traced: bool,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]: ...
 def deep_observe(
     model: DeepModel, samples: NDArray[np.uint16], planes: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int8], NDArray[np.int32]]: ...

@@ -22,6 +22,7 @@ __all__ = [
     "choose",
     "classic_may_win",
     "crops",
+    "deep_classic_may_win",
     "flat_share",
     "is_flat",
     "must_compare",
@@ -70,6 +71,12 @@ BATCH_COMPARE_ABOVE_WEBP: Final = 0.9
 # Of a stack of arrays coded as one batch. Above this, divided by quick WebP, the classic method is tried too.
 STACK_COMPARE_ABOVE_QUICK_WEBP: Final = 0.8
 
+# --- samples of 16 bits -------------------------------------------------------------------------------------
+
+# The classic method is tried too on pictures with fewer samples than this, and on those that are flatter.
+DEEP_SMALL_SAMPLES: Final = 1 << 12
+DEEP_FLAT_SHARE: Final = 0.5
+
 # --- bytes --------------------------------------------------------------------------------------------------
 
 # Above this size of the coded colours the palette is not coded as their order: the palette (at most 1 KiB)
@@ -99,7 +106,7 @@ class Choice:
     webp_bits: float = 0.0
 
 
-def flat_share(samples: Samples) -> float:
+def flat_share(samples: NDArray[Any]) -> float:
     """Return the share of pixels that equal their left neighbour, in at most 256 rows; 1 for one column."""
     step = -(-samples.shape[0] // SAMPLED_ROWS)
     rows = samples[step // 2 :: step]
@@ -189,6 +196,12 @@ def classic_may_win(samples: Samples, learned_bytes: int, quick_webp: Callable[[
     if samples.shape[0] * samples.shape[1] > SMALL_PIXELS and flat_share(samples) < MIN_FLAT_SHARE:
         return False
     return learned_bytes > CLASSIC_ABOVE_QUICK_WEBP * quick_webp()
+
+
+def deep_classic_may_win(pixels: NDArray[np.uint16]) -> bool:
+    """Return whether the classic method may be smaller for samples of 16 bits: in small or flat pictures."""
+    samples = pixels.reshape(*pixels.shape[:2], -1)
+    return samples.size < DEEP_SMALL_SAMPLES or flat_share(samples) > DEEP_FLAT_SHARE
 
 
 def batch_is_good(batch_bytes: int, webp: Callable[[bool], int]) -> bool:

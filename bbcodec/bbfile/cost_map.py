@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import container
+from bbcodec.bbfile import deep_samples
 from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.learned_samples import samples_of
 from bbcodec.bbfile.parts import mode_of
@@ -59,6 +60,8 @@ def cost_map(
         raise OptionError("no map: no model codes this picture (method classic)")
     found = model_for(parsed, model)
     picture = decode(data, execution, limits=bounds, model=found)
+    if deep_samples.is_deep(section.payload[0]):
+        return deep_samples.cost(section, picture.pixels, mode_of(parsed.header), found, execution)
     samples = samples_of(picture, section.payload[0], mode_of(parsed.header))
     assert samples is not None  # they have just been decoded
     return learned.cost_map(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.bbfile import learned_samples, memory, metadata_sections
+from bbcodec.bbfile import deep_samples, learned_samples, memory, metadata_sections
 from bbcodec.bbfile.palette_section import channels, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of, parts_of
 from bbcodec.bbfile.samples_sections import unpack_chains
@@ -110,6 +110,10 @@ class _Decoder:
         """Decode the samples of one section, and the palette if the section determines it."""
         place = planes.shape(mask, self.mode, self.height, self.width)
         assert place is not None  # parts_of has checked every mask
+        if section.kind == container.CHAINS and deep_samples.is_deep(mask):
+            model = model_for(self.parsed, self.given)
+            size = (self.height, self.width)
+            return deep_samples.decode(section, self.mode, *size, model, self.execution, self.window)
         if section.kind == container.CHAINS:
             coded = learned.decode(
                 unpack_chains(section),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import backends, classic, container
-from bbcodec.bbfile import choose, learned_samples, metadata_sections, pieces, recovery_section
+from bbcodec.bbfile import choose, deep_samples, learned_samples, metadata_sections, pieces, recovery_section
 from bbcodec.bbfile.decoder import decode
 from bbcodec.bbfile.palette_section import is_opaque, pack_palette, paint
 from bbcodec.bbfile.samples_sections import pack_chains, pack_classic
@@ -29,7 +29,13 @@ from bbcodec.families import learned
 from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile import Model
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, model_bytes, model_payload
+from bbcodec.modelfile.registry import (
+    DEFAULT_MODEL,
+    ModelLike,
+    deep_model_of,
+    model_bytes,
+    model_payload,
+)
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
 from bbcodec.picture.picture import MODES, Palette, Picture, digest
@@ -183,6 +189,8 @@ class _Encoder:
             The method is ``learned``, and the model cannot code the picture.
         """
         method = self.options.method
+        if method != "classic" and (model := self.deep_model()) is not None:
+            return self.deep(model, compare=method == "auto")
         if method == "learned":
             if (samples := self.learnable()) is None:
                 raise OptionError(
@@ -195,6 +203,39 @@ class _Encoder:
     def model(self) -> Model:
         """Return the model. It is loaded at first use and stays loaded for the next picture."""
         return find_model(self.options.model)
+
+    def deep_model(self) -> Model | None:
+        """Return the model that codes whole samples of 16 bits, or None if the picture has none, or a fit.
+
+        Raises
+        ------
+        OptionError
+            The model of the options codes such samples alone, and the picture has others.
+        """
+        own = family_of(self.model())
+        if self.mode.dtype != "uint16":
+            if own.deep:
+                raise OptionError(
+                    f"the model codes samples of 16 bits, and the picture has mode {self.mode.name}"
+                )
+            return None
+        if own.deep:
+            return self.model()
+        return find_model(deep_model_of(self.options.model)) if own.universal else None
+
+    def deep(self, model: Model, *, compare: bool) -> list[Section]:
+        """Code samples of 16 bits with a model; with `compare`, classically if that is smaller."""
+        pixels = self.picture.pixels
+        if compare and choose.is_flat(pixels):
+            return self.classic()
+        file = model_bytes(model, model) if self.options.embed_model else b""
+        found = [
+            Section(container.MODEL, model_payload(model, file)),
+            deep_samples.encode(pixels, self.mode, model, self.execution),
+        ]
+        if compare and choose.deep_classic_may_win(pixels):
+            found = min(found, self.classic(), key=_size)
+        return found
 
     def classic(self, mask: int = 0) -> list[Section]:
         """Code the planes of a mask (all by default) with the classic method."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bbcodec import classic, container
-from bbcodec.bbfile import metadata_sections
+from bbcodec.bbfile import deep_samples, metadata_sections
 from bbcodec.bbfile.learned_samples import channels
 from bbcodec.bbfile.parts import mode_of, parts_of
 from bbcodec.bbfile.samples_sections import unpack_chains
@@ -144,7 +144,10 @@ def _fit(parsed: Container) -> dict[str, Any] | None:
 
 def _inspect(parsed: Container, section: Section, mode: Mode) -> dict[str, Any]:
     """Return facts about the chains; the number of latents only if the model is available and intact."""
-    chains, count = unpack_chains(section), channels(section.payload[0], mode)
+    chains = unpack_chains(section)
+    if deep_samples.is_deep(section.payload[0]):
+        return {"chains": len(chains)}
+    count = channels(section.payload[0], mode)
     height, width = parsed.header.height, parsed.header.width
     try:
         model = registry.model_for(parsed, None)

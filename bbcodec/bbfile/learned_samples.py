@@ -2,7 +2,8 @@
 """What a model codes of a picture (``CHNS``), and the picture's samples from that.
 
 A model knows 8-bit gray and RGB, each with or without alpha. So bits are coded as 0 and 255, indices as the
-colours of their entries, and of samples of 16 bits only the high bytes.
+colours of their entries, and of samples of 16 bits only the high bytes. `bbcodec.bbfile.deep_samples` has
+whole samples of 16 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.bbfile import palette_section
+from bbcodec.bbfile import deep_samples, palette_section
 from bbcodec.container import Section
 from bbcodec.errors import FormatError
 from bbcodec.picture import planes
@@ -21,7 +22,7 @@ from bbcodec.picture.picture import Mode, Palette, Picture
 __all__ = ["channels", "is_learnable", "restored", "samples_of"]
 
 MASKS: Final = (planes.COLOUR, planes.COLOUR | planes.ALPHA)
-"""What a section ``CHNS`` may hold."""
+"""What a section ``CHNS`` may hold besides the masks of `bbcodec.bbfile.deep_samples`."""
 
 _SET: Final = 255  # of a bit that is 1
 _RGB: Final = 3
@@ -29,6 +30,8 @@ _RGB: Final = 3
 
 def is_learnable(mask: int, mode: Mode) -> bool:
     """Return whether a section ``CHNS`` may hold the samples of a mask."""
+    if deep_samples.is_deep(mask):
+        return mask == planes.every(mode)
     return mask in MASKS and planes.shape(mask, mode, 1, 1) is not None
 
 

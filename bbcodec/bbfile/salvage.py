@@ -15,16 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic, container
-from bbcodec.bbfile import learned_samples, memory, metadata_sections, pieces, recovery_section, salvage_scan
+from bbcodec.bbfile import (
+    deep_samples,
+    learned_samples,
+    memory,
+    metadata_sections,
+    pieces,
+    recovery_section,
+    salvage_scan,
+)
 from bbcodec.bbfile.palette_section import channels, paint, unpack_palette, unpaint
 from bbcodec.bbfile.parts import mode_of
 from bbcodec.bbfile.pieces import Piece
 from bbcodec.bbfile.salvage_scan import Damaged, Found
+from bbcodec.bbfile.samples_sections import chain_sizes
 from bbcodec.bbfile.sections import Holds, holding
 from bbcodec.container import Buffer, Container, Limits, Section, varint
 from bbcodec.errors import BBCodecError, FloatModeError, FormatError, LimitError, ModelMissingError
 from bbcodec.families import learned
 from bbcodec.jobs import Execution
+from bbcodec.modelfile import Model
 from bbcodec.modelfile.registry import ModelLike, model_for, model_like
 from bbcodec.modelfile.registry import find as find_model
 from bbcodec.picture import planes
@@ -252,6 +262,8 @@ class _Salvage:
     def _chains(self, part: _Part, palette: Palette | None) -> tuple[NDArray[Any], Palette | None]:
         """Decode the intact chains of a model's section; the others are lost."""
         fitted, model = self._one(container.FITTED), self._model()
+        if deep_samples.is_deep(part.mask):
+            return self._deep_chains(part, model), palette
         size, count = (self.height, self.width), learned_samples.channels(part.mask, self.mode)
         chains = _chains_of(part, learned.payloads(*size, count, model, fitted))
         lost = self._damaged_pieces(part)
@@ -267,6 +279,18 @@ class _Salvage:
             mask = part.mask if len(places) == len(chains) else (planes.COLOUR, planes.ALPHA)[plane]
             self._lose(mask, f"chain {number}: {lost[number]}", places[chain])
         return self._without_lost(coded, [place for i in lost for place in places[i % len(places)]], palette)
+
+    def _deep_chains(self, part: _Part, model: Model) -> NDArray[np.uint16]:
+        """Decode the intact chains of samples of 16 bits; the others are lost."""
+        head = deep_samples.head_of(Section(container.CHAINS, part.payload), self.mode)
+        size = (self.height, self.width)
+        places = deep_samples.places(head, *size)
+        lost = self._damaged_pieces(part)
+        chains = _chains_of(part, len(places))
+        samples = deep_samples.salvage(chains, head, self.mode, size, model, self.execution, lost)
+        for number in sorted(lost):
+            self._lose(part.mask, f"chain {number}: {lost[number]}", [places[number]])
+        return samples
 
     def _without_lost(
         self, coded: NDArray[np.uint8], places: list[Place], palette: Palette | None
@@ -294,7 +318,7 @@ class _Salvage:
             if not piece.is_intact(part.payload)
         }
 
-    def _model(self) -> Any:
+    def _model(self) -> Model:
         """Return the model that the file names, or the given one or a released one if its id is damaged."""
         section = self._one(container.MODEL)
         if section is not None and not isinstance(section, Damaged):
@@ -407,12 +431,10 @@ def _chains_of(part: _Part, count: int) -> list[memoryview]:
 
 def _one_chain(view: memoryview) -> list[int]:
     """Return the bytes before the only chain of a payload, and the bytes of the chain."""
-    reader = container.Reader(view, "section CHNS")
-    reader.u8("plane mask")
-    if reader.varint("number of chains") != 1:
-        raise reader.error("the list of chains is damaged")
-    size = reader.varint("size of chain 0")
-    return [reader.offset, size]
+    start, sizes = chain_sizes(Section(container.CHAINS, view))
+    if len(sizes) != 1:
+        raise FormatError("section CHNS: the list of chains is damaged")
+    return [start, *sizes]
 
 
 def _merged(places: Iterable[Place]) -> tuple[tuple[int, int, int, int], ...]:

@@ -69,6 +69,7 @@ class BlockFamily(ABC):
     max_side = 1024  # larger pictures are coded alone
     cost_unit = "pixel"
     universal = False
+    deep = False
 
     @abstractmethod
     def coder(self, model: Model) -> BlockCoder:

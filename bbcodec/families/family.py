@@ -26,6 +26,7 @@ from bbcodec.picture.region import Place, Window
 __all__ = ["MODULES", "Family", "Fit", "families", "family_of"]
 
 MODULES: Final = {
+    "deep": "bbcodec.families.deep.family",
     "local": "bbcodec.families.local.family",
     "loglinear": "bbcodec.families.loglinear.family",
     "rvae": "bbcodec.families.latent.family",
@@ -75,12 +76,15 @@ class Family(Protocol):
     fitter : name of the module that fits a model of the family to a picture, or None.
     universal : true if its models are good for drawings, alpha, palettes and bits too, not for photographs
         alone: encoders code all these with them.
+    deep : true if its models code arrays of samples of up to 16 bits (`bbcodec.families.deep.family`), and no
+        pictures of 8 bits: methods that would do so raise `ModelError`.
     """
 
     max_side: int
     cost_unit: str
     fitter: str | None
     universal: bool
+    deep: bool
 
     def encode(self, image: Pixels, model: Model, execution: Execution) -> EncodedPixels:
         """Encode a picture, uint8 [H, W, C], contiguous, where C is 1 (gray) or 3 (RGB)."""

@@ -32,10 +32,12 @@ from bbcodec.modelfile import delta, modelfile
 from bbcodec.modelfile.modelfile import Model
 
 __all__ = [
+    "DEEP_MODEL",
     "DEFAULT_MODEL",
     "FITTED_MODEL",
     "ModelLike",
     "Released",
+    "deep_model_of",
     "find",
     "full_id",
     "installed",
@@ -61,9 +63,17 @@ DEFAULT_MODEL = "standard"
 FITTED_MODEL = "photo"
 """Name of the released model that is fitted to a picture if none is named."""
 
+DEEP_MODEL = "deep"
+"""Name of the released model of samples of 16 bits."""
+
+_DEEP_MODELS: Final = {"quick": "deep-quick"}
+"""Other models of samples of 16 bits, by the model of 8 bits that they go with."""
+
 ModelLike: TypeAlias = str | os.PathLike[str] | Model
 
-_SHORT_ID_FAMILIES: Final = frozenset({"loglinear"})  # files of older families keep their bytes and readers
+_SHORT_ID_FAMILIES: Final = frozenset(
+    {"loglinear", "deep"}
+)  # files of older families keep their bytes and readers
 _MIN_EQUAL_ID_SHARE: Final = 0.75  # of the bytes of a damaged id: those that a released model must share
 
 
@@ -90,6 +100,11 @@ def load(data: Buffer) -> Model:
 def find(model: ModelLike) -> Model:
     """Return a model by released name, id or path, or the given model. Raise the errors of `load_named`."""
     return model if isinstance(model, Model) else load_named(model)
+
+
+def deep_model_of(model: ModelLike) -> str:
+    """Return the released model of samples of 16 bits that goes with a model of 8 bits."""
+    return _DEEP_MODELS.get(model, DEEP_MODEL) if isinstance(model, str) else DEEP_MODEL
 
 
 def released() -> dict[str, Path]:

@@ -39,6 +39,7 @@ from .prior import prior
 
 Prior = NDArray[np.int32] | None
 Samples = tuple[NDArray[np.int8], NDArray[np.int32]]  # features [3, n, 48], facts [3, n, 3]
+Objective = Callable[[Tensor, Tensor], Tensor]  # bits of samples, from outputs and facts
 PREDICTORS = {
     "own": "positions in the channel, for",
     "earlier": "positions in each earlier channel, for",
@@ -118,13 +119,13 @@ def tensors(part: Samples) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(head: Head, part: Samples, spread: Tensor, batch: int = 4096) -> list[float]:
+def evaluate(head: Head, part: Samples, cost: Objective, batch: int = 4096) -> list[float]:
     """Return bits per sample of G, R and B."""
     n = part[0].shape[1]
     total = torch.zeros(3, dtype=torch.float64)
     for i in range(0, n, batch):
         f, m = tensors((part[0][:, i : i + batch], part[1][:, i : i + batch]))
-        total += bits(head(f), m, spread).double().sum(1)
+        total += cost(head(f), m).double().sum(1)
     return [float(t) / n for t in total]
 
 
@@ -168,6 +169,7 @@ def train_head(
     state: Mapping[str, Any] = FRESH,
     save: Callable[[dict[str, Any]], None] = lambda state: None,
     stopped: Callable[[], bool] = lambda: False,
+    objective: Objective | None = None,
 ) -> dict[str, Any]:
     """Train a head in place, on random pixels of `train`.
 
@@ -179,6 +181,7 @@ def train_head(
     state : result of an earlier run, to go on from it.
     save : called with the state at every validation.
     stopped : asked before every step whether to end.
+    objective : the bits of samples; those of the family `local` if not given.
 
     Returns
     -------
@@ -188,6 +191,7 @@ def train_head(
     device = schedule.device
     head.to(device).train()
     spread = spreads().to(device)
+    cost: Objective = objective or (lambda outputs, facts: bits(outputs, facts, spread))
     optimizer = torch.optim.Adam(head.parameters(), lr=schedule.lr, betas=(0.9, 0.99))
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])
@@ -201,7 +205,7 @@ def train_head(
     running = 0.0
 
     def validated() -> dict[str, Any]:
-        channels = evaluate(head, valid, spread)
+        channels = evaluate(head, valid, cost)
         curve.append([round(elapsed / 60, 2), taken, round(sum(channels) / 3, 4)])
         shown = " ".join(f"{c:.3f}" for c in channels)
         line = f"{elapsed / 60:7.1f} min  step {taken:7d}  train {running:.4f}"
@@ -219,14 +223,14 @@ def train_head(
             group["lr"] = schedule.rate(done, taken)
         pick = np.sort(rng.integers(0, count, schedule.batch))
         f, m = tensors((train[0][:, pick], train[1][:, pick]))
-        loss = bits(head(f.to(device)), m.to(device), spread).mean()
+        loss = cost(head(f.to(device)), m.to(device)).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
         optimizer.step()
         head.clip_weights()
-        cost = float(loss.detach())
-        running = cost if running == 0 else 0.99 * running + 0.01 * cost
+        paid = float(loss.detach())
+        running = paid if running == 0 else 0.99 * running + 0.01 * paid
         taken += 1
         if time.monotonic() - last > schedule.validate_every * 60:
             validated()

@@ -86,15 +86,15 @@ bbcodec::Vector<T> copied(const std::vector<T>& from) {
 }
 
 nb::tuple plan(const Model& model, const Array<std::uint16_t>& samples, const Array<std::int64_t>& planes, int height, int width,
-               int threads) {
+               int threads, bool traced) {
     const Request request(model, planes, height, width, threads);
     expect(samples, request.pixels * request.planes.size(), "samples");
-    Symbols symbols;
+    Symbols symbols(traced);
     {
         nb::gil_scoped_release release;
         make_pass(request.job)->plan(request.each(samples.data()).data(), symbols);
     }
-    return nb::make_tuple(copied(symbols.start()), copied(symbols.freq()), copied(symbols.sections()));
+    return nb::make_tuple(copied(symbols.start()), copied(symbols.freq()), copied(symbols.sections()), copied(symbols.pixels()));
 }
 
 nb::tuple observe(const Model& model, const Array<std::uint16_t>& samples, const Array<std::int64_t>& planes, int height, int width) {
@@ -131,8 +131,8 @@ nb::tuple decode(const Model& model, const Array<std::uint64_t>& head, const Arr
 
 void bind_deep(bbcodec::Module& m) {
     m.add<Model>("DeepModel", "A model, packed for the kernels.").def("__init__", &init, "fields"_a);
-    m.def("deep_plan", &plan, "model"_a, "samples"_a, "planes"_a, "height"_a, "width"_a, "threads"_a,
-          "(start, freq, sections) of all symbols of a chain, in decoding order.");
+    m.def("deep_plan", &plan, "model"_a, "samples"_a, "planes"_a, "height"_a, "width"_a, "threads"_a, "traced"_a,
+          "(start, freq, sections, pixels if traced) of all symbols of a chain, in decoding order.");
     m.def("deep_observe", &observe, "model"_a, "samples"_a, "planes"_a, "height"_a, "width"_a,
           "(features, facts) of every sample of a chain, for training.");
     m.def("deep_decode", &decode, "model"_a, "head"_a, "words"_a, "planes"_a, "height"_a, "width"_a, "threads"_a,

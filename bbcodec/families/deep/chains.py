@@ -14,13 +14,14 @@ from bbcodec.errors import BBCodecError, FloatModeError, FormatError
 from bbcodec.families.deep import codec
 from bbcodec.families.deep.head import Head
 from bbcodec.families.deep.model import DeepModel
+from bbcodec.families.deep.planes import Planes
 from bbcodec.families.stats import ChainStats, EncodedPixels
 from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.picture.loss import Lost
 from bbcodec.picture.raster import blocks_along, cut
 from bbcodec.picture.region import Place
 
-__all__ = ["Part", "count", "decode", "encode", "parts"]
+__all__ = ["Part", "cost", "count", "decode", "encode", "parts"]
 
 Array = NDArray[Any]
 
@@ -57,14 +58,10 @@ def encode(array: Array, head: Head, model: DeepModel, execution: Execution) -> 
     todo = parts(head, frames, height, width)
     report = Report(execution.progress, len(todo))
     inner = _per_chain(execution, len(todo))
-    values = {channel.number: channel.values for channel in head.channels}
     coded: list[codec.Coded | None] = [None] * len(todo)
 
     def run(index: int) -> None:
-        part = todo[index]
-        planes, where = head.planes(part.frames.stop - part.frames.start)
-        own = array[part.frames]
-        samples = np.stack([values[c].numbers(own[t, c][part.place].astype(np.int64)) for t, c in where])
+        planes, samples = _numbers(array, head, todo[index])
         coded[index] = codec.encode(samples, planes, model, inner)
         report.part()
 
@@ -85,7 +82,6 @@ def decode(
     *,
     wanted: Sequence[int] | None = None,
     lost: Lost | None = None,
-    fill: int = 0,
 ) -> Array:
     """Decode an array ``[T, C, H, W]``.
 
@@ -96,7 +92,7 @@ def decode(
     dtype : of the samples.
     model, execution : see `encode`.
     wanted : numbers of the chains to decode; None for all. What others code is not set.
-    lost : see `bbcodec.picture.loss.Lost`; their samples become `fill`.
+    lost : see `bbcodec.picture.loss.Lost`. The samples of lost chains are not set.
 
     Raises
     ------
@@ -142,13 +138,31 @@ def decode(
         report.part()
 
     parallel(run, chosen, execution.threads)
-    for index in lost or ():
-        part = todo[index]
-        own = array[part.frames]
-        for c, known in values.items():
-            if known.top:
-                own[:, c][(slice(None), *part.place)] = fill
     return array
+
+
+def cost(array: Array, head: Head, model: DeepModel, execution: Execution) -> NDArray[np.float32]:
+    """Return the cost of every pixel, all frames and channels together, in bits: float32 [H, W]."""
+    frames, _, height, width = array.shape
+    todo = parts(head, frames, height, width)
+    inner = _per_chain(execution, len(todo))
+    bits = np.zeros((height, width), np.float32)
+
+    def run(part: Part) -> None:
+        planes, samples = _numbers(array, head, part)
+        bits[part.place] += codec.cost(samples, planes, model, inner)  # groups of one block come in turn
+
+    for group in range(0, len(todo), max(1, count(head, 1, height, width))):
+        parallel(run, todo[group : group + count(head, 1, height, width)], execution.threads)
+    return bits
+
+
+def _numbers(array: Array, head: Head, part: Part) -> tuple[Planes, Array]:
+    """Return the planes of a chain and their numbers, [P, H, W]."""
+    planes, where = head.planes(part.frames.stop - part.frames.start)
+    values = {channel.number: channel.values for channel in head.channels}
+    own = array[part.frames]
+    return planes, np.stack([values[c].numbers(own[t, c][part.place].astype(np.int64)) for t, c in where])
 
 
 def _per_chain(execution: Execution, chains: int) -> Execution:

@@ -21,11 +21,11 @@ from bbcodec.coding.kernels import kernels
 from bbcodec.container import Buffer
 from bbcodec.errors import FormatError
 from bbcodec.families.deep.model import DeepModel
-from bbcodec.families.deep.planes import Planes
+from bbcodec.families.deep.planes import Planes, Symbols
 from bbcodec.families.local import float_mode
 from bbcodec.jobs import Execution
 
-__all__ = ["Coded", "check_size", "decode", "encode", "implementation"]
+__all__ = ["Coded", "check_size", "cost", "decode", "encode", "implementation"]
 
 LANES: Final = 8
 _MODULES: Final = {"native": "native", "numba": "jit"}  # every other backend uses `reference`
@@ -44,9 +44,15 @@ class Implementation(Protocol):
     """Functions of every implementation; see `bbcodec.families.deep.reference`."""
 
     def plan(
-        self, samples: NDArray[Any], planes: Planes, model: DeepModel, threads: int = 1
-    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]:
-        """Return start and frequency of every symbol, in 2^-20, and the sizes of sections."""
+        self,
+        samples: NDArray[Any],
+        planes: Planes,
+        model: DeepModel,
+        threads: int = 1,
+        *,
+        traced: bool = False,
+    ) -> Symbols:
+        """Return the symbols of a chain; with their pixels, if `traced`."""
         ...
 
     def decode(
@@ -81,11 +87,11 @@ def encode(samples: NDArray[Any], planes: Planes, model: DeepModel, execution: E
     model : DeepModel
     execution : threads and backend; the payload does not depend on it.
     """
-    start, freq, sections = implementation(execution.backend).plan(samples, planes, model, execution.workers)
+    planned = implementation(execution.backend).plan(samples, planes, model, execution.workers)
     head, tail = ans.base_message(LANES)
     before = message_bits((head, tail))
     lanes, words = kernels(execution.backend).push_sections(
-        head, start, freq, sections, logistic_tables.PRECISION
+        head, planned.start, planned.freq, planned.sections, logistic_tables.PRECISION
     )
     message = lanes, (words, tail) if len(words) else tail
     flat = flatten(message)
@@ -115,6 +121,18 @@ def decode(
     if not ans.message_equal(left, ans.base_message(LANES)):
         raise FormatError("learned payload: the message is damaged, it does not end in its initial state")
     return samples
+
+
+def cost(
+    samples: NDArray[Any], planes: Planes, model: DeepModel, execution: Execution
+) -> NDArray[np.float64]:
+    """Return the cost of every pixel of a chain, all planes together, in bits: float64 [H, W]."""
+    planned = implementation(execution.backend).plan(samples, planes, model, execution.workers, traced=True)
+    bits = logistic_tables.PRECISION - np.log2(planned.freq)
+    height, width = samples.shape[1:]
+    total = np.zeros(height * width)
+    np.add.at(total, planned.pixels, bits)
+    return total.reshape(height, width)
 
 
 def check_size(payload: Buffer) -> None:

@@ -24,8 +24,8 @@ class DeepModel:
 
     Attributes
     ----------
-    base : the network and the predictors, as in a model of the family ``local``. Its three channels are planes
-        with no, one and two reference planes.
+    base : the network and the predictors, as in a model of the family ``local``. Its three channels are
+        planes with no, one and two reference planes.
     phased : for each predictor, the number of positions S where phases are told apart.
     """
 
@@ -53,7 +53,9 @@ class DeepModel:
         if unknown := _NOT_DEEP & {*model.config, *model.tensors}:
             raise ModelError(f"model: a model of this family has no {sorted(unknown)}")
         config = {key: value for key, value in model.config.items() if key != _PHASED}
-        base = LocalModel.from_model(replace(model, family=LOCAL, config=config | {"latents": 0, "encoder": 0}))
+        base = LocalModel.from_model(
+            replace(model, family=LOCAL, config=config | {"latents": 0, "encoder": 0})
+        )
         first, second = phased
         return cls(base, (first, second))
 

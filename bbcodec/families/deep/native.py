@@ -18,33 +18,35 @@ from bbcodec.backends import obey_target
 from bbcodec.coding.ans import Head, Words
 from bbcodec.errors import FormatError, MessageUnderflow
 from bbcodec.families.deep.model import DeepModel
-from bbcodec.families.deep.planes import Planes
+from bbcodec.families.deep.planes import Planes, Symbols
 from bbcodec.families.deep.tables import inverse_scale_table
 from bbcodec.families.local.model import FEATURES
 from bbcodec.families.local.native import fields_of
 
-Symbols = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]
 
-
-def plan(samples: NDArray[Any], planes: Planes, model: DeepModel, threads: int = 1) -> Symbols:
+def plan(
+    samples: NDArray[Any], planes: Planes, model: DeepModel, threads: int = 1, *, traced: bool = False
+) -> Symbols:
     """Return the symbols of a chain; as in `bbcodec.families.deep.reference`."""
     height, width = samples.shape[1:]
     obey_target()
-    start, freq, sections = _native.deep_plan(
-        native_model(model),
-        np.ascontiguousarray(samples, np.uint16),
-        np.ascontiguousarray(planes),
-        height,
-        width,
-        threads,
+    return Symbols(
+        *_native.deep_plan(
+            native_model(model),
+            np.ascontiguousarray(samples, np.uint16),
+            np.ascontiguousarray(planes),
+            height,
+            width,
+            threads,
+            traced,
+        )
     )
-    return start, freq, sections
 
 
 def decode(
     head: Head, words: Words, shape: tuple[int, int], planes: Planes, model: DeepModel, threads: int = 1
 ) -> tuple[NDArray[np.uint16], Head, int]:
-    """Return the samples, the head, and how many words were taken; as in `bbcodec.families.deep.reference`."""
+    """Return samples, head, and number of words taken; as in `bbcodec.families.deep.reference`."""
     obey_target()
     samples, lanes, used, enough, possible = _native.deep_decode(
         native_model(model),

@@ -14,21 +14,31 @@ from numpy.typing import NDArray
 
 from bbcodec.coding.ans import Head, Words
 from bbcodec.errors import FormatError, MessageUnderflow
-from bbcodec.families.deep import scalar
 from bbcodec.families.deep.model import DeepModel
-from bbcodec.families.deep.planes import Planes
-from bbcodec.families.deep.scalar import CELL, FEATURES, LANES, PHASES, Chain, Coder, Heads, Network, State
+from bbcodec.families.deep.planes import Planes, Symbols
+from bbcodec.families.deep.scalar import coding
+from bbcodec.families.deep.scalar.coding import CELL
+from bbcodec.families.deep.scalar.last_layer import round_weights
+from bbcodec.families.deep.scalar.least_squares import PHASES
+from bbcodec.families.deep.scalar.network import FEATURES
+from bbcodec.families.deep.scalar.state import Chain, Coder, Heads, Network, State
+from bbcodec.families.deep.scalar.symbols import LANES
 from bbcodec.families.local.model import PREDICTORS
 
 Samples = NDArray[Any]
-Symbols = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]
 CodePlane = Callable[..., bool]
 
 _REFERENCES = 2
 
 
 def plan(
-    samples: Samples, planes: Planes, model: DeepModel, threads: int = 1, *, code_plane: CodePlane | None = None
+    samples: Samples,
+    planes: Planes,
+    model: DeepModel,
+    threads: int = 1,
+    *,
+    traced: bool = False,
+    code_plane: CodePlane | None = None,
 ) -> Symbols:
     """Return the symbols of a chain.
 
@@ -38,12 +48,8 @@ def plan(
     planes : what is said of each plane.
     model : DeepModel
     threads : not used here.
+    traced : whether the pixels of the symbols are wanted.
     code_plane : the compiled text; else Python runs it.
-
-    Returns
-    -------
-    start, freq : uint32, of every symbol in decoding order, in 2^-20.
-    sections : int64, numbers of symbols in turn that begin at lane 0 of the message.
     """
     count, height, width = samples.shape
     chain = _chain(planes, height, width)
@@ -57,10 +63,13 @@ def plan(
         np.zeros(most, np.uint32),
         np.zeros(most, np.uint32),
         np.zeros(times, np.int64),
+        np.zeros(most if traced else 0, np.int64),
     )
-    _run(chain, model, coder, code_plane or scalar.code_plane)
+    _run(chain, model, coder, code_plane or coding.code_plane)
     symbols, sections, _ = coder.at
-    return coder.start[:symbols], coder.freq[:symbols], coder.sections[:sections]
+    return Symbols(
+        coder.start[:symbols], coder.freq[:symbols], coder.sections[:sections], coder.pixels[:symbols]
+    )
 
 
 def decode(
@@ -91,8 +100,9 @@ def decode(
     """
     chain = _chain(planes, *shape)
     empty = np.zeros(0, np.uint32)
-    coder = Coder(True, head.copy(), words, np.zeros(3, np.int64), empty, empty, np.zeros(0, np.int64))
-    possible = _run(chain, model, coder, code_plane or scalar.code_plane)
+    none = np.zeros(0, np.int64)
+    coder = Coder(True, head.copy(), words, np.zeros(3, np.int64), empty, empty, none, none)
+    possible = _run(chain, model, coder, code_plane or coding.code_plane)
     if coder.at[2]:
         raise MessageUnderflow("the message ends before the last sample")
     if not possible:
@@ -162,7 +172,7 @@ def _heads(model: DeepModel, planes: Planes) -> Heads:
         np.zeros((outputs, inputs + 1), np.int64),
     )
     for role in range(roles):
-        scalar.round_weights(heads, role)
+        round_weights(heads, role)
     return heads
 
 
@@ -185,6 +195,7 @@ def _state(model: DeepModel, chain: Chain) -> State:
         np.zeros((slots, 3, base.components), np.int64),
         _inputs(slots, base.hidden),
         np.zeros(16, np.int64),
+        np.zeros(3, np.int64),
         np.zeros(most, np.float32),
         np.zeros((most, most + 1), np.float32),
         np.zeros(base.hidden, np.int64),

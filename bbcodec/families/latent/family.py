@@ -31,6 +31,7 @@ class _Latent:
     max_side = 128  # in a batch, a picture is one tile
     cost_unit = "tile"
     universal = False
+    deep = False
     fitter: str | None = None
 
     encode = staticmethod(tiles.encode)

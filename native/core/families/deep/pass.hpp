@@ -32,13 +32,15 @@ struct ChainJob {
 // Intervals of symbols in 2^-20, in decoding order, in sections that begin at lane 0 of the message.
 class Symbols {
   public:
-    Symbols();
+    // Notes the pixel of every symbol too, if `traced`.
+    explicit Symbols(bool traced = false);
     Symbols(const Symbols&) = delete;
     Symbols& operator=(const Symbols&) = delete;
     ~Symbols();
 
     struct Place {
         std::uint32_t *start, *freq;
+        std::int64_t* pixel;  // or null
     };
     // Begins a section of n symbols, and returns where they go until the next one begins.
     Place begin(std::size_t n);
@@ -46,10 +48,13 @@ class Symbols {
     const std::vector<std::uint32_t>& start() const { return start_; }
     const std::vector<std::uint32_t>& freq() const { return freq_; }
     const std::vector<std::int64_t>& sections() const { return sections_; }
+    // Of each symbol, or empty.
+    const std::vector<std::int64_t>& pixels() const { return pixels_; }
 
   private:
     std::vector<std::uint32_t> start_, freq_;
-    std::vector<std::int64_t> sections_;
+    std::vector<std::int64_t> sections_, pixels_;
+    const bool traced_;
 };
 
 // How a chain was decoded.

@@ -134,6 +134,12 @@ class PlaneCoder {
         return ((w.base.all() + group_.samples[k].all() + w.far.all()) << w.shift.all()) + w.low.all();
     }
 
+    // The pixel of a lane, in raster order.
+    std::int64_t pixel_of(std::size_t k, int lane) const {
+        const local::Lanes& lanes = group_.chunks[k].lanes;
+        return static_cast<std::int64_t>(lanes.y.v[lane]) * lanes.width.v[lane] + lanes.x.v[lane];
+    }
+
     // Puts the samples into the plane; returns whether none is too large.
     bool write(std::size_t k, std::uint16_t* plane) const {
         Row x;
@@ -276,6 +282,7 @@ class PlaneCoder {
                 if (chunk.lanes.active.v[l]) {
                     const std::int32_t i = group_.order[k * kChunk + l];
                     to->start[i] = static_cast<std::uint32_t>(begin.v[l]), to->freq[i] = static_cast<std::uint32_t>(length.v[l]);
+                    if (to->pixel) to->pixel[i] = pixel_of(k, l);
                 }
         }
         if (!learning) return;

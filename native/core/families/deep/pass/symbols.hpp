@@ -156,42 +156,53 @@ class Popper {
 // Notes how far the samples of a time lie beyond their windows, and their low bits.
 class Noter {
   public:
-    Noter(PlaneCoder& coder, std::size_t lanes) : coder_(coder), start_(lanes), freq_(lanes) {}
+    Noter(PlaneCoder& coder, std::size_t lanes) : coder_(coder), notes_(lanes) {}
 
     void note(Symbols& to) {
-        each([&](const Wide& w, int lane, std::int32_t z) {
+        each([&](std::size_t k, int lane, std::int32_t z) {
+            const Wide& w = coder_.wide[k];
             const std::uint32_t count = places_beyond(z, w.base.v[lane], w.symbols.v[lane], coder_.top() >> w.shift.v[lane]);
-            if (count) add(static_cast<std::uint32_t>(z == 0 ? -w.far.v[lane] : w.far.v[lane]), count);
+            if (count) add(static_cast<std::uint32_t>(z == 0 ? -w.far.v[lane] : w.far.v[lane]), count, coder_.pixel_of(k, lane));
         });
         end(to);
-        each([&](const Wide& w, int lane, std::int32_t) {
-            if (w.shift.v[lane]) add(static_cast<std::uint32_t>(w.low.v[lane]), 1u << w.shift.v[lane]);
+        each([&](std::size_t k, int lane, std::int32_t) {
+            const Wide& w = coder_.wide[k];
+            if (w.shift.v[lane]) add(static_cast<std::uint32_t>(w.low.v[lane]), 1u << w.shift.v[lane], coder_.pixel_of(k, lane));
         });
         end(to);
     }
 
   private:
+    struct Note {
+        std::uint32_t start, freq;
+        std::int64_t pixel;
+    };
+
+    // Calls f(chunk, lane, symbol) for all lanes in order.
     template <typename F>
     void each(F f) {
         local::Group& group = coder_.group();
         for (std::size_t i = 0; i < group.count; ++i) {
             const std::int32_t slot = group.lanes[i];
-            f(coder_.wide[static_cast<std::size_t>(slot) / kChunk], slot % kChunk, group.samples[0].v[slot]);
+            f(static_cast<std::size_t>(slot) / kChunk, slot % kChunk, group.samples[0].v[slot]);
         }
     }
-    void add(std::uint32_t i, std::uint32_t count) {
-        start_[size_] = uniform_start(i, count), freq_[size_] = uniform_start(i + 1, count) - start_[size_];
-        ++size_;
+    void add(std::uint32_t i, std::uint32_t count, std::int64_t pixel) {
+        const std::uint32_t start = uniform_start(i, count);
+        notes_[size_++] = {start, uniform_start(i + 1, count) - start, pixel};
     }
     void end(Symbols& to) {
         if (size_ == 0) return;
         const Symbols::Place place = to.begin(size_);
-        copy(start_.data(), size_, place.start), copy(freq_.data(), size_, place.freq);
+        for (std::size_t i = 0; i < size_; ++i) {
+            place.start[i] = notes_[i].start, place.freq[i] = notes_[i].freq;
+            if (place.pixel) place.pixel[i] = notes_[i].pixel;
+        }
         size_ = 0;
     }
 
     PlaneCoder& coder_;
-    Buffer<std::uint32_t> start_, freq_;
+    Buffer<Note> notes_;
     std::size_t size_ = 0;
 };
 

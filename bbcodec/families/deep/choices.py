@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an encoder chooses for an array: the values of channels, their order and references, phases.
+
+Everything here is a pure function of the samples and the model.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.families.deep import codec
+from bbcodec.families.deep.head import MAX_TOP, Channel, Head, Values
+from bbcodec.families.deep.model import DeepModel
+from bbcodec.jobs import SERIAL
+
+__all__ = ["head_for", "values_of"]
+
+Array = NDArray[Any]
+
+_RGB_ORDER: Final = (1, 0, 2)
+_GAIN_SHARE: Final = 0.6  # of what gaps seem to cost: the last layer learns some of them
+_NEIGHBOURS: Final = 8  # used values on either side that say how dense they are
+_BITS_OF_LIST: Final = 200  # besides its gaps
+_CROP: Final = 96  # pixels; phases are tried on a crop
+_PHASED_BELOW: Final = 0.98  # of the bits without phases
+_MIN_FOR_PHASES: Final = 128  # pixels of the shorter side
+
+
+def head_for(array: Array, model: DeepModel, *, colours: int, group: int = 1) -> Head:
+    """Return how an array is coded.
+
+    Parameters
+    ----------
+    array : integers [T, C, H, W]
+    model : DeepModel
+    colours : the first channels, which are coded together; 3 are R, G, B. Others (alpha) have no references.
+    group : frames of a group.
+    """
+    frames, count = array.shape[:2]
+    values = [values_of(array[:, c]) for c in range(count)]
+    order = [*(_RGB_ORDER if colours == len(_RGB_ORDER) else range(colours)), *range(colours, count)]
+    before = frames > 1 and group > 1
+    channels: list[Channel] = []
+    for place, number in enumerate(order):
+        if values[number].top == 0:
+            channels.append(Channel(number, values[number]))
+            continue
+        room = 1 if before else 2
+        earlier = [p for p in range(place) if values[order[p]].top and order[p] < colours]
+        references = tuple(earlier[:room]) if number < colours else ()
+        role = min(len(channels), 15)
+        channels.append(Channel(number, values[number], references, before, False, role))
+    head = Head(model.base.block, group, tuple(channels))
+    return _with_phases(array, head, model) if channels[0].values.top else head
+
+
+def values_of(samples: Array) -> Values:
+    """Return the values of the samples of a channel: a range, or a list where gaps cost more than it does.
+
+    Raises
+    ------
+    ValueError
+        There are more than 65,536 values, and they span more.
+    """
+    low, high = int(samples.min()), int(samples.max())
+    if high - low > 1 << 20:
+        used, counts = np.unique(samples, return_counts=True)
+        used, counts = used.astype(np.int64), counts.astype(np.int64)
+    else:
+        found = np.bincount((samples.astype(np.int64) - low).ravel(), minlength=high - low + 1)
+        used = np.flatnonzero(found) + low
+        counts = found[used - low]
+    if len(used) == high - low + 1:
+        return Values(low, high - low)
+    listed = Values(low, len(used) - 1, used)
+    if high - low > MAX_TOP:
+        if len(used) > MAX_TOP + 1:
+            raise ValueError(f"{len(used)} values from {low} to {high}")
+        return listed
+    return (
+        listed if _cost_of_gaps(used, counts) * _GAIN_SHARE > _cost_of_list(used) else Values(low, high - low)
+    )
+
+
+def _cost_of_gaps(used: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
+    """Estimate the bits that unused values cost: by how many there are around each sample's value."""
+    n = len(used)
+    at = np.arange(n)
+    first, last = np.maximum(at - _NEIGHBOURS, 0), np.minimum(at + _NEIGHBOURS, n - 1)
+    span, inside = used[last] - used[first] + 1, last - first + 1
+    return float((counts * np.log2(span / inside)).sum())
+
+
+def _cost_of_list(used: NDArray[np.int64]) -> float:
+    """Estimate the bits of a list of values: the entropy of its gaps."""
+    counts = np.unique(np.diff(used), return_counts=True)[1]
+    share = counts / counts.sum()
+    entropy = float(-(counts * np.log2(share)).sum())
+    return _BITS_OF_LIST + 1.1 * entropy + 16 * math.log2(len(counts) + 1)
+
+
+def _with_phases(array: Array, head: Head, model: DeepModel) -> Head:
+    """Return the head with phases told apart where that pays on a crop: in pictures that were enlarged."""
+    frames, _, height, width = array.shape
+    if min(height, width) < _MIN_FOR_PHASES:
+        return head
+    rows = slice((height - _CROP) // 2, (height + _CROP) // 2)
+    columns = slice((width - _CROP) // 2, (width + _CROP) // 2)
+    channel = head.channels[0]
+    crop = array[frames // 2, channel.number, rows, columns].astype(np.int64)
+    numbers = channel.values.numbers(crop)[None]
+    bits = []
+    for phased in (0, 1):
+        planes = np.array([(-1, -1, 0, phased, channel.values.top)], np.int64)
+        bits.append(codec.encode(numbers, planes, model, SERIAL).bits)
+    if bits[1] > _PHASED_BELOW * bits[0]:
+        return head
+    phased_channels = tuple(
+        Channel(c.number, c.values, c.references, c.before, bool(c.values.top), c.role) for c in head.channels
+    )
+    return Head(head.side, head.group, phased_channels)
