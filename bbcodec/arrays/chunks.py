@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.arrays import stacks
+from bbcodec.arrays.numbers import DTYPES
 from bbcodec.arrays.stacks import Layout, Options
 from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, UnsupportedImageError
@@ -26,19 +27,22 @@ __all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode"]
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
 VERSION: Final = 1
 _DEFAULT_OPTIONS: Final = Options()
-_DTYPES: Final = tuple(map(np.dtype, ("|u1", "<u2", ">u2")))
 _LAYOUTS: Final = ("hw", "hwc", "chw")
 _BY_COLUMN: Final = 16  # bit of the layout byte: the array is in column-major order
 _MAX_AXES: Final = 32
-_MAX_CHANNELS: Final = 4
+_PICTURES: Final = 3  # types of samples that files and batches of pictures have
+_MAX_COLOURS: Final = 4  # of the last axis, in the layout "auto"
+_MAX_CHANNELS: Final = 4096
 _DIGEST_BYTES: Final = 8
 _CRC_BYTES: Final = 4
 
 
 def check_kind(axes: int, dtype: np.dtype[Any], layout: Layout = "auto") -> None:
-    """Raise `UnsupportedImageError` unless samples are uint8 or uint16 and the number of axes is allowed."""
-    if dtype not in _DTYPES:
-        raise UnsupportedImageError(f"chunk of {dtype} samples, expected uint8 or uint16")
+    """Raise `UnsupportedImageError` unless samples are numbers and the number of axes is allowed."""
+    if dtype not in DTYPES:
+        raise UnsupportedImageError(
+            f"chunk of {dtype} samples, expected bool, or integers or floats of 8 to 64 bits"
+        )
     named = "hw" if layout == "auto" else layout
     if not len(named) <= axes <= _MAX_AXES:
         raise UnsupportedImageError(
@@ -52,12 +56,12 @@ def check(shape: tuple[int, ...], dtype: np.dtype[Any], layout: Layout = "auto")
     Raises
     ------
     UnsupportedImageError
-        The samples are not uint8 or uint16, the number of axes is wrong, the channels are not 1 to 4, or
-        there are no samples.
+        The samples are no numbers, the number of axes is wrong, there are more than 4,096 channels, or no
+        samples.
     """
     check_kind(len(shape), dtype, layout)
     if layout == "auto":
-        layout = "hwc" if len(shape) > 2 and 1 <= shape[-1] <= _MAX_CHANNELS else "hw"
+        layout = "hwc" if len(shape) > 2 and 1 <= shape[-1] <= _MAX_COLOURS else "hw"
     axis = layout.find("c")
     if axis >= 0 and not 1 <= shape[axis - 3] <= _MAX_CHANNELS:
         raise UnsupportedImageError(
@@ -74,7 +78,7 @@ def encode(array: NDArray[Any], options: Options = _DEFAULT_OPTIONS, *, threads:
 
     Parameters
     ----------
-    array : uint8 or uint16, two axes or more, of any byte order and memory layout.
+    array : bool, integers or floats, two axes or more, of any byte order and memory layout.
     options : Options
     threads : int
         Number of threads; 0 for one for each core.
@@ -97,10 +101,10 @@ def encode(array: NDArray[Any], options: Options = _DEFAULT_OPTIONS, *, threads:
     layout = check(array.shape, array.dtype, options.layout)
     by_column = array.flags.f_contiguous and not array.flags.c_contiguous
     images = _images(array, layout)
-    way, body = stacks.encode(images, options, threads=threads)
+    way, body = stacks.encode(images, options, planes=_planes(array.shape, layout), threads=threads)
     head = [
         MAGIC,
-        bytes([VERSION, way, _DTYPES.index(array.dtype)]),
+        bytes([VERSION, way, DTYPES.index(array.dtype)]),
         bytes([_LAYOUTS.index(layout) + _BY_COLUMN * by_column]),
         varint(array.ndim),
         *map(varint, array.shape),
@@ -110,7 +114,7 @@ def encode(array: NDArray[Any], options: Options = _DEFAULT_OPTIONS, *, threads:
     data += zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
     if options.verify:
         found = decode(data, model=options.model, threads=threads, limits=2**62)
-        if found.dtype != array.dtype or not np.array_equal(found, array):
+        if found.dtype != array.dtype or found.shape != array.shape or _digest(found) != _digest(array):
             raise BBCodecError("the chunk does not decode to its source; please report it")
     return data
 
@@ -152,12 +156,12 @@ def decode(
         raise FormatError(f"chunk: the magic or version is not that of chunks of version {VERSION}")
     way, kind, axes = reader.u8("way"), reader.u8("samples"), reader.u8("axes")
     code = axes & ~_BY_COLUMN
-    if way not in (stacks.STACK, stacks.BATCH) or kind >= len(_DTYPES) or code >= len(_LAYOUTS):
+    if way not in stacks.WAYS or kind >= len(DTYPES) or code >= len(_LAYOUTS):
         raise reader.error(f"way {way}, samples {kind} or axes {axes} are not defined")
     shape = _read_shape(reader)
     layout: Any = _LAYOUTS[code]
     try:
-        check(shape, _DTYPES[kind], layout)
+        check(shape, DTYPES[kind], layout)
     except UnsupportedImageError as error:
         raise FormatError(f"chunk: {error}") from error
     bounds = Limits.of(limits)
@@ -167,14 +171,22 @@ def decode(
     digest = bytes(reader.take(_DIGEST_BYTES, "digest"))
     body = reader.rest()
     sizes = (count, height, width, channels)
-    images = stacks.decode(way, body, sizes, model=model, threads=threads, limits=bounds)
-    if images.size != math.prod(shape) or images.dtype != _DTYPES[kind].newbyteorder("="):
+    if way == stacks.PLANES:
+        body_reader = Reader(body, "chunk")
+        images = stacks.decode_planes(
+            body_reader, sizes, DTYPES[kind], planes=_planes(shape, layout), model=model, threads=threads
+        )
+    elif kind >= _PICTURES:
+        raise FormatError(f"chunk: way {way} with samples of {DTYPES[kind]}")
+    else:
+        images = stacks.decode(way, body, sizes, model=model, threads=threads, limits=bounds)
+    if images.size != math.prod(shape) or images.dtype.newbyteorder("=") != DTYPES[kind].newbyteorder("="):
         raise FormatError(f"chunk: pictures of {images.dtype} {list(images.shape)}, expected {list(shape)}")
     array = images.reshape(count, height, width, channels)
     array = (array.transpose(0, 3, 1, 2) if layout == "chw" else array).reshape(shape)
     if _digest(array) != digest:
         raise FormatError("chunk: the checksum of the decoded samples does not match")
-    return np.asarray(array, dtype=_DTYPES[kind], order="F" if axes & _BY_COLUMN else "C")
+    return np.asarray(array, dtype=DTYPES[kind], order="F" if axes & _BY_COLUMN else "C")
 
 
 def _read_shape(reader: Reader) -> tuple[int, ...]:
@@ -189,6 +201,17 @@ def _sizes(shape: tuple[int, ...], layout: str) -> tuple[int, int, int, int]:
     """Return the number of pictures, the height, the width and the channels."""
     sizes = dict(zip(layout, shape[-len(layout) :], strict=True))
     return math.prod(shape[: -len(layout)]), sizes["h"], sizes["w"], sizes.get("c", 1)
+
+
+def _planes(shape: tuple[int, ...], layout: str) -> tuple[int, int]:
+    """Return how many frames a stack of pictures has, and how many pictures follow each other in a frame.
+
+    Only pictures of one channel have several: the last of the leading axes counts frames (slices of a volume,
+    or times), and the others count channels.
+    """
+    count, _, _, channels = _sizes(shape, layout)
+    frames = shape[-3] if layout == "hw" and len(shape) > len(layout) else count
+    return (frames, count // frames) if channels == 1 and count // frames <= _MAX_CHANNELS else (count, 1)
 
 
 def _images(array: NDArray[Any], layout: str) -> NDArray[Any]:

@@ -14,24 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import api, classic
+from bbcodec.arrays import deep
 from bbcodec.bbfile import choose
-from bbcodec.container import MODEL_ID_SIZE, Limits
+from bbcodec.container import MODEL_ID_SIZE, Limits, Reader
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
 from bbcodec.families import batch
 from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution
-from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike
+from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, deep_model_of
 from bbcodec.modelfile.registry import find as find_model
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["BATCH", "STACK", "Layout", "Options", "decode", "encode"]
+__all__ = ["BATCH", "PLANES", "STACK", "WAYS", "Layout", "Options", "decode", "decode_planes", "encode"]
 
 Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 
-STACK, BATCH = 0, 1
-"""Ways: one ``.bb`` file of all pictures, one below the other; or one batch (`bbcodec.families.batch`)."""
+STACK, BATCH, PLANES = WAYS = 0, 1, 2
+"""Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`); or
+planes of an array of numbers (`bbcodec.arrays.deep`)."""
 
 _MODEL_ID_OFFSET: Final = 9  # bytes: the id follows magic and version of a batch
 
@@ -75,18 +77,34 @@ class Options:
                 raise OptionError(f"{name} is {value!r}, expected one of {wanted}")
 
 
-def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple[int, bytes]:
-    """Return the way (`STACK` or `BATCH`) and the bytes of pictures ``[N, H, W, C]``.
+def encode(
+    images: NDArray[Any], options: Options, *, planes: tuple[int, int] | None = None, threads: int = 1
+) -> tuple[int, bytes]:
+    """Return the way (`STACK`, `BATCH` or `PLANES`) and the bytes of pictures ``[N, H, W, C]``.
+
+    Samples of other types than uint8 are coded as planes; those of uint16 with the classic method as one
+    picture.
 
     Several pictures are coded as a batch if a batch can hold them, else as one picture. For ``auto``,
     pictures that look like graphics are coded as one picture, as are those whose batch would be larger.
 
+    Parameters
+    ----------
+    images : pictures, in native byte order.
+    options : Options
+    planes : frames, and pictures of a frame, if not every picture is a frame.
+    threads : number of threads.
+
     Raises
     ------
+    OptionError
+        The method is ``classic``, which codes uint8 and uint16 alone.
     ModelMissingError, ModelError
         The model is missing or damaged.
     """
     count, height, width, channels = images.shape
+    if images.dtype != np.uint8 and (options.method != "classic" or images.dtype != np.uint16):
+        return PLANES, _encode_planes(images, options, planes or (count, 1), threads)
     stack = images.reshape(count * height, width, channels)
     if options.method == "classic":
         return STACK, _file(stack, options, "classic", threads)
@@ -106,6 +124,44 @@ def encode(images: NDArray[Any], options: Options, *, threads: int = 1) -> tuple
         if len(other) < len(found):
             return STACK, other
     return BATCH, found
+
+
+def _encode_planes(images: NDArray[Any], options: Options, planes: tuple[int, int], threads: int) -> bytes:
+    if options.method == "classic":
+        raise OptionError(f"method 'classic' codes uint8 and uint16, not {images.dtype}")
+    given = find_model(options.model)
+    model = given if family_of(given).deep else find_model(deep_model_of(options.model))
+    channels = images.shape[3]
+    array = _frames(images, planes)
+    return deep.encode(array, model, Execution(threads), colours=channels if channels > 1 else array.shape[1])
+
+
+def _frames(images: NDArray[Any], planes: tuple[int, int]) -> NDArray[Any]:
+    """Return pictures ``[N, H, W, C]`` as frames ``[T, C, H, W]``."""
+    _, height, width, channels = images.shape
+    frames, each = planes
+    if channels > 1:
+        return np.moveaxis(images, 3, 1)
+    return np.moveaxis(images.reshape(each, frames, height, width), 0, 1)
+
+
+def decode_planes(
+    reader: Reader,
+    sizes: tuple[int, int, int, int],
+    dtype: np.dtype[Any],
+    *,
+    planes: tuple[int, int],
+    model: ModelLike | None = None,
+    threads: int = 1,
+) -> NDArray[Any]:
+    """Return pictures that were coded as planes, ``[N, H, W, C]``; see `decode` and `encode`."""
+    count, height, width, channels = sizes
+    frames, each = planes
+    shape = (count, channels, height, width) if channels > 1 else (frames, each, height, width)
+    array = deep.decode(reader, shape, dtype, _available(model), Execution(threads))
+    if channels > 1:
+        return np.moveaxis(array, 1, 3)
+    return np.moveaxis(array, 1, 0).reshape(sizes)
 
 
 def _file(stack: NDArray[Any], options: Options, method: api.Method, threads: int) -> bytes:

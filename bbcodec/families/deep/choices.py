@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.families.deep import codec
-from bbcodec.families.deep.head import MAX_TOP, Channel, Head, Values
+from bbcodec.families.deep.head import MAX_REFERENCES, MAX_TOP, ROLES, Channel, Head, Values
 from bbcodec.families.deep.model import DeepModel
 from bbcodec.jobs import SERIAL
 
@@ -27,6 +27,10 @@ _NEIGHBOURS: Final = 8  # used values on either side that say how dense they are
 _BITS_OF_LIST: Final = 200  # besides its gaps
 _CROP: Final = 96  # pixels; phases are tried on a crop
 _PHASED_BELOW: Final = 0.98  # of the bits without phases
+_LOOK: Final = 160  # pixels of the crop where channels and frames are compared
+_TRIED: Final = 12  # earlier channels
+_ALIKE: Final = 0.15
+_KINDS: Final = 6  # of channels: none to two references, with and without the frame before
 _MIN_FOR_PHASES: Final = 128  # pixels of the shorter side
 
 
@@ -37,25 +41,78 @@ def head_for(array: Array, model: DeepModel, *, colours: int, group: int = 1) ->
     ----------
     array : integers [T, C, H, W]
     model : DeepModel
-    colours : the first channels, which are coded together; 3 are R, G, B. Others (alpha) have no references.
+    colours : the first channels; 3 are R, G, B. The others (alpha) have no references.
     group : frames of a group.
     """
-    frames, count = array.shape[:2]
+    count = array.shape[1]
     values = [values_of(array[:, c]) for c in range(count)]
     order = [*(_RGB_ORDER if colours == len(_RGB_ORDER) else range(colours)), *range(colours, count)]
-    before = frames > 1 and group > 1
+    look = _Look(array, group)
     channels: list[Channel] = []
     for place, number in enumerate(order):
         if values[number].top == 0:
             channels.append(Channel(number, values[number]))
             continue
-        room = 1 if before else 2
-        earlier = [p for p in range(place) if values[order[p]].top and order[p] < colours]
-        references = tuple(earlier[:room]) if number < colours else ()
-        role = min(len(channels), 15)
+        usable = [p for p in range(place) if values[order[p]].top and number < colours]
+        references, before = look.references(number, [(p, order[p]) for p in usable])
+        kind = len(references) + MAX_REFERENCES * before
+        role = _role(kind, channels)
         channels.append(Channel(number, values[number], references, before, False, role))
     head = Head(model.base.block, group, tuple(channels))
-    return _with_phases(array, head, model) if channels[0].values.top else head
+    return _with_phases(array, head, model)
+
+
+def _role(kind: int, channels: list[Channel]) -> int:
+    """Return the role of the next channel: its own one, or one of a channel with the same references."""
+    used = {channel.role for channel in channels if channel.values.top}
+    free = next((role for role in range(ROLES) if role not in used), None)
+    like = [
+        c.role for c in channels if c.values.top and len(c.references) + MAX_REFERENCES * c.before == kind
+    ]
+    # The last ones are kept for kinds that no channel has yet.
+    if free is not None and (not like or free < ROLES - _KINDS):
+        return free
+    return like[-1]
+
+
+class _Look:
+    """A quick look at an array: how much channels and frames have in common."""
+
+    def __init__(self, array: Array, group: int) -> None:
+        self.array, frames = array, len(array)
+        self.frame = frames // 2
+        self.has_before = frames > 1 and group > 1 and self.frame > 0
+
+    def references(self, number: int, earlier: list[tuple[int, int]]) -> tuple[tuple[int, ...], bool]:
+        """Return the references of a channel: earlier channels, and whether the frame before is one.
+
+        Parameters
+        ----------
+        number : of the channel.
+        earlier : place in the coding order and number of each channel that may be one.
+        """
+        own = self._slopes(number, self.frame)
+        is_before = self.has_before and _alike(own, self._slopes(number, self.frame - 1)) > _ALIKE
+        found = [(_alike(own, self._slopes(other, self.frame)), place) for place, other in earlier[-_TRIED:]]
+        best = sorted((pair for pair in found if pair[0] > _ALIKE), reverse=True)
+        chosen = sorted(place for _, place in best[: MAX_REFERENCES - is_before])
+        return tuple(chosen), is_before
+
+    def _slopes(self, number: int, frame: int) -> NDArray[np.float64]:
+        """Return differences of neighbours, in the middle of a plane."""
+        height, width = self.array.shape[2:]
+        rows = slice(max(0, (height - _LOOK) // 2), (height + _LOOK) // 2)
+        columns = slice(max(0, (width - _LOOK) // 2), (width + _LOOK) // 2)
+        crop = self.array[frame, number, rows, columns].astype(np.float64)
+        return np.concatenate([np.diff(crop, axis=0).ravel(), np.diff(crop, axis=1).ravel()])
+
+
+def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return how alike two sets of differences are, 0 to 1; differences far beyond the others count less."""
+    if not len(a):
+        return 0.0
+    a, b = np.arctan(a / (1e-9 + np.abs(a).mean())), np.arctan(b / (1e-9 + np.abs(b).mean()))
+    return float(abs((a * b).sum()) / math.sqrt(1e-30 + float((a * a).sum() * (b * b).sum())))
 
 
 def values_of(samples: Array) -> Values:
@@ -106,11 +163,11 @@ def _cost_of_list(used: NDArray[np.int64]) -> float:
 def _with_phases(array: Array, head: Head, model: DeepModel) -> Head:
     """Return the head with phases told apart where that pays on a crop: in pictures that were enlarged."""
     frames, _, height, width = array.shape
-    if min(height, width) < _MIN_FOR_PHASES:
+    channel = next((channel for channel in head.channels if channel.values.top), None)
+    if min(height, width) < _MIN_FOR_PHASES or channel is None:
         return head
     rows = slice((height - _CROP) // 2, (height + _CROP) // 2)
     columns = slice((width - _CROP) // 2, (width + _CROP) // 2)
-    channel = head.channels[0]
     crop = array[frames // 2, channel.number, rows, columns].astype(np.int64)
     numbers = channel.values.numbers(crop)[None]
     bits = []

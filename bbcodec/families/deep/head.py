@@ -14,18 +14,20 @@ from bbcodec.container import Reader, varint
 from bbcodec.container.inflate import inflate
 from bbcodec.families.deep.planes import Planes
 
-__all__ = ["MAX_GROUP", "MAX_SIDE", "MAX_TOP", "Channel", "Head", "Values", "pack", "unpack"]
+__all__ = ["MAX_GROUP", "MAX_SIDE", "MAX_SPAN", "MAX_TOP", "Channel", "Head", "Values", "pack", "unpack"]
 
 MIN_SIDE: Final = 16
 MAX_SIDE: Final = 1024
 MAX_GROUP: Final = 65535
 MAX_TOP: Final = 65535
+MAX_SPAN: Final = 1 << 63
+"""Values of a channel are nearer to each other than this."""
 MAX_REFERENCES: Final = 2
 ROLES: Final = 16
 
-_RANGE, _LIST, _SAME = 0, 1, 2
+_RANGE, _LIST, _SAME, _NEGATIVE = 0, 1, 2, 4
 _BEFORE, _PHASED = 4, 8
-_MAX_GAP_BYTES: Final = 5  # of a varint below 2^32
+_MAX_GAP_BYTES: Final = 9  # of a varint
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,13 +142,14 @@ def _pack_values(values: Values, before: Values | None) -> bytes:
             return bytes([_SAME])
         if values.used is not None and before.used is not None and np.array_equal(values.used, before.used):
             return bytes([_SAME])
-    head = varint(-2 * values.low - 1 if values.low < 0 else 2 * values.low) + varint(values.top)
+    sign = _NEGATIVE if values.low < 0 else 0
+    head = varint(-1 - values.low if sign else values.low) + varint(values.top)
     if values.used is None:
-        return bytes([_RANGE]) + head
+        return bytes([_RANGE | sign]) + head
     gaps = b"".join(map(varint, (np.diff(values.used) - 1).tolist()))
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     packed = packer.compress(gaps) + packer.flush()
-    return bytes([_LIST]) + head + varint(len(gaps)) + varint(len(packed)) + packed
+    return bytes([_LIST | sign]) + head + varint(len(gaps)) + varint(len(packed)) + packed
 
 
 def unpack(reader: Reader, channels: int, frames: int, least: int, largest: int) -> Head:
@@ -199,28 +202,28 @@ def _read_channel(reader: Reader, earlier: list[Channel], frames: int) -> Channe
 
 
 def _read_values(reader: Reader, before: Values | None) -> Values:
-    kind = reader.u8("kind of values")
-    if kind == _SAME and before is not None:
+    told = reader.u8("kind of values")
+    if told == _SAME and before is not None:
         return before
+    kind, is_negative = told & ~_NEGATIVE, bool(told & _NEGATIVE)
     if kind not in (_RANGE, _LIST):
-        raise reader.error(f"values of kind {kind} are not defined here")
-    folded, top = reader.varint("least value"), reader.varint("number of values")
-    low = -(folded + 1) // 2 if folded & 1 else folded // 2
+        raise reader.error(f"values of kind {told} are not defined here")
+    size, top = reader.varint("least value"), reader.varint("number of values")
+    low = -1 - size if is_negative else size
     if top > MAX_TOP:
         raise reader.error(f"{top} is the largest number of a value, expected at most {MAX_TOP}")
     if kind == _RANGE:
         return Values(low, top)
-    size, packed = reader.varint("bytes of gaps"), reader.varint("bytes of packed gaps")
-    if size > _MAX_GAP_BYTES * top:
-        raise reader.error(f"{size} bytes of gaps between {top + 1} values")
+    length, packed = reader.varint("bytes of gaps"), reader.varint("bytes of packed gaps")
+    if length > _MAX_GAP_BYTES * top:
+        raise reader.error(f"{length} bytes of gaps between {top + 1} values")
     at = reader.offset
-    gaps = Reader(inflate(Reader(reader.take(packed, "gaps"), "gaps", at), size), "gaps", at)
+    gaps = Reader(inflate(Reader(reader.take(packed, "gaps"), "gaps", at), length), "gaps", at)
     steps = [gaps.varint("gap") + 1 for _ in range(top)]
     gaps.finish()
-    used = low + np.cumsum([0, *steps], dtype=np.int64)
-    if used[-1] - low >= 1 << 32:
-        raise reader.error("the values span more than 2^32")
-    return Values(low, top, used)
+    if sum(steps) >= MAX_SPAN or not -MAX_SPAN <= low <= low + sum(steps) < MAX_SPAN:
+        raise reader.error("the values lie too far apart")
+    return Values(low, top, low + np.cumsum([0, *steps], dtype=np.int64))
 
 
 def _check_roles(reader: Reader, head: Head) -> None:
