@@ -31,7 +31,6 @@ _LAYOUTS: Final = ("hw", "hwc", "chw")
 _BY_COLUMN: Final = 16  # bit of the layout byte: the array is in column-major order
 _MAX_AXES: Final = 32
 _PICTURES: Final = 3  # types of samples that files and batches of pictures have
-_MAX_COLOURS: Final = 4  # of the last axis, in the layout "auto"
 _MAX_CHANNELS: Final = 4096
 _DIGEST_BYTES: Final = 8
 _CRC_BYTES: Final = 4
@@ -61,7 +60,7 @@ def check(shape: tuple[int, ...], dtype: np.dtype[Any], layout: Layout = "auto")
     """
     check_kind(len(shape), dtype, layout)
     if layout == "auto":
-        layout = "hwc" if len(shape) > 2 and 1 <= shape[-1] <= _MAX_COLOURS else "hw"
+        layout = "hwc" if len(shape) > 2 and 1 <= shape[-1] <= stacks.MAX_COLOURS else "hw"
     axis = layout.find("c")
     if axis >= 0 and not 1 <= shape[axis - 3] <= _MAX_CHANNELS:
         raise UnsupportedImageError(

@@ -19,6 +19,7 @@ from bbcodec.bbfile import choose
 from bbcodec.container import MODEL_ID_SIZE, Limits, Reader
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
 from bbcodec.families import batch
+from bbcodec.families.deep.choices import frames_are_alike
 from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, deep_model_of
@@ -34,6 +35,9 @@ Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 STACK, BATCH, PLANES = WAYS = 0, 1, 2
 """Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`); or
 planes of an array of numbers (`bbcodec.arrays.deep`)."""
+
+MAX_COLOURS: Final = 4
+"""Channels of a picture in a file."""
 
 _MODEL_ID_OFFSET: Final = 9  # bytes: the id follows magic and version of a batch
 
@@ -86,7 +90,8 @@ def encode(
     picture.
 
     Several pictures are coded as a batch if a batch can hold them, else as one picture. For ``auto``,
-    pictures that look like graphics are coded as one picture, as are those whose batch would be larger.
+    pictures that look like graphics are coded as one picture, as are those whose batch would be larger; and
+    pictures that are like the ones before them are coded as planes if that is smaller.
 
     Parameters
     ----------
@@ -98,13 +103,26 @@ def encode(
     Raises
     ------
     OptionError
-        The method is ``classic``, which codes uint8 and uint16 alone.
+        The method is ``classic``, which codes uint8 and uint16 with at most 4 channels.
     ModelMissingError, ModelError
         The model is missing or damaged.
     """
+    count, channels = images.shape[0], images.shape[3]
+    frames = planes or (count, 1)
+    is_picture = images.dtype == np.uint8 or (options.method == "classic" and images.dtype == np.uint16)
+    if not is_picture or channels > MAX_COLOURS:
+        return PLANES, _encode_planes(images, options, frames, threads)
+    way, body = _encode_pictures(images, options, threads)
+    if options.method == "auto" and frames_are_alike(_frames(images, frames)):
+        other = _encode_planes(images, options, frames, threads)
+        if len(other) < len(body):
+            return PLANES, other
+    return way, body
+
+
+def _encode_pictures(images: NDArray[Any], options: Options, threads: int) -> tuple[int, bytes]:
+    """Return the way (`STACK` or `BATCH`) and the bytes of pictures of at most 4 channels."""
     count, height, width, channels = images.shape
-    if images.dtype != np.uint8 and (options.method != "classic" or images.dtype != np.uint16):
-        return PLANES, _encode_planes(images, options, planes or (count, 1), threads)
     stack = images.reshape(count * height, width, channels)
     if options.method == "classic":
         return STACK, _file(stack, options, "classic", threads)
@@ -128,7 +146,10 @@ def encode(
 
 def _encode_planes(images: NDArray[Any], options: Options, planes: tuple[int, int], threads: int) -> bytes:
     if options.method == "classic":
-        raise OptionError(f"method 'classic' codes uint8 and uint16, not {images.dtype}")
+        raise OptionError(
+            f"method 'classic' codes uint8 and uint16 with at most {MAX_COLOURS} channels, "
+            f"not {images.dtype} with {images.shape[3]}"
+        )
     given = find_model(options.model)
     model = given if family_of(given).deep else find_model(deep_model_of(options.model))
     channels = images.shape[3]

@@ -87,13 +87,13 @@ def test_flat_buffers_need_a_shape() -> None:
 
 
 def test_what_it_refuses() -> None:
-    for wrong in (np.zeros((4, 4)), np.zeros((4, 4), np.int8), np.zeros((4, 4), "datetime64[s]")):
-        with pytest.raises(UnsupportedImageError, match=r"uint8 or uint16"):
+    for wrong in (np.zeros((4, 4), complex), np.zeros((4, 4), "datetime64[s]")):
+        with pytest.raises(UnsupportedImageError, match=r"integers or floats"):
             codec().encode(wrong)
     with pytest.raises(OptionError, match="method"):
         codec(method="best")
-    with pytest.raises(UnsupportedImageError, match="float32"):
-        codec(shape=[4, 4], dtype="f4")
+    with pytest.raises(UnsupportedImageError, match="complex64"):
+        codec(shape=[4, 4], dtype="c8")
     with pytest.raises(FormatError, match="checksum"):
         codec().decode(b"\0" * 100)
     with pytest.raises(FormatError):

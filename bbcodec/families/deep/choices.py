@@ -17,7 +17,7 @@ from bbcodec.families.deep.head import MAX_REFERENCES, MAX_TOP, ROLES, Channel, 
 from bbcodec.families.deep.model import DeepModel
 from bbcodec.jobs import SERIAL
 
-__all__ = ["head_for", "values_of"]
+__all__ = ["frames_are_alike", "head_for", "values_of"]
 
 Array = NDArray[Any]
 
@@ -105,6 +105,12 @@ class _Look:
         columns = slice(max(0, (width - _LOOK) // 2), (width + _LOOK) // 2)
         crop = self.array[frame, number, rows, columns].astype(np.float64)
         return np.concatenate([np.diff(crop, axis=0).ravel(), np.diff(crop, axis=1).ravel()])
+
+
+def frames_are_alike(array: Array) -> bool:
+    """Return whether frames of an array ``[T, C, H, W]`` are like the ones before them."""
+    look = _Look(array, len(array))
+    return look.has_before and look.references(0, [])[1]
 
 
 def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
