@@ -7,7 +7,8 @@
 Every byte of every file counts, and every round trip is verified. Small pictures are measured one by one and
 together: bbcodec as one batch, the best peers as one mosaic. The peers are slow, WebP most of all; `--cache`
 keeps their results, even if a run is stopped. The sets `icons` and `alpha` need icon themes of Debian, see
-`rates_icons.py`; `bilevel` takes a few more scans from there, see `rates_scans.py`.
+`rates_icons.py`; `bilevel` takes a few more scans from there, see `rates_scans.py`. The sets `deep` and
+`volumes` have a report of their own, see `rates_deep.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rates_deep
 from rates_peers import PEERS, Cache, Measured, Pixels, is_bilevel, peers
 from rates_sets import SETS, ImageSet, mosaic
 
@@ -292,7 +294,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results to this JSON file")
     parser.add_argument("--cache", type=Path, metavar="PATH", help="keep results of the peers in this file")
     options = parser.parse_args()
-    for what, given, known in (("set", options.sets, SETS), ("peer", options.peer_names, PEERS)):
+    known_sets = [*SETS, *rates_deep.SETS]
+    for what, given, known in (("set", options.sets, known_sets), ("peer", options.peer_names, PEERS)):
         if unknown := [name for name in given.split(",") if name not in known]:
             parser.error(f"unknown {what} {', '.join(unknown)}, expected {', '.join(known)}")
     if options.limit is not None and options.limit < 1:
@@ -303,6 +306,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, and print a report in Markdown."""
     options = arguments()
+    names = options.sets.split(",")
+    if deep := [name for name in names if name in rates_deep.SETS]:
+        models = (options.profiles or "standard,quick").split(",")
+        print(
+            rates_deep.report(
+                options.data, deep, models, lambda line: print(line, file=sys.stderr, flush=True)
+            )
+        )
+        if deep == names:
+            return
+        options.sets = ",".join(name for name in names if name not in deep)
     profiles, skipped = available(options.profiles)
     ours = options.profiles != "none"
     fit = options.fit

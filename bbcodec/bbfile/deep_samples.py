@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of 16 bits in a section ``CHNS``: a picture as an array of one frame (docs/deep.md)."""
+"""Samples of 16 bits in a section ``CHNS``: a picture as an array of one frame (docs/deep.md).
+
+The coder is imported where it is used: most files need none.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,7 @@ from numpy.typing import NDArray
 from bbcodec.bbfile.samples_sections import deep_head, pack_chains, unpack_chains
 from bbcodec.container import Buffer, Section
 from bbcodec.errors import FormatError
-from bbcodec.families.deep import chains as deep_chains
 from bbcodec.families.deep import head as deep_heads
-from bbcodec.families.deep.family import cost_of_array, decode_array, encode_array
 from bbcodec.jobs import Execution
 from bbcodec.modelfile import Model
 from bbcodec.picture import planes
@@ -38,6 +39,8 @@ def is_deep(mask: int) -> bool:
 
 def encode(pixels: NDArray[Any], mode: Mode, model: Model, execution: Execution) -> Section:
     """Return the section of a picture of 16 bits a sample."""
+    from bbcodec.families.deep.family import encode_array
+
     head, coded = encode_array(_array(pixels), model, execution, colours=mode.colours)
     return pack_chains(planes.every(mode), coded.chains, deep_heads.pack(head))
 
@@ -69,11 +72,12 @@ def decode(
     FormatError
         The section is damaged, or its model does not code such samples.
     """
+    from bbcodec.families.deep.family import decode_array
+
     head = head_of(section, mode)
     wanted = None
     if window is not None:
-        parts = deep_chains.parts(head, 1, height, width)
-        wanted = [index for index, part in enumerate(parts) if window.meet(part.place)]
+        wanted = [i for i, place in enumerate(places(head, height, width)) if window.meet(place)]
     shape = (1, mode.channels, height, width)
     array = decode_array(unpack_chains(section), head, shape, np.uint16, model, execution, wanted=wanted)
     return _pixels(array if window is None else array[:, :, *window.place])
@@ -81,6 +85,8 @@ def decode(
 
 def places(head: deep_heads.Head, height: int, width: int) -> list[Place]:
     """Return the rectangle that each chain codes."""
+    from bbcodec.families.deep import chains as deep_chains
+
     return [part.place for part in deep_chains.parts(head, 1, height, width)]
 
 
@@ -100,15 +106,17 @@ def salvage(
     FormatError
         Every chain is damaged, or the head does not fit them.
     """
+    from bbcodec.families.deep.family import decode_array
+
     shape = (1, mode.channels, *size)
     array = decode_array(chains, head, shape, np.uint16, model, execution, lost=lost)
     if lost and len(lost) == len(chains):
         raise FormatError(f"every chain is damaged: {next(iter(lost.values()))}")
-    parts = deep_chains.parts(head, 1, *size)
+    rectangles = places(head, *size)
     for channel in head.channels:
         value = OPAQUE if mode.alpha and channel.number == mode.channels - 1 else GRAY
         for index in lost if channel.values.top else ():
-            array[0, channel.number][parts[index].place] = value * _BYTES
+            array[0, channel.number][rectangles[index]] = value * _BYTES
     return _pixels(array)
 
 
@@ -116,6 +124,8 @@ def cost(
     section: Section, pixels: NDArray[Any], mode: Mode, model: Model, execution: Execution
 ) -> NDArray[Any]:
     """Return the cost of every pixel in bits: float32 ``[H, W]``."""
+    from bbcodec.families.deep.family import cost_of_array
+
     return cost_of_array(_array(pixels), head_of(section, mode), model, execution)
 
 

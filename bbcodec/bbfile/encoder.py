@@ -189,6 +189,8 @@ class _Encoder:
             The method is ``learned``, and the model cannot code the picture.
         """
         method = self.options.method
+        if method == "auto" and self.options.model == DEFAULT_MODEL and choose.is_flat(self.picture.pixels):
+            return self.classic()
         if method != "classic" and (model := self.deep_model()) is not None:
             return self.deep(model, compare=method == "auto")
         if method == "learned":
@@ -212,8 +214,11 @@ class _Encoder:
         OptionError
             The model of the options codes such samples alone, and the picture has others.
         """
+        is_deep = self.mode.dtype == "uint16"
+        if not is_deep and self.options.model == DEFAULT_MODEL:
+            return None  # without a look at the model, which auto may do without
         own = family_of(self.model())
-        if self.mode.dtype != "uint16":
+        if not is_deep:
             if own.deep:
                 raise OptionError(
                     f"the model codes samples of 16 bits, and the picture has mode {self.mode.name}"
@@ -226,8 +231,6 @@ class _Encoder:
     def deep(self, model: Model, *, compare: bool) -> list[Section]:
         """Code samples of 16 bits with a model; with `compare`, classically if that is smaller."""
         pixels = self.picture.pixels
-        if compare and choose.is_flat(pixels):
-            return self.classic()
         file = model_bytes(model, model) if self.options.embed_model else b""
         found = [
             Section(container.MODEL, model_payload(model, file)),

@@ -17,16 +17,19 @@ __all__ = ["mean_results", "measure", "prepare"]
 
 
 def prepare(model: list[str] | None, threads: int, backend: str | None) -> list[Codec]:
-    """Return the codecs. Each has run once on a small picture, so that imports and files are not timed."""
+    """Return the codecs, ours with the models of the levels if none is named.
+
+    Each has run once on a small picture, so that imports and files are not timed.
+    """
     import contextlib
 
     import numpy as np
 
-    from bbcodec import modelfile
+    from bbcodec.cli.model_choice import MODELS
     from bbcodec.cli.rivals import codecs
     from bbcodec.picture.picture import Picture
 
-    rows = codecs(model or sorted(modelfile.released(), reverse=True), threads, backend)
+    rows = codecs(model or list(MODELS.values())[::-1], threads, backend)
     small = Picture.of(np.arange(64 * 64 * 3, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 3))
     for codec in rows:
         with contextlib.suppress(Exception):  # it fails again where it is measured

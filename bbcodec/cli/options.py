@@ -157,7 +157,7 @@ Models = Annotated[
         "--model",
         metavar="NAME|ID|PATH",
         autocompletion=complete_model,
-        help="Model to measure; may be repeated. [default: the released ones]",
+        help="Model to measure; may be repeated. [default: those of the levels]",
     ),
 ]
 Region = Annotated[

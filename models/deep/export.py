@@ -17,7 +17,7 @@ from bbcodec.storage.atomic import atomic_write
 from ..local.export import RATE, integers, load_checkpoint
 from ..local.head import Head
 
-PHASED: Final = (10, 6)
+PHASED: Final = (10, 6)  # at most: not more than there are positions without phases
 
 
 def export(
@@ -26,7 +26,13 @@ def export(
     """Return the model file of a network; see `bbcodec.models.local.export.export`."""
     config, tensors = integers(model, rate, every, block)
     config = {key: value for key, value in config.items() if key not in ("latents", "encoder")}
-    return modelfile.dump("deep", config | {"phased": list(PHASED)}, Graph({}, {}), tensors, notes=notes)
+    return modelfile.dump(
+        "deep",
+        config | {"phased": list(map(min, PHASED, config["own"]))},
+        Graph({}, {}),
+        tensors,
+        notes=notes,
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

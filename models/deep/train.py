@@ -36,7 +36,6 @@ from .sources import Chain, chains
 
 KINDS: Final = 3
 FACTS: Final = 4  # prediction, ks, sample, largest sample
-EARLIER: Final = (9, 5)
 LEAST_EXPONENT: Final = 12  # of a scale that shifts the window, see docs/deep.md
 FINEST: Final = -5.0  # log2 of a component's least scale, in symbols
 COARSEST: Final = 79 / 8 - 3
@@ -130,6 +129,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     p.add_argument("--data", required=True, nargs="+", help="folders of .npz files, or photos:FOLDER@N")
     p.add_argument("--valid", required=True, nargs="+", help="arrays to validate on")
+    p.add_argument(
+        "--earlier", type=int, nargs=2, default=(9, 5), help="positions in each reference, of both predictors"
+    )
     p.add_argument("--pixels", type=int, default=16384, help="pixels kept of each plane, of at most 4")
     p.add_argument("--batch", type=int, default=1536, help="pixels of each kind per step")
     p.add_argument("--lr", type=float, default=2e-3, help="largest learning rate")
@@ -151,8 +153,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     head, state = load_checkpoint(args.resume or args.init)
-    head.config = replace(head.config, earlier=EARLIER)
     if not args.resume:
+        head.config = replace(head.config, earlier=tuple(args.earlier))
         state = dict(FRESH)
     train = samples(args.data, head.config, args.pixels, args.seed)
     valid = samples(args.valid, head.config, args.pixels, args.seed + 1)

@@ -37,6 +37,9 @@ from bbcodec.container import Limits
 from bbcodec.engine import Program
 from bbcodec.errors import BBCodecError, FormatError
 from bbcodec.families import batch, learned
+from bbcodec.families.deep import chains as deep_chains
+from bbcodec.families.deep import head as deep_heads
+from bbcodec.families.deep.family import decode_array
 from bbcodec.families.family import MODULES
 from bbcodec.families.local import fitted
 from bbcodec.jobs import Execution
@@ -140,6 +143,20 @@ def _loglinear() -> modelfile.Model:
 def run_loglinear(data: bytes) -> None:
     """Decode a payload of the family loglinear."""
     _run_payload(_loglinear(), data)
+
+
+def run_deep(data: bytes) -> None:
+    """Decode chains of an array; bytes in front give its shape and the size of its head."""
+    if len(data) < 5:
+        raise FormatError("too short")
+    shape = 1 + data[0] % 3, 1 + data[1] % 4, 1 + data[2] % 24, 1 + data[3] % 24
+    head, rest = data[5 : 5 + data[4]], data[5 + data[4] :]
+    told = deep_heads.unpack(container.Reader(head, "head"), shape[1], shape[0], -(1 << 63), (1 << 63) - 1)
+    count = max(1, deep_chains.count(told, shape[0], *shape[2:]))
+    size = len(rest) // 4 // count * 4
+    chains = [rest[i * size : (i + 1) * size] for i in range(count)]
+    array = decode_array(chains, told, shape, np.int64, _released("deep-quick"), Execution(threads=1))
+    assert array.shape == shape
 
 
 def run_rvae(data: bytes) -> None:
@@ -347,6 +364,7 @@ SURFACES = {
     "local": Surface(run_local, None, 2),
     "photo": Surface(run_photo, None, 0.5),
     "loglinear": Surface(run_loglinear, None, 2),
+    "deep": Surface(run_deep, None, 4),
     "rvae": Surface(run_rvae, None, 0.5),
     "flowpp": Surface(run_flowpp, None, 0.5),
     "fitted": Surface(run_fitted, None, 10),

@@ -34,6 +34,7 @@ from bbcodec.archive import Archive, sections, tables
 from bbcodec.archive.check import describe, verify
 from bbcodec.container import Section, recovery, varint
 from bbcodec.errors import BBCodecError
+from bbcodec.families.family import family_of
 from bbcodec.picture.picture import MODES
 
 MAX_SECONDS: Final = 2.0  # of processor time, for each path
@@ -449,7 +450,9 @@ def warm_up() -> None:
         out["a"] = image
     list(Archive(file, salvage=True).values())
     for name in modelfile.released():
-        bbcodec.decompress(bbcodec.compress(image, method="learned", model=name))
+        is_deep = family_of(modelfile.load_named(name)).deep
+        samples = image.astype(np.uint16) * 99 if is_deep else image
+        bbcodec.decompress(bbcodec.compress(samples, method="learned", model=name))
     bbcodec.salvage(bbcodec.compress(image, recovery=5)[:-3])
 
 

@@ -29,6 +29,8 @@ from bbcodec.arrays import chunks
 from bbcodec.bbfile import metadata_sections
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
 from bbcodec.families import batch, learned
+from bbcodec.families.deep import head as deep_heads
+from bbcodec.families.deep.family import encode_array
 from bbcodec.families.local import fitted
 from bbcodec.families.loglinear import codec
 from bbcodec.families.loglinear.model import loglinear_model
@@ -171,6 +173,22 @@ def drawings(model: modelfile.Model) -> Seeds:
     return out
 
 
+def deep_arrays() -> Seeds:
+    """Return chains of small arrays with their heads; see `fuzz_surfaces.run_deep`."""
+    y, x = np.mgrid[:14, :18]
+    noise = np.random.default_rng(0).integers(0, 900, (3, 4, 14, 18))
+    array = 3000 + 400 * x + 300 * y + noise
+    model, run = modelfile.load_named("deep-quick"), Execution(threads=1)
+    found = {}
+    kinds = {"volume": array[:, :1], "colours": array[:1, :3], "channels": array[:, :, :5, :7] % 5000}
+    for name, part in {**kinds, "few": array[:1, :1] // 4000 * 70000, "flat": array[:1, :1] * 0 + 9}.items():
+        head, coded = encode_array(part, model, run, colours=part.shape[1], group=len(part))
+        told = deep_heads.pack(head)
+        shape = [part.shape[0] - 1, part.shape[1] - 1, part.shape[2] - 1, part.shape[3] - 1]
+        found[name] = bytes([*shape, len(told)]) + told + b"".join(coded.chains)
+    return found
+
+
 def fits() -> Seeds:
     """Return sections of fits."""
     delta = fitted.Delta(3, np.array([1, 5, 40]), np.array([2, -1, 7]))
@@ -302,6 +320,9 @@ def arrays() -> Seeds:
         "classic": chunks.encode(stack, chunks.Options(method="classic")),
         "planes": chunks.encode(np.moveaxis(stack, 3, 1), chunks.Options(model="fast", layout="chw")),
         "deep": chunks.encode(stack[..., 0].astype(">u2") * 300, quick),
+        "volume": chunks.encode(stack[..., 0].astype("<i2") * 9 - 700, quick),
+        "floats": chunks.encode(stack[0, ..., 0] / np.float32(7), quick),
+        "wide": chunks.encode(stack[0].astype(np.int64) ** 3, quick),
         "column": chunks.encode(np.asfortranarray(stack[0, ..., 0]), quick),
     }
 
@@ -334,6 +355,7 @@ def main() -> None:
         "delta": deltas(),
         **{surface: payloads(modelfile.load_named(name)) for surface, name in MODELS.items()},
         "loglinear": payloads(corrected) | drawings(corrected),
+        "deep": deep_arrays(),
         "fitted": fits(),
         "rans": streams(),
         "classic": classics(),

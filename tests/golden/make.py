@@ -45,6 +45,9 @@ REPEATED = (
     "loglinear_quick.bb",
     "loglinear_rgba.bb",
     "batch_loglinear.bbg",
+    "deep_rgb.bb",
+    "deep_quick.bb",
+    "chunk_volume.bbk",
 )
 
 
@@ -61,6 +64,21 @@ def picture(height: int, width: int, channels: int, seed: int = 0) -> np.ndarray
 def drawing(height: int, width: int, channels: int) -> np.ndarray:
     """Return areas of few colours, uint8 [H, W, C], whose edges repeat."""
     return picture(height, width, channels) // 96 * 80
+
+
+def deep_picture(height: int, width: int, channels: int, scale: int = 40) -> np.ndarray:
+    """Return a smooth picture with noise, uint16 [H, W, C], whose samples grow with `scale`."""
+    smooth = picture(height, width, channels).astype(np.int64) * scale
+    noise = even(height, width, channels).astype(np.int64) - 64
+    return np.clip(smooth + noise * scale // 4, 0, 65535).astype(np.uint16)
+
+
+def enlarged(height: int, width: int) -> np.ndarray:
+    """Return a picture that was enlarged twice, uint16 [2 H, 2 W]."""
+    small = deep_picture(height, width, 1)[..., 0].astype(np.int64)
+    large = np.repeat(np.repeat(small, 2, axis=0), 2, axis=1)
+    shifted = large + np.roll(large, 1, 0) + np.roll(large, 1, 1) + np.roll(large, (1, 1), (0, 1))
+    return (shifted // 4).astype(np.uint16)
 
 
 def even(height: int, width: int, channels: int) -> np.ndarray:
@@ -156,6 +174,16 @@ def recipes() -> dict[str, Any]:
         # In the files from here on, latents are popped from whitened heads.
         "embedded_rvae_white": embedded(8, picture(200, 150, 3)),
         "embedded_markov_white": embedded(9, picture(200, 150, 3), family="markov"),
+        # The family deep: modes of 16 bits, windows, far samples, low bits, lists of values, phases.
+        "deep_gray": learned(deep_picture(40, 53, 1)[..., 0], model="deep"),
+        "deep_la": learned(deep_picture(21, 30, 2), model="deep"),
+        "deep_rgb": learned(deep_picture(45, 38, 3, 250), model="deep"),
+        "deep_rgba": learned(deep_picture(20, 33, 4, 5), model="deep"),
+        "deep_quick": learned(deep_picture(41, 52, 3), model="deep-quick"),
+        "deep_blocks": learned(deep_picture(1030, 4, 1)[..., 0], model="deep"),
+        "deep_list": learned(gray.astype(np.uint16) * 257, model="deep"),
+        "deep_far": learned(deep, model="deep"),
+        "deep_phases": learned(enlarged(70, 66), model="deep"),
         # The family loglinear, in every coding of a block and every mode that its models code.
         "loglinear_contexts": learned(picture(33, 40, 3), model="standard"),
         "loglinear_streams": learned(drawing(70, 200, 3), model="standard"),
@@ -250,6 +278,14 @@ def batches() -> dict[str, Any]:
     deep = np.stack([picture(11, 13, 3, seed=i) for i in range(2)]).astype(np.uint16) * 257 + 3
     stack = np.stack(few[:3]).transpose(0, 3, 1, 2)
 
+    slices = deep_picture(22, 30, 8, 20).astype(np.int64)
+    volume = (np.cumsum(np.moveaxis(slices, -1, 0), axis=0) // np.arange(1, 9)[:, None, None]).reshape(
+        2, 4, 22, 30
+    )
+    volume = volume - 1500
+    spectra = (deep_picture(20, 24, 1, 90).astype(np.int64) * np.arange(10, 22) // 16).astype(np.uint16)
+    floats = even(30, 40, 1)[..., 0].astype(np.float32) * deep_picture(30, 40, 1)[..., 0] / np.float32(7)
+
     def batched(images: list[Any], model: str) -> Any:
         return lambda: batch.encode([np.ascontiguousarray(i) for i in images], modelfile.load_named(model))
 
@@ -266,6 +302,11 @@ def batches() -> dict[str, Any]:
         "chunk_columns.bbk": lambda: chunks.encode(
             np.asfortranarray(deep.astype(">u2")), chunks.Options(model="photo")
         ),
+        # Planes: a volume at two times, spectral channels, floats with low bits, floats with few values.
+        "chunk_volume.bbk": lambda: chunks.encode(volume.astype(">i2"), chunks.Options(model="deep")),
+        "chunk_channels.bbk": lambda: chunks.encode(spectra, chunks.Options(model="deep", layout="hwc")),
+        "chunk_float.bbk": lambda: chunks.encode(floats, chunks.Options(model="deep-quick")),
+        "chunk_scaled.bbk": lambda: chunks.encode(volume[0] / np.float32(8), chunks.Options(model="deep")),
         "chunk_gray.bbk": lambda: chunks.encode(few[0][..., 0], chunks.Options(model="photo")),
     }
 

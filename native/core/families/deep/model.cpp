@@ -24,6 +24,8 @@ Predictors predictors_of(const ModelFields& fields, int kind, bool phased) {
         to.sums += static_cast<std::size_t>(s.size), to.weights += static_cast<std::size_t>(s.terms);
         to.own = std::max(to.own, own), to.around = std::max(to.around, around);
     }
+    const Layout &a = to.layout[0], &b = to.layout[1];
+    to.alike = a.terms == b.terms && a.regressor == b.regressor && a.along == b.along && a.down == b.down;
     return to;
 }
 

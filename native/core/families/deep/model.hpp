@@ -42,6 +42,7 @@ struct Predictors {
     std::array<Layout, kPredictors> layout{};
     std::size_t sums = 0, weights = 0;  // of both
     int own = 0, around = 0;            // positions that one of them uses
+    bool alike = false;                 // whether both are the same
 };
 
 // What a model file holds, as plain numbers.

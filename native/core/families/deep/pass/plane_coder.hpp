@@ -167,7 +167,7 @@ class PlaneCoder {
         cell.at(place, kTarget) = __builtin_convertvector(x - chunk.middle.all(), Floats);
         cell.weight[place].all() = reinterpret_cast<Ints>(weight) & active;
         if (place == local::kCell - 1)
-            for (const Layout& layout : predictors_.layout) end_cell(layout, k);
+            for (int q = 0; q < used_predictors(); ++q) end_cell(predictors_.layout[q], k);
         if (to || learning)
             local::with_components(base_.components,
                                    [&](auto j) { learn_from<decltype(j)::value>(k, learning, worker, to); });
@@ -183,6 +183,8 @@ class PlaneCoder {
     Buffer<Wide> wide;  // of each chunk
 
   private:
+    int used_predictors() const { return predictors_.alike ? 1 : kPredictors; }
+
     void look_around(std::size_t k, Surroundings& to) {
         const local::Chunk& chunk = group_.chunks[k];
         const local::Lanes& lanes = chunk.lanes;
@@ -226,7 +228,7 @@ class PlaneCoder {
                 cell.at(place, kOwnPlaces + n * kAround + i) = difference(other[i], other_middle);
         }
         const float limit = static_cast<float>(kHeight * plane_.top);
-        for (int q = 0; q < kPredictors; ++q) {
+        for (int q = 0; q < used_predictors(); ++q) {
             const Layout& layout = predictors_.layout[q];
             Floats* w = reinterpret_cast<Floats*>(&chunk.weights[layout.place]);
             if (place == 0) begin_cell(layout, chunk, w);
@@ -235,6 +237,7 @@ class PlaneCoder {
             v = v <= limit ? v : Floats{} + limit;
             around.guess[q] = __builtin_convertvector(v, Ints);
         }
+        if (predictors_.alike) around.guess[1] = around.guess[0];
         chunk.middle.all() = middle;
     }
 
