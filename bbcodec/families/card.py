@@ -41,6 +41,8 @@ PURPOSES: Final = {
 
 RELEASED_IDS: Final = {
     "best": "f604067cf7d92a9c52dcb7c5ba1fb061e3b5af09ec2e60a6a13d5ae3e2d85db4",
+    "deep": "9a35706de47eeffd6fbebd829141c6f592268448780801573c7d9580da9d1c83",
+    "deep-quick": "53fff9932455d019381549c9e70fd97dd558f74ca49909ebc3fce8ace9d0d8d4",
     "fast": "948960f9b59fd827ca9547067ec2b303469c95de26aacafa1f5ddec805a72e95",
     "flowpp": "e6b54321ef8246d0c95a33ecaaaaef1be64b216c998ef9ab27107599ed4250df",
     "markov": "dac3ecc049973fe71290553df20e91502be113e16549fc03cc97564557b994b6",

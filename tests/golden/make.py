@@ -278,7 +278,7 @@ def batches() -> dict[str, Any]:
     deep = np.stack([picture(11, 13, 3, seed=i) for i in range(2)]).astype(np.uint16) * 257 + 3
     stack = np.stack(few[:3]).transpose(0, 3, 1, 2)
 
-    slices = deep_picture(22, 30, 8, 20).astype(np.int64)
+    slices = np.concatenate([deep_picture(22, 30, 4, scale) for scale in (20, 23)], axis=2).astype(np.int64)
     volume = (np.cumsum(np.moveaxis(slices, -1, 0), axis=0) // np.arange(1, 9)[:, None, None]).reshape(
         2, 4, 22, 30
     )
