@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A second decoder of `.bb` files and archives: format.md, local.md and loglinear.md of docs/ as a program.
+"""A second decoder of `.bb` files and archives: format.md, local.md, loglinear.md and deep.md as a program.
 
 It was written only from these documents, in plain NumPy, and uses nothing of the package. So it proves
 that they are sufficient. Pillow decodes VP8L streams. It is slow and has no memory limits, and it
@@ -16,5 +16,6 @@ makes only the cheap checks that the documents require. It is for golden files, 
 | `rans`, `logistic` | messages, distributions |
 | `causal`, `tiles`, `flow` | the families of chains of tiles |
 | `local`, `local_fit`, `local_net` | the family `local` |
+| `deep`, `deep_head`, `deep_plane`, `deep_window` | the family `deep`, on top of `local` |
 | `loglinear`, `loglinear_pixels`, `loglinear_tables` | the family `loglinear`, on top of `local` |
 """

@@ -132,10 +132,11 @@ def _planes(
 
         reader = Reader(found["CHNS"][0])
         mask = reader.number(1)
-        demand(mask == 1 or (mask == 3 and alpha), "mask of learned samples")
+        demand(mask == 1 or (mask == 3 and alpha) or mask == whole, "mask of learned samples")
         demand("MODL" in found, "learned samples without a model")
-        shape = (*size, 3 if mode == 2 else colour + (mask >> 1))
-        coded = learned.samples(reader.rest(), shape, found["MODL"][0], found.get("FITT", [None])[0], models)
+        shape = (*size, 3 if mode == 2 else colour + (mask >> 1 & 1))
+        read = learned.deep_samples if mask & 4 else learned.samples
+        coded = read(reader.rest(), shape, found["MODL"][0], found.get("FITT", [None])[0], models)
         put(mask, lambda c, wide: _uncoded(coded, mode, colours))
     else:
         demand("FITT" not in found, "changes of a model without learned samples")

@@ -29,10 +29,9 @@ def samples(
     Of two or four channels the last one is alpha.
     """
     model = family(modl, models)
+    demand(model.family != "deep", "family of 16-bit samples")
     reader = Reader(payload)
-    sizes = [reader.varint() for _ in range(reader.varint())]
-    chains = [reader.take(size) for size in sizes]
-    demand(reader.ends(), "bytes behind the last chain")
+    chains = _chains(reader)
     height, width, channels = shape
     parts = [channels] if channels % 2 else [channels - 1, 1]
     demand(len(chains) % len(parts) == 0, "alpha has not as many chains as the colours")
@@ -42,6 +41,29 @@ def samples(
         for i, own in enumerate(parts)
     ]
     return np.concatenate(pictures, 2)
+
+
+def deep_samples(
+    payload: bytes, shape: Shape, modl: bytes, fit: bytes | None, models: Mapping[bytes, bytes]
+) -> Any:
+    """Return the 16-bit samples, [H, W, C], of a `CHNS` payload after its plane mask."""
+    from . import deep
+
+    demand(fit is None, "changes of a model that is not local")
+    reader = Reader(payload)
+    head = reader.take(reader.varint())
+    array = deep.decode_array(
+        head, _chains(reader), (1, shape[2], *shape[:2]), family(modl, models), (0, 65535)
+    )
+    return np.moveaxis(array[0], 0, 2)
+
+
+def _chains(reader: Reader) -> list[bytes]:
+    """Return all chains, which end with the data."""
+    sizes = [reader.varint() for _ in range(reader.varint())]
+    chains = [reader.take(size) for size in sizes]
+    demand(reader.ends(), "bytes behind the last chain")
+    return chains
 
 
 def _picture(chains: list[bytes], shape: Shape, fit: bytes | None, model: Model) -> Any:

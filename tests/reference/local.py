@@ -62,6 +62,20 @@ class Finder(Protocol):
         """Learn after the last channel of the time."""
 
 
+def neighbours(y: Any, x: Any, w: Any, positions: list[tuple[int, int]]) -> Any:
+    """Return the numbers of neighbours in a block of w columns, [lanes, positions]; -1 if there is none."""
+    y, x = y[:, None], x[:, None]
+    dx, dy = np.array(positions).T[:, None, :]
+    yy, xx = y + dy, x + dx
+    above = yy < 0
+    xx = np.where(above, np.where(y > 0, np.minimum(xx, x + 2), x - 1), xx)
+    yy = np.where(above, 0, yy)
+    left = xx < 0
+    yy = np.where(left & (yy == y) & (x == 0), y - 1, yy)
+    xx = np.minimum(np.where(left, 0, xx), w - 1)
+    return np.where(yy < 0, -1, yy * w + xx)
+
+
 class Group:
     """Blocks that are coded together, and their state. Pixels are numbered across all blocks."""
 
@@ -124,17 +138,9 @@ class Group:
 
     def _near(self, lanes: Any, x: Any, positions: list[tuple[int, int]]) -> Any:
         """Return the numbers of the neighbours at these positions, [lanes, positions]."""
-        _, y, _, w, first, _, _ = self.rows[lanes].T[:, :, None]
-        x = x[:, None]
-        dx, dy = np.array(positions).T[:, None, :]
-        yy, xx = y + dy, x + dx
-        above = yy < 0
-        xx = np.where(above, np.where(y > 0, np.minimum(xx, x + 2), x - 1), xx)
-        yy = np.where(above, 0, yy)
-        left = xx < 0
-        yy = np.where(left & (yy == y) & (x == 0), y - 1, yy)
-        xx = np.minimum(np.where(left, 0, xx), w - 1)
-        return np.where(yy < 0, -1, first + yy * w + xx)
+        _, y, _, w, first, _, _ = self.rows[lanes].T
+        near = neighbours(y, x, w[:, None], positions)
+        return np.where(near < 0, -1, first[:, None] + near)
 
     def _time(
         self, code: Callable[[Samples], Any], finder: Finder | None, t: int, lanes: Any, x: Any

@@ -55,8 +55,11 @@ class Predictor:
         self.w[rows] = w
 
     @float_rules
-    def predict(self, rows: Any, d: Any, m: Any) -> Any:
-        """Return predictions in 1/64 of a level; d [lanes, n]: regressors, m [lanes]: base level."""
+    def predict(self, rows: Any, d: Any, m: Any, most: int = 255) -> Any:
+        """Return predictions in 1/64 of a level; d [lanes, n]: regressors, m [lanes]: base level.
+
+        Samples are at most `most`.
+        """
         terms = self.w[rows] * d.astype(F)
         s = np.zeros((len(rows), 8), F)
         for k in range(self.n):
@@ -64,7 +67,7 @@ class Predictor:
         total = ((s[:, 0] + s[:, 4]) + (s[:, 2] + s[:, 6])) + ((s[:, 1] + s[:, 5]) + (s[:, 3] + s[:, 7]))
         v = (total + m.astype(F)) * F(64) + F(0.5)
         v = np.where(v >= 0, v, F(0))
-        v = np.where(v <= 16320, v, F(16320))
+        v = np.where(v <= 64 * most, v, F(64 * most))
         return np.floor(v).astype(np.int64)
 
     def add(self, rows: Any, d: Any, target: Any, w: Any) -> None:

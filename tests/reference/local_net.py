@@ -77,8 +77,13 @@ class Network:
         self.powers = np.ones((channels, 2), F)
         self.signs = signs(self.tensors["hidden_w"], self.hidden) if self.layers else None
 
-    def run(self, c: int, features: Any, side: Any, p: Any, ks: Any) -> tuple[Any, Any, Any, Any]:
-        """Return inputs of the last layer [n, H + 48], and weights, means, scales of the mixtures [n, J]."""
+    def run(
+        self, c: int, features: Any, side: Any, p: Any, ks: Any, least: int = 0
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return inputs of the last layer [n, H + 48], and weights, means, scales of the mixtures [n, J].
+
+        Scale numbers are at least `least`.
+        """
         t = self.tensors
         total = product(features, t["first_w"][c])
         s = ((total * t["first_m"][c] + t["first_b"][c].astype(np.int64) + (1 << 13)) >> 14) + side
@@ -95,7 +100,7 @@ class Network:
         j = self.components
         mu = p[:, None] + ((np.clip(o[:, :j], -4096, 4096) * SIG[ks][:, None] + (1 << 10)) >> 11)
         e = LE[ks][:, None] + ((np.clip(o[:, j : 2 * j], -8192, 8192) * 185 + 128) >> 8)
-        e = np.clip((e + 8) >> 4, 0, 79)
+        e = np.clip((e + 8) >> 4, least, 79)
         logits = o[:, 2 * j :]
         x = EXP[np.minimum(logits.max(1, keepdims=True) - logits, 2816)]
         weights = (x << 16) // x.sum(1, keepdims=True)
@@ -106,11 +111,13 @@ class Network:
     def _active(s: Any) -> Any:
         return np.clip((s + 8) >> 4, 0, 255)
 
-    def learn(self, c: int, samples: Any, ks: Any, inputs: Any, weights: Any, mu: Any, e: Any) -> None:
-        """Take one learning step of the last layer of channel c."""
-        x = samples[:, None]
+    def learn(
+        self, c: int, samples: Any, ks: Any, inputs: Any, weights: Any, mu: Any, e: Any, last: Any = 255
+    ) -> None:
+        """Take one learning step of the last layer of channel c; `last` is the largest symbol."""
+        x, last = samples[:, None], np.broadcast_to(last, samples.shape)[:, None]
         a_l, a_u = argument(x, mu, e), argument(x + 1, mu, e)
-        c_l, c_u = np.where(x == 0, 0, sigmoid(a_l)), np.where(x == 255, 1 << 30, sigmoid(a_u))
+        c_l, c_u = np.where(x == 0, 0, sigmoid(a_l)), np.where(x == last, 1 << 30, sigmoid(a_u))
         s_u, s_l, q = c_u * 2.0**-30, c_l * 2.0**-30, weights * 2.0**-16
         m = s_u - s_l
         z = np.zeros(len(samples))

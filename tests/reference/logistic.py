@@ -25,7 +25,9 @@ def rounded(exact: Any, numbers: range) -> Any:
 TWO = Decimal(2)
 T = rounded(lambda i: 2**30 / (1 + (-(i - 512) / 32).exp()), range(1025))
 T[0], T[1024] = 0, 2**30
+# Only the family `deep` has e of -16 to -1. Their numbers stand at the end, where Python looks for them.
 INV = rounded(lambda e: TWO ** (22 - e / 8), range(88))
+INV = np.concatenate([INV, rounded(lambda e: TWO ** (22 - e / 8), range(-16, 0))])
 
 
 def sigmoid(a: Any) -> Any:
@@ -36,9 +38,9 @@ def sigmoid(a: Any) -> Any:
 
 
 def argument(k: Any, mu: Any, e: Any) -> Any:
-    """Return A of the boundary below k, clamped to ±2^19; mu and e are clamped before."""
+    """Return A of the boundary below k, clamped to ±2^19; mu is clamped before, e is clamped already."""
     mu = np.clip(mu, -(1 << 17), 1 << 17)
-    return np.clip(((64 * k - 32 - mu) * INV[np.clip(e, 0, 79)]) >> 10, -(1 << 19), 1 << 19)
+    return np.clip(((64 * k - 32 - mu) * INV[e]) >> 10, -(1 << 19), 1 << 19)
 
 
 class Logistic:

@@ -68,7 +68,10 @@ def sections(data: bytes, at: int) -> Iterator[tuple[str, bytes]]:
 def inflate(data: bytes, size: int) -> bytes:
     """Decompress a raw Deflate stream, which must give `size` bytes and end with the data."""
     engine = zlib.decompressobj(-15)
-    raw = engine.decompress(data, size + 1)
+    try:
+        raw = engine.decompress(data, size + 1)
+    except zlib.error as error:
+        raise Refused("deflate stream") from error
     demand(engine.eof and not engine.unused_data and len(raw) == size, "deflate stream of another size")
     return raw
 

@@ -68,6 +68,7 @@ def test_the_command_needs_nothing_of_the_package(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1]); import reference_decoder as r;"
         "status = r.main(sys.argv[2:]);"
         "import reference.learned, reference.tiles, reference.local_changes, reference.loglinear;"
+        "import reference.deep;"
         "print(sorted(m for m in sys.modules if m.split('.')[0] == 'bbcodec')); sys.exit(status)"
     )
     data = (GOLDEN / "classic_l.bb").read_bytes()
