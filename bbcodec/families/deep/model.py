@@ -15,7 +15,10 @@ from bbcodec.modelfile import Model
 FAMILY: Final = "deep"
 MAX_PHASED: Final = 10
 _PHASED: Final = "phased"
-_NOT_DEEP: Final = {"latents", "encoder", "positions", "prior"}
+_NOT_DEEP: Final = {"latents", "encoder"}
+_TENSORS: Final = frozenset(
+    {"first_w", "first_m", "first_b", "hidden_w", "hidden_m", "hidden_b", "out_w", "out_b"}
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,8 +53,8 @@ class DeepModel:
             or not all(type(n) is int and 2 <= n <= MAX_PHASED for n in phased)
         ):
             raise ModelError(f"model: phased is {phased!r:.60}, expected two numbers in 2..{MAX_PHASED}")
-        if unknown := _NOT_DEEP & {*model.config, *model.tensors}:
-            raise ModelError(f"model: a model of this family has no {sorted(unknown)}")
+        if unknown := {*model.tensors} - _TENSORS | _NOT_DEEP & {*model.config}:
+            raise ModelError(f"model: a model of this family has no {sorted(unknown)!r:.100}")
         config = {key: value for key, value in model.config.items() if key != _PHASED}
         base = LocalModel.from_model(
             replace(model, family=LOCAL, config=config | {"latents": 0, "encoder": 0})
