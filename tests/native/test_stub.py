@@ -12,7 +12,7 @@ import bbcodec
 from bbcodec import _native
 
 STUB = Path(bbcodec.__file__).with_name("_native.pyi")
-TYPES_ALONE = {"LocalModelFields", "LogLinearLayerFields"}  # types of dicts, which exist for type checkers
+TYPES_ALONE = {"DeepModelFields", "LocalModelFields", "LogLinearLayerFields"}  # types of dicts, which exist for type checkers
 
 Signatures = dict[str, list[str]]
 

@@ -227,8 +227,8 @@ def test_pictures_with_a_model_of_another_family(second: Any) -> None:
 
 
 # Heads of two frames of three channels: block, group; then number, flags, references, values.
-RANGE = [0, 20, 9]  # 10 to 19
-LIST = [1, 19, 2, 2, 4, 0x63, 0x64, 0x04, 0x00]  # -10, -8, -6
+RANGE = [0, 10, 9]  # 10 to 19
+LIST = [5, 9, 2, 2, 4, 0x63, 0x64, 0x04, 0x00]  # -10, -8, -6
 SOUND = [16, 1, 0, 0, *RANGE, 1, 0x15, 0, *LIST, 2, 0x28, 2]
 HEADS: list[tuple[str, list[int]]] = [
     ("small blocks", [15, *SOUND[1:]]),
@@ -249,9 +249,9 @@ HEADS: list[tuple[str, list[int]]] = [
     ("values of no channel", [16, 1, 0, 0, 2, *SOUND[7:]]),
     ("a large top", [16, 1, 0, 0, 0, 20, 0x80, 0x80, 0x04, *SOUND[7:]]),
     ("values beyond the samples", [16, 1, 0, 0, 0, 20, 0xF6, 0xFF, 0x03, *SOUND[7:]]),
-    ("gaps of another size", [*SOUND[:9], 0, 1, 19, 2, 3, *LIST[4:], *SOUND[-3:]]),
-    ("gaps that are left", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, 1, 19, 1, *LIST[3:], 2, 0x28, 2]),
-    ("gaps that are missing", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, 1, 19, 3, *LIST[3:], 2, 0x28, 2]),
+    ("gaps of another size", [*SOUND[:9], 0, 5, 9, 2, 3, *LIST[4:], *SOUND[-3:]]),
+    ("gaps that are left", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, 5, 9, 1, *LIST[3:], 2, 0x28, 2]),
+    ("gaps that are missing", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, 5, 9, 3, *LIST[3:], 2, 0x28, 2]),
     ("no deflate", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, *LIST[:5], 0xFF, 0xFF, 4, 0, 2, 0x28, 2]),
     ("bytes behind deflate", [16, 1, 0, 0, *RANGE, 1, 0x15, 0, *LIST[:4], 5, *LIST[5:], 0, 2, 0x28, 2]),
     ("a role of two kinds", [16, 1, 0, 0, *RANGE, 1, 0x01, 0, *LIST, 2, 0x28, 2]),
