@@ -12,7 +12,8 @@ import bbcodec
 from bbcodec import _native
 
 STUB = Path(bbcodec.__file__).with_name("_native.pyi")
-TYPES_ALONE = {"DeepModelFields", "LocalModelFields", "LogLinearLayerFields"}  # types of dicts, which exist for type checkers
+# Types of dicts, which exist for type checkers.
+TYPES_ALONE = {"DeepModelFields", "LocalModelFields", "LogLinearLayerFields"}
 
 Signatures = dict[str, list[str]]
 
