@@ -30,6 +30,9 @@ _PHASED_BELOW: Final = 0.98  # of the bits without phases
 _LOOK: Final = 160  # pixels of the crop where channels and frames are compared
 _TRIED: Final = 12  # earlier channels
 _ALIKE: Final = 0.15
+_SLOPE_BITS: Final = 40
+_LARGEST_SLOPE: Final = 16
+_STEP: Final = 1 / 1024  # of logarithms, whose last bits may differ from machine to machine
 _KINDS: Final = 6  # of channels: none to two references, with and without the frame before
 _MIN_FOR_PHASES: Final = 128  # pixels of the shorter side
 
@@ -98,13 +101,22 @@ class _Look:
         chosen = sorted(place for _, place in best[: MAX_REFERENCES - is_before])
         return tuple(chosen), is_before
 
-    def _slopes(self, number: int, frame: int) -> NDArray[np.float64]:
-        """Return differences of neighbours, in the middle of a plane."""
+    def _slopes(self, number: int, frame: int) -> NDArray[np.int64]:
+        """Return differences of neighbours, in the middle of a plane, in eighths of their mean size."""
         height, width = self.array.shape[2:]
         rows = slice(max(0, (height - _LOOK) // 2), (height + _LOOK) // 2)
         columns = slice(max(0, (width - _LOOK) // 2), (width + _LOOK) // 2)
-        crop = self.array[frame, number, rows, columns].astype(np.float64)
-        return np.concatenate([np.diff(crop, axis=0).ravel(), np.diff(crop, axis=1).ravel()])
+        crop = self.array[frame, number, rows, columns].astype(np.int64)
+        found: NDArray[np.int64] = np.concatenate(
+            [np.diff(crop, axis=0).ravel(), np.diff(crop, axis=1).ravel()]
+        )
+        if not len(found):
+            return found
+        found >>= max(0, int(np.abs(found).max()).bit_length() - _SLOPE_BITS)
+        mean = 1 + int(np.abs(found).sum()) // len(found)
+        # Differences far beyond the others count less.
+        scaled: NDArray[np.int64] = np.clip(8 * found // mean, -_LARGEST_SLOPE, _LARGEST_SLOPE)
+        return scaled
 
 
 def frames_are_alike(array: Array) -> bool:
@@ -113,12 +125,10 @@ def frames_are_alike(array: Array) -> bool:
     return look.has_before and look.references(0, [])[1]
 
 
-def _alike(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return how alike two sets of differences are, 0 to 1; differences far beyond the others count less."""
-    if not len(a):
-        return 0.0
-    a, b = np.arctan(a / (1e-9 + np.abs(a).mean())), np.arctan(b / (1e-9 + np.abs(b).mean()))
-    return float(abs((a * b).sum()) / math.sqrt(1e-30 + float((a * a).sum() * (b * b).sum())))
+def _alike(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    """Return how alike two sets of differences are, 0 to 1. Sums of integers are the same everywhere."""
+    size = int((a * a).sum()) * int((b * b).sum())
+    return abs(int((a * b).sum())) / math.sqrt(size) if size else 0.0
 
 
 def values_of(samples: Array) -> Values:
@@ -155,14 +165,15 @@ def _cost_of_gaps(used: NDArray[np.int64], counts: NDArray[np.int64]) -> float:
     at = np.arange(n)
     first, last = np.maximum(at - _NEIGHBOURS, 0), np.minimum(at + _NEIGHBOURS, n - 1)
     span, inside = used[last] - used[first] + 1, last - first + 1
-    return float((counts * np.log2(span / inside)).sum())
+    bits = np.rint(np.log2(span / inside) / _STEP).astype(np.int64)
+    return int((counts * bits).sum()) * _STEP
 
 
 def _cost_of_list(used: NDArray[np.int64]) -> float:
     """Estimate the bits of a list of values: the entropy of its gaps."""
     counts = np.unique(np.diff(used), return_counts=True)[1]
-    share = counts / counts.sum()
-    entropy = float(-(counts * np.log2(share)).sum())
+    bits = np.rint(-np.log2(counts / counts.sum()) / _STEP).astype(np.int64)
+    entropy = int((counts * bits).sum()) * _STEP
     return _BITS_OF_LIST + 1.1 * entropy + 16 * math.log2(len(counts) + 1)
 
 
