@@ -16,12 +16,14 @@ from bbcodec.families.deep import codec
 from bbcodec.families.deep.head import MAX_REFERENCES, MAX_TOP, ROLES, Channel, Head, Values
 from bbcodec.families.deep.model import DeepModel
 from bbcodec.jobs import SERIAL
+from bbcodec.picture.raster import bands
 
 __all__ = ["frames_are_alike", "head_for", "values_of"]
 
 Array = NDArray[Any]
 
 _RGB_ORDER: Final = (1, 0, 2)
+_COUNTED: Final = 1 << 20  # from the least to the largest value: so many are counted in a table
 _GAIN_SHARE: Final = 0.6  # of what gaps seem to cost: the last layer learns some of them
 _NEIGHBOURS: Final = 8  # used values on either side that say how dense they are
 _BITS_OF_LIST: Final = 200  # besides its gaps
@@ -140,11 +142,14 @@ def values_of(samples: Array) -> Values:
         There are more than 65,536 values, and they span more.
     """
     low, high = int(samples.min()), int(samples.max())
-    if high - low > 1 << 20:
+    if high - low > _COUNTED:
         used, counts = np.unique(samples, return_counts=True)
         used, counts = used.astype(np.int64), counts.astype(np.int64)
     else:
-        found = np.bincount((samples.astype(np.int64) - low).ravel(), minlength=high - low + 1)
+        found = np.zeros(high - low + 1, np.int64)
+        flat = samples.reshape(-1)
+        for part in bands(len(flat), 1):  # 64 bits of all samples at once would be much
+            found += np.bincount(flat[part].astype(np.int64) - low, minlength=len(found))
         used = np.flatnonzero(found) + low
         counts = found[used - low]
     if len(used) == high - low + 1:
