@@ -152,8 +152,8 @@ def run_deep(data: bytes) -> None:
     shape = 1 + data[0] % 3, 1 + data[1] % 4, 1 + data[2] % 24, 1 + data[3] % 24
     head, rest = data[5 : 5 + data[4]], data[5 + data[4] :]
     told = deep_heads.unpack(container.Reader(head, "head"), shape[1], shape[0], -(1 << 63), (1 << 63) - 1)
-    count = max(1, deep_chains.count(told, shape[0], *shape[2:]))
-    size = len(rest) // 4 // count * 4
+    count = deep_chains.count(told, shape[0], *shape[2:])
+    size = len(rest) // 4 // max(1, count) * 4
     chains = [rest[i * size : (i + 1) * size] for i in range(count)]
     array = decode_array(chains, told, shape, np.int64, _released("deep-quick"), Execution(threads=1))
     assert array.shape == shape
