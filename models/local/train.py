@@ -118,9 +118,15 @@ def tensors(part: Samples) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(features).float() / FEATURE_UNIT, torch.from_numpy(facts)
 
 
+def bits_at(spread: Tensor) -> Objective:
+    """Return the objective of the family `local`."""
+    return lambda outputs, facts: bits(outputs, facts, spread)
+
+
 @torch.no_grad()
-def evaluate(head: Head, part: Samples, cost: Objective, batch: int = 4096) -> list[float]:
-    """Return bits per sample of G, R and B."""
+def evaluate(head: Head, part: Samples, cost: Objective | None = None, batch: int = 4096) -> list[float]:
+    """Return bits per sample of each channel."""
+    cost = cost or bits_at(spreads())
     n = part[0].shape[1]
     total = torch.zeros(3, dtype=torch.float64)
     for i in range(0, n, batch):
@@ -191,7 +197,7 @@ def train_head(
     device = schedule.device
     head.to(device).train()
     spread = spreads().to(device)
-    cost: Objective = objective or (lambda outputs, facts: bits(outputs, facts, spread))
+    cost = objective or bits_at(spread)
     optimizer = torch.optim.Adam(head.parameters(), lr=schedule.lr, betas=(0.9, 0.99))
     if "optimizer" in state:
         optimizer.load_state_dict(state["optimizer"])

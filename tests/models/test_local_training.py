@@ -88,9 +88,9 @@ def test_training_improves_resumes_and_exports(
 
     # On the few pixels that it was trained with: fast machines go on until it knows these by heart.
     torch.manual_seed(0)  # as the training did
-    untrained = np.mean(train.evaluate(Head(replace(SMALL, layers=1)), kept("train"), spreads()))
-    assert np.mean(train.evaluate(head, kept("train"), spreads())) < untrained - 0.02
-    valid = np.mean(train.evaluate(head, kept("valid"), spreads()))
+    untrained = np.mean(train.evaluate(Head(replace(SMALL, layers=1)), kept("train")))
+    assert np.mean(train.evaluate(head, kept("train"))) < untrained - 0.02
+    valid = np.mean(train.evaluate(head, kept("valid")))
     assert valid == pytest.approx(state["curve"][-1][2], abs=1e-3)
 
     train.main([*common, "--minutes", "0.07", "--resume", str(checkpoint)])
@@ -138,7 +138,7 @@ def test_two_bases_learn() -> None:
     torch.manual_seed(0)
     head = Head(HeadConfig(hidden=64, layers=1, bases=2))
     part = train.samples([photo(24, 26)], SMALL, 400, 0, 1)
-    before = np.mean(train.evaluate(head, part, spreads()))
+    before = np.mean(train.evaluate(head, part))
     signs = head.v.detach() >= 0
     state = train.train_head(head, part, part, train.Schedule(steps=60, batch=64))
     assert state["steps"] == state["curve"][-1][1] == 60
