@@ -128,10 +128,12 @@ class PlaneCoder {
         w.low.all() = x.all() - ((v + w.base.all()) << w.shift.all());
     }
 
-    // The samples of the lanes, from their symbols and the rest.
+    // The samples of the lanes, from their symbols and the rest; 0 where a lane has none, whose numbers are anything.
     Ints samples(std::size_t k) const {
         const Wide& w = wide[k];
-        return ((w.base.all() + group_.samples[k].all() + w.far.all()) << w.shift.all()) + w.low.all();
+        const Ints active = group_.chunks[k].lanes.active.all();
+        const Ints high = (w.base.all() + group_.samples[k].all() + w.far.all()) & active;
+        return (high << w.shift.all()) + (w.low.all() & active);
     }
 
     // The pixel of a lane, in raster order.
