@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         write,
     )
     from bbcodec.archive import Archive
+    from bbcodec.arrays.info import ArrayInfo
+    from bbcodec.arrays.reader import ArrayFile
     from bbcodec.bbfile.info import Info
     from bbcodec.bbfile.salvage import Loss, Salvaged
     from bbcodec.container import Limits
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Archive",
+    "ArrayFile",
+    "ArrayInfo",
     "BBCodecError",
     "FloatModeError",
     "FormatError",
@@ -102,6 +106,8 @@ _HOMES = {
         *("info", "read", "read_image", "salvage", "write"),
     ),
     "archive": ("Archive",),
+    "arrays.info": ("ArrayInfo",),
+    "arrays.reader": ("ArrayFile",),
     "bbfile.info": ("Info",),
     "bbfile.salvage": ("Loss", "Salvaged"),
     "container": ("Limits",),

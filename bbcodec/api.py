@@ -18,6 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bbcodec.arrays import files as array_files
+from bbcodec.arrays import formats as array_formats
+from bbcodec.arrays import info as array_info
+from bbcodec.arrays.head import is_array_file
+from bbcodec.arrays.info import ArrayInfo
+from bbcodec.arrays.reader import ArrayFile
+from bbcodec.arrays.stacks import Options as ArrayOptions
 from bbcodec.bbfile import encoder, metadata_sections
 from bbcodec.bbfile.cost_map import cost_map as count_costs
 from bbcodec.bbfile.decoder import decode
@@ -27,7 +34,7 @@ from bbcodec.bbfile.info import info as describe
 from bbcodec.bbfile.salvage import Salvaged
 from bbcodec.bbfile.salvage import salvage as salvage_file
 from bbcodec.container import MAGIC, MAX_PIXELS, Buffer, Limits
-from bbcodec.errors import BBCodecError, OptionError
+from bbcodec.errors import BBCodecError, OptionError, UnsupportedImageError
 from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile.registry import DEFAULT_MODEL, FITTED_MODEL, ModelLike
 from bbcodec.picture import files
@@ -71,16 +78,20 @@ def compress(
     stop: Stop | None = None,
     recovery: float | None = None,
     on_verified: Callable[[float], None] | None = None,
+    axes: str | None = None,
+    group: int | None = None,
 ) -> bytes:
-    """Compress a picture without loss and return the bytes of a ``.bb`` file.
+    """Compress a picture or an array without loss and return the bytes of a ``.bb`` file.
 
     The same picture and options give the same bytes, whatever the number of threads and the backend.
 
     Parameters
     ----------
     image : PIL.Image.Image, ndarray, Picture or path
-        Array: uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, or bool ``[H, W]``. Pillow image:
-        mode 1, P, L, LA, RGB, RGBA, I;16 or I;16B. Picture: the result of `read_image`. Path: an image file.
+        Array: uint8 or uint16 ``[H, W]`` or ``[H, W, C]`` with C = 1..4, or bool ``[H, W]``, is a picture.
+        Any other array of numbers, or one with `axes`, becomes an array file. Pillow image: mode 1, P, L, LA,
+        RGB, RGBA, I;16 or I;16B. Picture: the result of `read_image`. Path: an image file; or a file of
+        NumPy, DICOM, NIfTI, FITS or of several TIFF pages, which `ArrayFile.original` gives back.
     method : {"auto", "learned", "classic"}
         ``learned``: a model. ``classic``: WebP and other lossless coders. ``auto``: the better of the two.
     model : str, path or Model
@@ -115,11 +126,18 @@ def compress(
         `salvage` repairs them. The file grows by that and about 2 percent more. Default: none.
     on_verified : callable, optional
         Called with the seconds that the verification took.
+    axes : str, optional
+        Letters for the axes of an array, such as ``zyx``: ``y`` and ``x`` are rows and columns, ``c`` or
+        ``s`` channels; other letters count planes. They decide how well it is compressed, not what comes
+        back. Default: ``yxs`` for three axes of which the last is at most 4 long, else the last ones of
+        ``tczyx``.
+    group : int, optional
+        Planes of an array that are coded together (default 16): any plane is read by decoding no more.
 
     Raises
     ------
     UnsupportedImageError
-        The picture cannot be kept exactly.
+        The picture cannot be kept exactly, or the array holds no numbers.
     OptionError
         An option does not exist or does not suit the picture.
     ModelMissingError, ModelError
@@ -138,11 +156,23 @@ def compress(
     (b'\\x89BBC', True)
     """
     execution = Execution(threads, backend, progress)
+    source = _picture_of(image, axes, group)
+    if not isinstance(source, Picture):
+        if embed_model or metadata is not None or not keep_metadata or fit is not None or recovery:
+            raise OptionError(
+                "embed_model, metadata, keep_metadata, fit and recovery are for pictures, not for arrays"
+            )
+        how = ArrayOptions(model or DEFAULT_MODEL, method, verify=verify)
+        if isinstance(source, np.ndarray):
+            return array_files.compress_array(source, how, execution, axes=axes, group=group)
+        with _named(source) as content:
+            name = os.fspath(source)
+            return array_files.compress_file(bytes(content), name, how, execution, axes=axes, group=group)[0]
     fitting = None if fit is None else Fitting(fit, seed, stop)
     if model is None:
         model = DEFAULT_MODEL if fit is None else FITTED_MODEL
     options = Options(method, model, embed_model, fitting, recovery or 0)
-    picture = read_image(image) if isinstance(image, str | os.PathLike) else Picture.of(image)
+    picture = source
     kept = picture.metadata if keep_metadata else picture.metadata.essential()
     picture = replace(picture, metadata=kept.updated(Metadata.of(metadata)))
     if wrong := picture.metadata.problem(picture.mode):
@@ -157,6 +187,29 @@ def compress(
     return data
 
 
+def _picture_of(
+    image: PictureLike | str | os.PathLike[str], axes: str | None, group: int | None
+) -> Picture | NDArray[Any] | str | os.PathLike[str]:
+    """Return a picture; or an array, or the path of a file of arrays, that is to be compressed as such."""
+    if isinstance(image, np.ndarray):
+        colours = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
+        kinds = (np.uint8, np.uint16, np.bool_) if image.ndim == 2 else (np.uint8, np.uint16)
+        is_picture = image.size > 0 and image.dtype in kinds and 1 <= colours <= 4
+        return Picture.of(image) if is_picture and axes is None and group is None else image
+    if not isinstance(image, str | os.PathLike):
+        return Picture.of(image)
+    with open(image, "rb") as file:
+        head = file.read(array_formats.HEAD_BYTES)
+    if array_formats.holds_arrays(head, os.fspath(image)):
+        return image
+    try:
+        return read_image(image)
+    except UnsupportedImageError:
+        if array_formats.format_of(head) is None:
+            raise
+        return image  # a TIFF file that is no picture
+
+
 def decompress(
     data: Source,
     *,
@@ -169,7 +222,8 @@ def decompress(
 ) -> NDArray[Any]:
     """Return the pixels of a ``.bb`` file: bool, uint8 or uint16, ``[H, W]`` or ``[H, W, C]``.
 
-    The pixels of a palette picture are its indices; `decompress_picture` returns the palette too.
+    The pixels of a palette picture are its indices; `decompress_picture` returns the palette too. Of an array
+    file it returns the array as it was; `ArrayFile` reads parts of one, and files of several arrays.
 
     Parameters
     ----------
@@ -202,6 +256,11 @@ def decompress(
     OSError
         The file cannot be read.
     """
+    with _named(data) as content:
+        if is_array_file(content):
+            execution = Execution(threads, backend, progress)
+            with ArrayFile(content, limits=limits, model=model, execution=execution) as file:
+                return array_files.decompress(file, region)
     return decompress_picture(
         data,
         threads=threads,
@@ -247,8 +306,10 @@ def decompress_picture(
         return decode(content, execution, limits=limits, model=model, region=region)
 
 
-def info(data: Source, *, limits: Limits | int | None = None) -> Info:
+def info(data: Source, *, limits: Limits | int | None = None) -> Info | ArrayInfo:
     """Return the content of a ``.bb`` file without decoding its pixels. Its model is not needed.
+
+    Of a file of arrays it is an `ArrayInfo`.
 
     Raises
     ------
@@ -263,7 +324,7 @@ def info(data: Source, *, limits: Limits | int | None = None) -> Info:
     ('L', 6, 4, 'classic')
     """
     with _named(data) as content:
-        return describe(content, limits=limits)
+        return array_info.info(content) if is_array_file(content) else describe(content, limits=limits)
 
 
 def salvage(

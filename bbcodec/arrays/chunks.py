@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.arrays import stacks
+from bbcodec.arrays import plain, stacks
 from bbcodec.arrays.numbers import DTYPES
 from bbcodec.arrays.stacks import Layout, Options
 from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, UnsupportedImageError
 from bbcodec.modelfile.registry import ModelLike
 
-__all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode"]
+__all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode", "is_sound", "way_of"]
 
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
 VERSION: Final = 1
@@ -147,8 +147,7 @@ def decode(
         The chunk needs a model that is not installed.
     """
     view = memoryview(data).cast("B")
-    stored = int.from_bytes(view[-_CRC_BYTES:], "little")
-    if len(view) < _CRC_BYTES or zlib.crc32(view[:-_CRC_BYTES]) != stored:
+    if not is_sound(view):
         raise FormatError("chunk: the checksum does not match")
     reader = Reader(view[:-_CRC_BYTES], "chunk")
     if bytes(reader.take(len(MAGIC), "magic")) != MAGIC or reader.u8("version") != VERSION:
@@ -175,6 +174,8 @@ def decode(
         images = stacks.decode_planes(
             body_reader, sizes, DTYPES[kind], planes=_planes(shape, layout), model=model, threads=threads
         )
+    elif way == stacks.PLAIN:
+        images = plain.decode(Reader(body, "chunk"), math.prod(sizes), DTYPES[kind])
     elif kind >= _PICTURES:
         raise FormatError(f"chunk: way {way} with samples of {DTYPES[kind]}")
     else:
@@ -186,6 +187,19 @@ def decode(
     if _digest(array) != digest:
         raise FormatError("chunk: the checksum of the decoded samples does not match")
     return np.asarray(array, dtype=DTYPES[kind], order="F" if axes & _BY_COLUMN else "C")
+
+
+def is_sound(data: Buffer) -> bool:
+    """Return whether the checksum of a chunk is right."""
+    view = memoryview(data).cast("B")
+    stored = int.from_bytes(view[-_CRC_BYTES:], "little")
+    return len(view) >= _CRC_BYTES and zlib.crc32(view[:-_CRC_BYTES]) == stored
+
+
+def way_of(data: Buffer) -> int:
+    """Return the way of a chunk (`bbcodec.arrays.stacks.WAYS`), or 255 if it is cut off."""
+    view = memoryview(data).cast("B")
+    return view[len(MAGIC) + 1] if len(view) > len(MAGIC) + 1 else 255
 
 
 def _read_shape(reader: Reader) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec import api, classic
-from bbcodec.arrays import deep
-from bbcodec.bbfile import choose
+from bbcodec import classic
+from bbcodec.arrays import deep, plain
+from bbcodec.bbfile import choose, decoder, encoder
+from bbcodec.bbfile.encoder import Method
 from bbcodec.container import MODEL_ID_SIZE, Limits, Reader
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
 from bbcodec.families import batch
@@ -24,17 +25,18 @@ from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, deep_model_of
 from bbcodec.modelfile.registry import find as find_model
+from bbcodec.picture.picture import Picture
 
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["BATCH", "PLANES", "STACK", "WAYS", "Layout", "Options", "decode", "decode_planes", "encode"]
+__all__ = ["BATCH", "PLAIN", "PLANES", "STACK", "WAYS", "Layout", "Options", "decode", "decode_planes", "encode"]
 
 Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 
-STACK, BATCH, PLANES = WAYS = 0, 1, 2
-"""Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`); or
-planes of an array of numbers (`bbcodec.arrays.deep`)."""
+STACK, BATCH, PLANES, PLAIN = WAYS = 0, 1, 2, 3
+"""Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`);
+planes of an array of numbers (`bbcodec.arrays.deep`); or bytes (`bbcodec.arrays.plain`)."""
 
 MAX_COLOURS: Final = 4
 """Channels of a picture in a file."""
@@ -65,7 +67,7 @@ class Options:
     """
 
     model: ModelLike = DEFAULT_MODEL
-    method: api.Method = "auto"
+    method: Method = "auto"
     layout: Layout = "auto"
     verify: bool = True
 
@@ -73,7 +75,7 @@ class Options:
         if not isinstance(self.model, str | os.PathLike) and not hasattr(self.model, "graph"):
             raise OptionError(f"model is {self.model!r}, expected a name or a path")
         for name, value, wanted in (
-            ("method", self.method, get_args(api.Method)),
+            ("method", self.method, get_args(Method)),
             ("layout", self.layout, get_args(Layout)),
             ("verify", self.verify, (True, False)),
         ):
@@ -84,10 +86,10 @@ class Options:
 def encode(
     images: NDArray[Any], options: Options, *, planes: tuple[int, int] | None = None, threads: int = 1
 ) -> tuple[int, bytes]:
-    """Return the way (`STACK`, `BATCH` or `PLANES`) and the bytes of pictures ``[N, H, W, C]``.
+    """Return the way (one of `WAYS`) and the bytes of pictures ``[N, H, W, C]``.
 
-    Samples of other types than uint8 are coded as planes; those of uint16 with the classic method as one
-    picture.
+    Samples of other types than uint8 are coded as planes, or as bytes if that is smaller; with the classic
+    method as bytes, and those of uint16 as one picture.
 
     Several pictures are coded as a batch if a batch can hold them, else as one picture. For ``auto``,
     pictures that look like graphics are coded as one picture, as are those whose batch would be larger; and
@@ -102,8 +104,6 @@ def encode(
 
     Raises
     ------
-    OptionError
-        The method is ``classic``, which codes uint8 and uint16 with at most 4 channels.
     ModelMissingError, ModelError
         The model is missing or damaged.
     """
@@ -111,13 +111,27 @@ def encode(
     frames = planes or (count, 1)
     is_picture = images.dtype == np.uint8 or (options.method == "classic" and images.dtype == np.uint16)
     if not is_picture or channels > MAX_COLOURS:
-        return PLANES, _encode_planes(images, options, frames, threads)
+        return _encode_numbers(images, options, frames, threads)
     way, body = _encode_pictures(images, options, threads)
     if options.method == "auto" and frames_are_alike(_frames(images, frames)):
         other = _encode_planes(images, options, frames, threads)
         if len(other) < len(body):
             return PLANES, other
     return way, body
+
+
+def _encode_numbers(
+    images: NDArray[Any], options: Options, frames: tuple[int, int], threads: int
+) -> tuple[int, bytes]:
+    """Return the way (`PLANES` or `PLAIN`) and the bytes of samples of any type."""
+    if options.method == "classic":
+        return PLAIN, plain.encode(images)
+    found = _encode_planes(images, options, frames, threads)
+    if options.method == "auto" and plain.may_win(images, len(found)):
+        other = plain.encode(images)
+        if len(other) < len(found):
+            return PLAIN, other
+    return PLANES, found
 
 
 def _encode_pictures(images: NDArray[Any], options: Options, threads: int) -> tuple[int, bytes]:
@@ -145,11 +159,6 @@ def _encode_pictures(images: NDArray[Any], options: Options, threads: int) -> tu
 
 
 def _encode_planes(images: NDArray[Any], options: Options, planes: tuple[int, int], threads: int) -> bytes:
-    if options.method == "classic":
-        raise OptionError(
-            f"method 'classic' codes uint8 and uint16 with at most {MAX_COLOURS} channels, "
-            f"not {images.dtype} with {images.shape[3]}"
-        )
     given = find_model(options.model)
     model = given if family_of(given).deep else find_model(deep_model_of(options.model))
     channels = images.shape[3]
@@ -185,8 +194,9 @@ def decode_planes(
     return np.moveaxis(array, 1, 0).reshape(sizes)
 
 
-def _file(stack: NDArray[Any], options: Options, method: api.Method, threads: int) -> bytes:
-    return api.compress(stack, method=method, model=options.model, threads=threads, verify=False)
+def _file(stack: NDArray[Any], options: Options, method: Method, threads: int) -> bytes:
+    how = encoder.Options(method, options.model)
+    return encoder.encode(Picture.of(stack), how, Execution(threads))
 
 
 def decode(
@@ -216,7 +226,7 @@ def decode(
     if way == BATCH:
         return _decode_batch(body, sizes, given, threads, limits)
     count, height, width, _ = sizes
-    picture = api.decompress(body, model=given, threads=threads, limits=limits)
+    picture = decoder.decode(body, Execution(threads), limits=limits, model=given).array
     if picture.shape[:2] != (count * height, width):
         raise FormatError(
             f"chunk: a picture of shape {list(picture.shape)}, expected {count} of {height} x {width}"

@@ -21,6 +21,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 MAGIC = b"\x89BBC\r\n\x1a\n"
 """First bytes of every file: a non-ASCII byte, a name, and line ends that text-mode transfers would break."""
 
+_ARRAYS_MAGIC = b"\x89BBN\r\n\x1a\n"  # of `bbcodec.arrays`
 _ARCHIVE_MAGIC = b"\x89BBA\r\n\x1a\n"  # of `bbcodec.archive`: users may pass an archive as a picture
 
 VERSION = (1, 0)
@@ -288,6 +289,8 @@ def parse_header(view: memoryview, limits: Limits) -> tuple[Header, int]:
         raise FormatError(
             "the file is an archive of pictures; read it with bbcodec.Archive or `bbcodec unpack`"
         )
+    if found == _ARRAYS_MAGIC:
+        raise FormatError("the file holds arrays; read it with bbcodec.ArrayFile or bbcodec.decompress")
     if found != MAGIC[: len(found)]:
         raise FormatError(f"not a .bb file: magic at byte 0 is {found!r}, expected {MAGIC!r}")
     reader = Reader(view, "header")

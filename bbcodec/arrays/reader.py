@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read array files, whole or in parts: only the groups that a part needs are decoded."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bbcodec.arrays import chunks, head, source
+from bbcodec.arrays.head import Stored
+from bbcodec.container import Buffer, Limits
+from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError
+from bbcodec.jobs import Execution, Report, parallel
+from bbcodec.modelfile.registry import ModelLike
+from bbcodec.picture.region import Region, Window
+
+__all__ = ["ArrayFile", "StoredArray"]
+
+_GZIP_LEVEL: Final = 6
+_ORIGIN: Final = 0  # time in the header of a gzip file: the same bytes whenever it is written
+
+
+class ArrayFile:
+    """A file of arrays, opened for reading.
+
+    Parameters
+    ----------
+    data : bytes-like, or path
+        An array file. Of a path only the parts that are asked for are read.
+    threads : int
+        Number of threads; 0 is one for each core.
+    limits : Limits or int, optional
+        Limits of pixels and memory for each reading; a number is the largest number of pixels, all planes
+        together (default 2**30).
+    model : str, path or Model, optional
+        A model to use besides the installed ones, if a group names it.
+
+    Attributes
+    ----------
+    arrays : tuple of StoredArray
+    suffix : str or None
+        Suffix of the file that the arrays come from, such as ``.dcm``; None if they come from no file.
+
+    Raises
+    ------
+    FormatError
+        The data are not an array file, or its head is damaged.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bbcodec
+    >>> volume = np.arange(5 * 6 * 7, dtype=np.int32).reshape(5, 6, 7)
+    >>> file = bbcodec.ArrayFile(bbcodec.compress(volume, axes="zyx"))
+    >>> file[0].shape, int(file[0][3, 0, 0]), file[0][1:3, ::2].shape
+    ((5, 6, 7), 126, (2, 3, 7))
+    """
+
+    def __init__(
+        self,
+        data: Buffer | str | os.PathLike[str],
+        *,
+        threads: int = 0,
+        limits: Limits | int | None = None,
+        model: ModelLike | None = None,
+        execution: Execution | None = None,
+    ) -> None:
+        self._map: mmap.mmap | None = None
+        if isinstance(data, str | os.PathLike):
+            with open(data, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+            data = b"" if self._map is None else self._map
+        self._view = memoryview(data).cast("B")
+        try:
+            self._head, at = head.unpack(self._view)
+        except BBCodecError:
+            self.close()
+            raise
+        self._execution = execution or Execution(threads)
+        self._limits, self._model = Limits.of(limits), model
+        arrays = []
+        for stored in self._head.arrays:
+            arrays.append(StoredArray(self, stored, at))
+            at += sum(stored.sizes)
+        self.arrays = tuple(arrays)
+        self._frame = at
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Its arrays cannot be read any more."""
+        self._view.release()
+        if self._map is not None:
+            self._map.close()
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self.arrays)
+
+    def __getitem__(self, number: int) -> StoredArray:
+        """Return an array by its number."""
+        return self.arrays[number]
+
+    @property
+    def suffix(self) -> str | None:
+        """Suffix of the file that the arrays come from."""
+        return None if self._head.source is None else self._head.source.suffix
+
+    @property
+    def whole(self) -> bool:
+        """Whether the checksums of all groups are right. Their samples are not decoded."""
+        return all(
+            chunks.is_sound(self._view[at : at + size])
+            for array in self.arrays
+            for at, size in array.extents()
+        )
+
+    def original(self) -> bytes:
+        """Return the file that the arrays come from, byte for byte.
+
+        A file that was compressed with gzip is compressed again: its content is the same byte for byte.
+
+        Raises
+        ------
+        OptionError
+            The arrays come from no file.
+        FormatError, LimitError, ModelMissingError
+            As for `StoredArray.__getitem__`.
+        """
+        found = self.content()
+        is_gzip = self._head.source is not None and self._head.source.is_gzip
+        return gzip.compress(found, _GZIP_LEVEL, mtime=_ORIGIN) if is_gzip else found
+
+    def content(self) -> bytes:
+        """Return the file that the arrays come from; of a gzip file its content.
+
+        Raises
+        ------
+        OptionError
+            The arrays come from no file.
+        FormatError, LimitError, ModelMissingError
+            As for `StoredArray.__getitem__`.
+        """
+        origin = self._head.source
+        if origin is None:
+            raise OptionError("the arrays come from no file: there is no original to restore")
+        report = Report(self._execution.progress, sum(len(array.stored.sizes) for array in self.arrays))
+        ready: dict[int, Buffer] = {}
+
+        def samples(number: int) -> Buffer:
+            if number not in ready:
+                array = self.arrays[number]
+                whole = array.read((), report)
+                ready[number] = np.ascontiguousarray(whole).reshape(-1).view(np.uint8).data
+            return ready[number]
+
+        return source.restore(
+            self._view[self._frame :],
+            origin.size,
+            origin.digest,
+            [array.stored.nbytes for array in self.arrays],
+            samples,
+        )
+
+    # --- for StoredArray ------------------------------------------------------------------------------------
+
+    def _decode(self, at: int, size: int, threads: int) -> NDArray[Any]:
+        data = self._view[at : at + size]
+        return chunks.decode(data, model=self._model, threads=threads, limits=2**62)
+
+
+class StoredArray:
+    """An array of an array file. Indexing decodes the groups of planes that it needs, and no others.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    axes : str
+        A letter for each axis.
+    group : tuple of int
+        Lengths of a group along the axes: what is decoded at least.
+    """
+
+    def __init__(self, file: ArrayFile, stored: Stored, at: int) -> None:
+        self._file, self.stored, self._at = file, stored, at
+        cut = -1 if stored.is_complex else None
+        self.shape, self.axes, self.group = stored.shape[:cut], stored.axes[:cut], stored.group[:cut]
+        part = stored.samples
+        self.dtype = part
+        if stored.is_complex:
+            self.dtype = np.dtype(f"c{2 * part.itemsize}").newbyteorder(part.byteorder)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return math.prod(self.shape)
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """Yield offset and size in bytes of each group in the file."""
+        at = self._at
+        for size in self.stored.sizes:
+            yield at, size
+            at += size
+
+    def __len__(self) -> int:
+        """Return the length of the first axis."""
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the whole array, for `numpy.asarray`."""
+        return np.asarray(self[...], dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return a part of the array.
+
+        Parameters
+        ----------
+        key : integers, slices and one Ellipsis, as for NumPy's basic indexing.
+
+        Raises
+        ------
+        IndexError
+            The key is out of range, or no basic index.
+        FormatError
+            A group is damaged.
+        LimitError
+            The groups have more pixels, or the part takes more memory, than the limits allow.
+        ModelMissingError
+            A group needs a model that is not installed.
+        """
+        found = self.read(_indices(key, self.shape))
+        if self.stored.is_complex:
+            found = np.ascontiguousarray(found).view(self.dtype).reshape(found.shape[:-1])
+        return np.asfortranarray(found) if self.stored.by_column and found.shape == self.shape else found
+
+    def crop(self, region: Region) -> NDArray[Any]:
+        """Return a region (x, y, width, height) of all planes; raise `OptionError` if it is not within."""
+        plane = self.stored.named.plane
+        sides = [self.stored.shape[axis] for axis in plane]
+        window = Window.of(region, *([1] * (2 - len(sides)) + sides))
+        index: list[Any] = [slice(None)] * self.ndim
+        for axis, part in zip(plane, window.place[-len(plane) :], strict=True):
+            index[axis] = part
+        return self[tuple(index)]
+
+    def read(self, wanted: Sequence[int | range], report: Report | None = None) -> NDArray[Any]:
+        """Return the samples at the places wanted, in the file's byte order; axes of integers are left out.
+
+        Parameters
+        ----------
+        wanted : for each of the first axes a place or a range of places. The other axes are whole.
+        report : counts groups.
+        """
+        stored, execution = self.stored, self._file._execution
+        ranges = [place if isinstance(place, range) else range(place, place + 1) for place in wanted]
+        ranges += [range(length) for length in stored.shape[len(ranges) :]]
+        shape = tuple(map(len, ranges))
+        jobs = []
+        if math.prod(shape):
+            for place, (at, size) in zip(stored.places(), self.extents(), strict=True):
+                pairs = [_meeting(found, part) for found, part in zip(ranges, place, strict=True)]
+                if all(pair is not None for pair in pairs):
+                    jobs.append(_Job(at, size, place, [pair for pair in pairs if pair is not None]))
+        self._check(jobs, shape)
+        report = report or Report(execution.progress, len(jobs))
+        workers = execution.workers
+        each = 1 if len(jobs) >= workers else workers
+
+        def work(job: _Job) -> None:
+            nonlocal out
+            part = self._group(job, each)
+            if out is None:
+                out = np.empty(shape, stored.samples)
+            out[tuple(to for to, _ in job.pairs)] = part[tuple(come for _, come in job.pairs)]
+            report.part()
+
+        out: NDArray[Any] | None = None
+        if jobs:
+            work(jobs[0])  # memory for all is taken when one group is known to be sound
+            parallel(work, jobs[1:], workers if each == 1 else 1)
+        found = np.empty(shape, stored.samples) if out is None else out
+        index = tuple(0 if not isinstance(place, range) else slice(None) for place in wanted)
+        return found[(*index, ...)]
+
+    def _group(self, job: _Job, threads: int) -> NDArray[Any]:
+        """Return the samples of a group in the order of the array's axes."""
+        stored, named = self.stored, self.stored.named
+        lengths = [part.stop - part.start for part in job.place]
+        coded = self._file._decode(job.at, job.size, threads)
+        expected = named.coded_shape(lengths)
+        if coded.shape != expected or coded.dtype != stored.samples.newbyteorder("<"):
+            raise FormatError(
+                f"group at byte {job.at}: {coded.dtype} {list(coded.shape)}, expected {list(expected)} of "
+                f"{stored.samples}"
+            )
+        planes = coded.reshape([lengths[axis] for axis in named.order])
+        return planes.transpose(np.argsort(named.order))
+
+    def _check(self, jobs: Sequence[_Job], shape: tuple[int, ...]) -> None:
+        """Raise `LimitError` if groups have more pixels, or the result more bytes, than the limits allow."""
+        limits, named = self._file._limits, self.stored.named
+        sides = [axis for axis in range(len(shape)) if axis != named.channel]
+        pixels = sum(
+            math.prod(job.place[axis].stop - job.place[axis].start for axis in sides) for job in jobs
+        )
+        if pixels > limits.max_pixels:
+            raise LimitError(f"array of {list(shape)}: {pixels} pixels, the limit is {limits.max_pixels}")
+        needed = 2 * math.prod(shape) * self.stored.samples.itemsize
+        if limits.max_memory is not None and needed > limits.max_memory:
+            raise LimitError(
+                f"array of {list(shape)} takes about {needed} bytes of memory, the limit is "
+                f"{limits.max_memory}"
+            )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A group to be decoded: its bytes, its place in the array, and for each axis where what goes."""
+
+    at: int
+    size: int
+    place: tuple[slice, ...]
+    pairs: list[tuple[slice, slice]]
+
+
+def _meeting(wanted: range, part: slice) -> tuple[slice, slice] | None:
+    """Return which of the places wanted a part holds, and where in the part these are; None for none."""
+    step = abs(wanted.step)
+    ascending = wanted if wanted.step > 0 else wanted[::-1]
+    if not ascending:
+        return None
+    first = max(0, -(-(part.start - ascending[0]) // step))
+    last = min(len(ascending) - 1, (part.stop - 1 - ascending[0]) // step)
+    if first > last:
+        return None
+    low, high = ascending[first] - part.start, ascending[last] - part.start
+    come = slice(low, high + 1, step)
+    if wanted.step > 0:
+        return slice(first, last + 1), come
+    end = len(wanted) - 1 - first
+    return slice(end, end - (last - first) - 1 if end > last - first else None, -1), come
+
+
+def _indices(key: Any, shape: tuple[int, ...]) -> list[int | range]:
+    """Return a place or a range of places for each axis that a key names."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if sum(one is Ellipsis for one in keys) > 1:
+        raise IndexError("an index can only have a single Ellipsis")
+    at = next((i for i, one in enumerate(keys) if one is Ellipsis), None)
+    if at is not None:
+        keys[at : at + 1] = [slice(None)] * (len(shape) - len(keys) + 1)
+    if len(keys) > len(shape):
+        raise IndexError(f"{len(keys)} indices for an array of {len(shape)} axes")
+    found: list[int | range] = []
+    for axis, (one, length) in enumerate(zip(keys, shape, strict=False)):
+        if isinstance(one, slice):
+            found.append(range(length)[one])
+        elif hasattr(one, "__index__") and not isinstance(one, bool | np.bool_):
+            place = one.__index__()
+            if not -length <= place < length:
+                raise IndexError(f"index {place} is out of range for axis {axis} of length {length}")
+            found.append(place % length)
+        else:
+            raise IndexError(f"{one!r} is no basic index: an integer, a slice or Ellipsis")
+    return found
