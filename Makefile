@@ -55,7 +55,7 @@ $(VENV)/.bench: $(bin)/python $(native)
 	@touch $(VENV)/.demo $@
 
 $(VENV)/.test: $(bin)/python $(native)
-	$(pip) --group test --editable '.[train,jit,remote,dask,zarr,bench,demo]'
+	$(pip) --group test --editable '.[train,jit,remote,dask,zarr,science,bench,demo]'
 	@touch $(VENV)/.demo $(VENV)/.bench $@
 
 $(VENV)/.coverage: $(VENV)/.test

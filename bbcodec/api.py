@@ -34,7 +34,7 @@ from bbcodec.bbfile.info import info as describe
 from bbcodec.bbfile.salvage import Salvaged
 from bbcodec.bbfile.salvage import salvage as salvage_file
 from bbcodec.container import MAGIC, MAX_PIXELS, Buffer, Limits
-from bbcodec.errors import BBCodecError, OptionError, UnsupportedImageError
+from bbcodec.errors import BBCodecError, FormatError, OptionError, UnsupportedImageError
 from bbcodec.jobs import Execution, Progress
 from bbcodec.modelfile.registry import DEFAULT_MODEL, FITTED_MODEL, ModelLike
 from bbcodec.picture import files
@@ -369,6 +369,8 @@ def salvage(
     """
     execution = Execution(threads, backend, progress)
     with _named(data) as content:
+        if is_array_file(content):
+            raise FormatError("the file holds arrays; read it with bbcodec.ArrayFile(..., salvage=True)")
         return salvage_file(content, execution, limits=limits, model=model)
 
 

@@ -73,8 +73,13 @@ def compress_file(
     # The whole file is compared below: no group needs to be.
     quick = Options(options.model, options.method, options.layout, verify=False)
     coded = writer.encode(arrays, quick, execution, original=original, group=group)
+    if original.rewritten and len(coded) >= len(data):  # what compressed it knew it better
+        original = Original(data, original.suffix, ())
+        coded = writer.encode([], quick, execution, original=original)
     if options.verify:
-        with ArrayFile(coded, execution=Execution(execution.threads), limits=2**62, model=options.model) as file:
+        with ArrayFile(
+            coded, execution=Execution(execution.threads), limits=2**62, model=options.model
+        ) as file:
             if file.content() != original.data:
                 raise BBCodecError("the array file does not give back its source; please report it")
     return coded, original

@@ -31,7 +31,7 @@ _CRC_BYTES: Final = 4
 _BY_COLUMN, _IS_COMPLEX = 1, 2  # bits of the form of an array
 _MAX_SIDE: Final = 2**32 - 1
 _MAX_SUFFIX: Final = 16
-_GZIP: Final = 1  # bit of the form of a source
+_GZIP, _REWRITTEN = 1, 2  # bits of the form of a source
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ class Source:
         Bytes of its packed frame (`bbcodec.arrays.source`), which stand at the end of the array file.
     is_gzip : bool
         The file was compressed with gzip.
+    rewritten : bool
+        The samples in the file were compressed, and it comes back without this compression.
     """
 
     suffix: str
@@ -110,6 +112,7 @@ class Source:
     digest: bytes
     packed: int
     is_gzip: bool = False
+    rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,15 +146,21 @@ def pack(head: Head) -> bytes:
     out.append(bytes([source is not None]))
     if source is not None:
         suffix = source.suffix.encode("ascii")
-        out += [bytes([_GZIP * source.is_gzip]), varint(len(suffix)), suffix]
+        form = _GZIP * source.is_gzip + _REWRITTEN * source.rewritten
+        out += [bytes([form]), varint(len(suffix)), suffix]
         out += [varint(source.size), source.digest, varint(source.packed)]
     body = b"".join(out)
     data = MAGIC + bytes([VERSION]) + varint(len(body)) + body
     return data + zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
 
 
-def unpack(data: Buffer) -> tuple[Head, int]:
+def unpack(data: Buffer, *, salvage: bool = False) -> tuple[Head, int]:
     """Return the head of an array file and the offset of its first group.
+
+    Parameters
+    ----------
+    data : the file.
+    salvage : whether the file may be cut off, or have bytes behind its end.
 
     Raises
     ------
@@ -180,7 +189,7 @@ def unpack(data: Buffer) -> tuple[Head, int]:
     reader.finish()
     start = outer.offset
     wanted = sum(sum(array.sizes) for array in arrays) + (source.packed if source else 0)
-    if start + wanted != len(view):
+    if start + wanted != len(view) and not salvage:
         raise FormatError(f"array file: {len(view)} bytes, its head asks for {start + wanted}")
     return Head(arrays, source), start
 
@@ -226,7 +235,7 @@ def _read_source(reader: Reader) -> Source | None:
         return None
     form = reader.u8("form of the source")
     length = reader.varint("length of the suffix")
-    if form & ~_GZIP or length > _MAX_SUFFIX:
+    if form & ~(_GZIP | _REWRITTEN) or length > _MAX_SUFFIX:
         raise reader.error(f"form {form} of the source, or a suffix of {length} letters, is not defined")
     suffix = bytes(reader.take(length, "suffix"))
     if not _is_suffix(suffix):
@@ -234,7 +243,7 @@ def _read_source(reader: Reader) -> Source | None:
     size = reader.varint("size of the source")
     digest = bytes(reader.take(DIGEST_BYTES, "digest"))
     packed = reader.varint("size of the frame")
-    return Source(suffix.decode("ascii"), size, digest, packed, bool(form & _GZIP))
+    return Source(suffix.decode("ascii"), size, digest, packed, bool(form & _GZIP), bool(form & _REWRITTEN))
 
 
 def _is_suffix(suffix: bytes) -> bool:

@@ -31,7 +31,7 @@ class ArrayInfo:
         ``bytes`` in the file, and ``ways``: how many groups are coded in which way.
     source : dict or None
         The file that the arrays come from: its ``suffix``, ``size`` in bytes (of a gzip file that of its
-        content), ``gzip``, ``digest``, and ``frame``: the bytes that all but its samples take.
+        content), ``gzip``, ``rewritten`` (it was compressed otherwise), ``digest``, and ``frame``: the bytes that all but its samples take.
     """
 
     file_size: int
@@ -86,6 +86,7 @@ def info(data: Buffer) -> ArrayInfo:
             "suffix": origin.suffix,
             "size": origin.size,
             "gzip": origin.is_gzip,
+            "rewritten": origin.rewritten,
             "digest": origin.digest.hex(),
             "frame": origin.packed,
         },

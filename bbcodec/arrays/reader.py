@@ -17,15 +17,38 @@ from numpy.typing import NDArray
 from bbcodec.arrays import chunks, head, source
 from bbcodec.arrays.head import Stored
 from bbcodec.container import Buffer, Limits
-from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError
+from bbcodec.errors import (
+    BBCodecError,
+    FloatModeError,
+    FormatError,
+    LimitError,
+    ModelMissingError,
+    OptionError,
+)
 from bbcodec.jobs import Execution, Report, parallel
 from bbcodec.modelfile.registry import ModelLike
 from bbcodec.picture.region import Region, Window
 
-__all__ = ["ArrayFile", "StoredArray"]
+__all__ = ["ArrayFile", "LostGroup", "StoredArray"]
 
 _GZIP_LEVEL: Final = 6
 _ORIGIN: Final = 0  # time in the header of a gzip file: the same bytes whenever it is written
+
+
+@dataclass(frozen=True)
+class LostGroup:
+    """A group that a damaged file has lost. Its samples are read as 0.
+
+    Attributes
+    ----------
+    array : number of the array.
+    place : of the group in the array, a slice for each axis.
+    reason : description of the damage.
+    """
+
+    array: int
+    place: tuple[slice, ...]
+    reason: str
 
 
 class ArrayFile:
@@ -42,10 +65,17 @@ class ArrayFile:
         together (default 2**30).
     model : str, path or Model, optional
         A model to use besides the installed ones, if a group names it.
+    salvage : bool
+        Read damaged groups as 0, and list them in `lost`, instead of raising FormatError. The head must be
+        intact.
 
     Attributes
     ----------
     arrays : tuple of StoredArray
+    execution : Execution
+        Threads and progress of the next readings.
+    lost : dict
+        What damaged groups were met so far: `LostGroup` by the offset of the group in the file.
     suffix : str or None
         Suffix of the file that the arrays come from, such as ``.dcm``; None if they come from no file.
 
@@ -74,24 +104,28 @@ class ArrayFile:
         limits: Limits | int | None = None,
         model: ModelLike | None = None,
         execution: Execution | None = None,
+        salvage: bool = False,
     ) -> None:
+        self.lost: dict[int, LostGroup] = {}
+        self._salvage = salvage
         self._map: mmap.mmap | None = None
         if isinstance(data, str | os.PathLike):
             with open(data, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-            data = b"" if self._map is None else self._map
-        self._view = memoryview(data).cast("B")
+            self._view = memoryview(self._map or b"")
+        else:
+            self._view = memoryview(data).cast("B")
         try:
-            self._head, at = head.unpack(self._view)
+            self._head, at = head.unpack(self._view, salvage=salvage)
         except BBCodecError:
             self.close()
             raise
-        self._execution = execution or Execution(threads)
+        self.execution = execution or Execution(threads)
         self._limits, self._model = Limits.of(limits), model
         arrays = []
-        for stored in self._head.arrays:
-            arrays.append(StoredArray(self, stored, at))
+        for number, stored in enumerate(self._head.arrays):
+            arrays.append(StoredArray(self, number, stored, at))
             at += sum(stored.sizes)
         self.arrays = tuple(arrays)
         self._frame = at
@@ -159,7 +193,7 @@ class ArrayFile:
         origin = self._head.source
         if origin is None:
             raise OptionError("the arrays come from no file: there is no original to restore")
-        report = Report(self._execution.progress, sum(len(array.stored.sizes) for array in self.arrays))
+        report = Report(self.execution.progress, sum(len(array.stored.sizes) for array in self.arrays))
         ready: dict[int, Buffer] = {}
 
         def samples(number: int) -> Buffer:
@@ -172,7 +206,7 @@ class ArrayFile:
         return source.restore(
             self._view[self._frame :],
             origin.size,
-            origin.digest,
+            None if self.lost or self._salvage else origin.digest,
             [array.stored.nbytes for array in self.arrays],
             samples,
         )
@@ -182,6 +216,12 @@ class ArrayFile:
     def _decode(self, at: int, size: int, threads: int) -> NDArray[Any]:
         data = self._view[at : at + size]
         return chunks.decode(data, model=self._model, threads=threads, limits=2**62)
+
+    def _lose(self, at: int, group: LostGroup) -> bool:
+        """Note a lost group; return whether reading goes on without it."""
+        if self._salvage:
+            self.lost[at] = group
+        return self._salvage
 
 
 class StoredArray:
@@ -197,8 +237,8 @@ class StoredArray:
         Lengths of a group along the axes: what is decoded at least.
     """
 
-    def __init__(self, file: ArrayFile, stored: Stored, at: int) -> None:
-        self._file, self.stored, self._at = file, stored, at
+    def __init__(self, file: ArrayFile, number: int, stored: Stored, at: int) -> None:
+        self._file, self._number, self.stored, self._at = file, number, stored, at
         cut = -1 if stored.is_complex else None
         self.shape, self.axes, self.group = stored.shape[:cut], stored.axes[:cut], stored.group[:cut]
         part = stored.samples
@@ -272,7 +312,7 @@ class StoredArray:
         wanted : for each of the first axes a place or a range of places. The other axes are whole.
         report : counts groups.
         """
-        stored, execution = self.stored, self._file._execution
+        stored, execution = self.stored, self._file.execution
         ranges = [place if isinstance(place, range) else range(place, place + 1) for place in wanted]
         ranges += [range(length) for length in stored.shape[len(ranges) :]]
         shape = tuple(map(len, ranges))
@@ -288,34 +328,47 @@ class StoredArray:
         each = 1 if len(jobs) >= workers else workers
 
         def work(job: _Job) -> None:
-            nonlocal out
             part = self._group(job, each)
-            if out is None:
-                out = np.empty(shape, stored.samples)
-            out[tuple(to for to, _ in job.pairs)] = part[tuple(come for _, come in job.pairs)]
+            if not made:  # memory for all is taken when one group is known to be sound
+                made.append(np.empty(shape, stored.samples))
+            made[0][tuple(to for to, _ in job.pairs)] = part[tuple(come for _, come in job.pairs)]
             report.part()
 
-        out: NDArray[Any] | None = None
-        if jobs:
-            work(jobs[0])  # memory for all is taken when one group is known to be sound
-            parallel(work, jobs[1:], workers if each == 1 else 1)
-        found = np.empty(shape, stored.samples) if out is None else out
+        made: list[NDArray[Any]] = []
+        for job in jobs[:1]:
+            work(job)
+        parallel(work, jobs[1:], workers if each == 1 else 1)
+        found = made[0] if made else np.zeros(shape, stored.samples)
         index = tuple(0 if not isinstance(place, range) else slice(None) for place in wanted)
-        return found[(*index, ...)]
+        whole: NDArray[Any] = found[(*index, ...)]
+        return whole
 
     def _group(self, job: _Job, threads: int) -> NDArray[Any]:
         """Return the samples of a group in the order of the array's axes."""
         stored, named = self.stored, self.stored.named
         lengths = [part.stop - part.start for part in job.place]
-        coded = self._file._decode(job.at, job.size, threads)
         expected = named.coded_shape(lengths)
+        try:
+            coded = self._decoded(job, expected, threads)
+        except (FloatModeError, LimitError, ModelMissingError):
+            raise
+        except BBCodecError as error:
+            if not self._file._lose(job.at, LostGroup(self._number, job.place, str(error))):
+                raise
+            coded = np.zeros(expected, stored.samples)
+        planes = coded.reshape([lengths[axis] for axis in named.order])
+        return planes.transpose(np.argsort(named.order))
+
+    def _decoded(self, job: _Job, expected: tuple[int, ...], threads: int) -> NDArray[Any]:
+        """Return the samples of a group as they are coded; raise FormatError if they are not as expected."""
+        stored = self.stored
+        coded = self._file._decode(job.at, job.size, threads)
         if coded.shape != expected or coded.dtype != stored.samples.newbyteorder("<"):
             raise FormatError(
                 f"group at byte {job.at}: {coded.dtype} {list(coded.shape)}, expected {list(expected)} of "
                 f"{stored.samples}"
             )
-        planes = coded.reshape([lengths[axis] for axis in named.order])
-        return planes.transpose(np.argsort(named.order))
+        return coded
 
     def _check(self, jobs: Sequence[_Job], shape: tuple[int, ...]) -> None:
         """Raise `LimitError` if groups have more pixels, or the result more bytes, than the limits allow."""

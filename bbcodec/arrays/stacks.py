@@ -30,7 +30,18 @@ from bbcodec.picture.picture import Picture
 if TYPE_CHECKING:
     from bbcodec.modelfile import Model
 
-__all__ = ["BATCH", "PLAIN", "PLANES", "STACK", "WAYS", "Layout", "Options", "decode", "decode_planes", "encode"]
+__all__ = [
+    "BATCH",
+    "PLAIN",
+    "PLANES",
+    "STACK",
+    "WAYS",
+    "Layout",
+    "Options",
+    "decode",
+    "decode_planes",
+    "encode",
+]
 
 Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 
@@ -88,8 +99,8 @@ def encode(
 ) -> tuple[int, bytes]:
     """Return the way (one of `WAYS`) and the bytes of pictures ``[N, H, W, C]``.
 
-    Samples of other types than uint8 are coded as planes, or as bytes if that is smaller; with the classic
-    method as bytes, and those of uint16 as one picture.
+    Samples of other types than uint8, and all with a model of the family ``deep``, are coded as planes, or
+    as bytes if that is smaller. The classic method codes uint8 and uint16 as one picture, others as bytes.
 
     Several pictures are coded as a batch if a batch can hold them, else as one picture. For ``auto``,
     pictures that look like graphics are coded as one picture, as are those whose batch would be larger; and
@@ -110,7 +121,7 @@ def encode(
     count, channels = images.shape[0], images.shape[3]
     frames = planes or (count, 1)
     is_picture = images.dtype == np.uint8 or (options.method == "classic" and images.dtype == np.uint16)
-    if not is_picture or channels > MAX_COLOURS:
+    if not is_picture or channels > MAX_COLOURS or _is_deep(options):
         return _encode_numbers(images, options, frames, threads)
     way, body = _encode_pictures(images, options, threads)
     if options.method == "auto" and frames_are_alike(_frames(images, frames)):
@@ -118,6 +129,13 @@ def encode(
         if len(other) < len(body):
             return PLANES, other
     return way, body
+
+
+def _is_deep(options: Options) -> bool:
+    """Return whether the model codes numbers and no pictures."""
+    if options.method == "classic" or options.model == DEFAULT_MODEL:
+        return False
+    return family_of(find_model(options.model)).deep
 
 
 def _encode_numbers(

@@ -87,7 +87,7 @@ class Numbers:
         return Axes(letters + free, (*shape, 2))
 
     def samples(self) -> NDArray[Any]:
-        """Return the samples as they are stored, in native byte order, for complex numbers in one more axis."""
+        """Return the samples in native byte order; the parts of complex numbers in one more axis."""
         array = self.array
         native = array.astype(array.dtype.newbyteorder("="), copy=False)
         if not self.is_complex:
@@ -106,6 +106,7 @@ class Original:
     suffix : of its name, such as ``.dcm``.
     extents : where the samples of the arrays stand in it.
     is_gzip : whether it was compressed with gzip.
+    rewritten : whether its samples were compressed, and `data` is the file without this compression.
     note : why no arrays were found in it, if it is damaged.
     """
 
@@ -113,6 +114,7 @@ class Original:
     suffix: str
     extents: tuple[source.Extent, ...]
     is_gzip: bool = False
+    rewritten: bool = False
     note: str = ""
 
 
@@ -146,9 +148,7 @@ def encode(
     if group is not None and group < 1:
         raise OptionError(f"group is {group}, expected 1 or more planes")
     prepared = [_Prepared(numbers, group or GROUP) for numbers in arrays]
-    jobs = [
-        _Job(one.samples, place, one.named) for one in prepared for place in one.stored.places()
-    ]
+    jobs = [_Job(one.samples, place, one.named) for one in prepared for place in one.stored.places()]
     report = Report(execution.progress, len(jobs))
     workers = execution.workers
     each = 1 if len(jobs) >= workers else workers
@@ -173,6 +173,7 @@ def encode(
             source.digest(original.data),
             len(frame),
             original.is_gzip,
+            original.rewritten,
         )
     return b"".join([head.pack(Head(tuple(stored), origin)), *coded, frame])
 
@@ -204,7 +205,8 @@ class _Job:
     named: Axes
 
     def encode(self, options: Options, threads: int) -> bytes:
-        part = self.samples[(*self.place, ...)]
+        index: tuple[Any, ...] = (*self.place, ...)
+        part = self.samples[index]
         planes = part.transpose(self.named.order).reshape(self.named.coded_shape(part.shape))
         little = np.ascontiguousarray(planes, planes.dtype.newbyteorder("<"))
         layout: Any = "hw" if self.named.channel is None else "hwc"
@@ -243,5 +245,3 @@ def _unlikeness(samples: NDArray[Any], named: Axes, axis: int) -> float:
     part = samples[tuple(index)].astype(np.float64)
     part = np.where(np.isfinite(part), part, 0)
     return float(np.abs(np.diff(part, axis=axis)).mean())
-
-

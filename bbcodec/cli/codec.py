@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bbcodec.arrays.info import ArrayInfo
     from bbcodec.bbfile.encoder import Stop
     from bbcodec.bbfile.info import Info
     from bbcodec.bbfile.salvage import Salvaged
@@ -85,7 +86,7 @@ def can_be_repaired(data: bytes) -> bool:
     return found is not None and found.whole
 
 
-def describe(data: bytes, how: Decoding | None = None) -> Info:
+def describe(data: bytes, how: Decoding | None = None) -> Info | ArrayInfo:
     """Return what a `.bb` file holds, without decoding it. Errors as of `bbcodec.info`."""
     from bbcodec import api
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
+from bbcodec.cli.arrays import compress_arrays, holds_arrays, may_be_stack
 from bbcodec.cli.images import read_picture, warn_incomplete, warn_larger
 from bbcodec.cli.interrupt import stop_on_interrupt
 from bbcodec.cli.model_choice import choose_model
@@ -18,6 +19,7 @@ from bbcodec.cli.removal import original_of, remove_compressed
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown, verified
 from bbcodec.cli.settings import Destination, Encoding, read_storage
 from bbcodec.cli.streams import open_output
+from bbcodec.errors import OptionError, UnsupportedImageError
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.info import Info
@@ -42,6 +44,8 @@ def compress(
     fit: options.Fit = None,
     seed: options.FitSeed = 0,
     recovery: options.Recovery = None,
+    axes: options.Axes = None,
+    group: options.Group = None,
     verify: options.Verify = True,
     metadata: options.Metadata = "all",
     strip: options.Strip = False,
@@ -54,15 +58,28 @@ def compress(
     quiet: options.Quiet = 0,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Compress images without losing a pixel: photo.png becomes photo.bb.
+    """Compress images and arrays without losing a pixel: photo.png becomes photo.bb.
 
     The suffix of an image is replaced by .bb; any other name gets .bb appended. Pixels, mode, bit depth and
-    metadata come back exactly. The bytes of the image file may differ.
+    metadata come back exactly. The bytes of the image file may differ. DICOM, NIfTI, FITS and NumPy files, and
+    TIFF files of several pages, come back byte for byte.
     """
     keep = metadata == "all" and not strip
     chosen = choose_model(method, model, level, fast=fast)
     how = Encoding(
-        method, chosen, embed_model, keep, verify, threads, backend, max_pixels, fit, seed, recovery
+        method,
+        chosen,
+        embed_model,
+        keep,
+        verify,
+        threads,
+        backend,
+        max_pixels,
+        fit,
+        seed,
+        recovery,
+        axes,
+        group,
     )
     storage = read_storage(storage_options)
     where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
@@ -89,8 +106,6 @@ def _refuse_contradictions(how: Encoding, where: Destination) -> None:
         refuse(f"--fit must be greater than 0 seconds (got {how.fit:g})")
     if how.method == "classic":
         refuse("--method classic has no model to fit; leave out --fit")
-    from bbcodec.errors import OptionError
-
     try:
         codec.check_fit(how)
     except OptionError as error:
@@ -110,6 +125,8 @@ def _dask_options(how: Encoding) -> dict[str, Any]:
         "fit": how.fit,
         "seed": how.seed,
         "recovery": how.recovery,
+        "axes": how.axes,
+        "group": how.group,
         "max_pixels": how.max_pixels,
     }
 
@@ -126,7 +143,19 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
             return skip(job, reporter)
     original = original_of(job, where.remove)
     opened = job.image()
-    reading = read_picture(opened.source, how.max_pixels)
+    work_on_arrays = partial(
+        compress_arrays, job, opened, how, where, reporter, original, overwrite=where.force or broken
+    )
+    if holds_arrays(opened, job.source):
+        return work_on_arrays()
+    try:
+        reading = read_picture(opened.source, how.max_pixels)
+    except UnsupportedImageError:
+        if not may_be_stack(opened):
+            raise
+        return work_on_arrays()
+    if how.axes is not None:
+        raise OptionError("--axes name the axes of an array; this is a picture")
     picture, size = reading.picture, opened.size
     proof: list[float] = []
     with (
@@ -141,7 +170,7 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
         warn_larger(reporter, job.source, size, len(data))
     if original is not None:
         remove_compressed(original, job, reading, size, data, how)
-    found = codec.describe(data)
+    found = _described(data)
     record = {
         "input": job.source,
         "output": job.target,
@@ -164,6 +193,14 @@ def _compress_one(job: Job, how: Encoding, where: Destination, reporter: Reporte
     if how.fit is not None:
         reporter.detail(f"  {_fit_result(found)}")
     return record
+
+
+def _described(data: bytes) -> Info:
+    from bbcodec.bbfile.info import Info
+
+    found = codec.describe(data)
+    assert isinstance(found, Info)  # of a picture
+    return found
 
 
 def _report(record: dict[str, Any], reporter: Reporter) -> None:

@@ -10,14 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bbcodec.cli import codec, options
+from bbcodec.cli.arrays import decompress_arrays, is_array_file
 from bbcodec.cli.images import check_suffix, draft_picture, finish_picture, format_of, warn_left_out
 from bbcodec.cli.losses import report_losses
-from bbcodec.cli.names import restored
+from bbcodec.cli.names import ARRAY_SUFFIXES, restored
 from bbcodec.cli.plan import Job, make_plan, skip
 from bbcodec.cli.removal import original_of, remove_decompressed
 from bbcodec.cli.report import STREAM, Reporter, refuse, shown, verified
 from bbcodec.cli.settings import Decoding, Destination, read_region, read_storage
 from bbcodec.cli.streams import open_output
+from bbcodec.errors import OptionError
 
 if TYPE_CHECKING:
     from bbcodec.bbfile.salvage import Loss
@@ -38,6 +40,7 @@ def decompress(
     remove: options.Remove = False,
     format: options.ImageFormat = None,
     region: options.Region = None,
+    index: options.Index = None,
     salvage: options.Salvage = False,
     verify: options.VerifyImage = True,
     model: options.ModelName = None,
@@ -53,12 +56,14 @@ def decompress(
 ) -> None:
     """Decompress .bb files: photo.bb becomes photo.png, with exactly the pixels that went in.
 
+    Files of arrays become what they were: scan.bb becomes scan.dcm, byte for byte.
+
     The checksum of the pixels is verified (not with --region), and the image is read back and compared before
     it appears. PNG holds every image but TIFFs whose gray 0 is white, or with premultiplied alpha, which
     become TIFF again. A format is refused where it could not hold the image exactly.
     """
     how = Decoding.of(model, threads, backend, max_pixels, max_memory)
-    wanted = _Wanted(format, read_region(region), salvage, verify)
+    wanted = _Wanted(format, read_region(region), index, salvage, verify)
     storage = read_storage(storage_options)
     where = Destination(output, output_dir, stdout, recursive, force, skip_existing, remove, storage)
     _refuse_contradictions(wanted, where, on_dask=dask is not None, limited=max_memory is not None)
@@ -76,13 +81,14 @@ def decompress(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is written of each file: format, region, and whether damaged files are salvaged.
+    """What is written of each file: format, region, index, and whether damaged files are salvaged.
 
     `verify` says whether each image is read back before it appears.
     """
 
     format: str | None
     region: tuple[int, int, int, int] | None
+    index: str | None
     salvage: bool
     verify: bool
 
@@ -93,14 +99,16 @@ def _refuse_contradictions(wanted: _Wanted, where: Destination, *, on_dask: bool
         refuse("--max-memory and --dask exclude each other: workers have limits of their own")
     if where.remove and not wanted.verify:
         refuse("--rm and --no-verify exclude each other")
-    if wanted.region is not None and where.remove:
-        refuse("--rm and --region exclude each other")
+    if (wanted.region is not None or wanted.index is not None) and where.remove:
+        refuse("--rm excludes --region and --index")
     if wanted.salvage and (where.remove or wanted.region is not None or where.skip_existing or on_dask):
         refuse("--salvage excludes --rm, --region, --skip-existing and --dask")
     if wanted.region is not None and (where.skip_existing or on_dask):
         refuse("--region excludes --skip-existing and --dask, which compare sizes of whole images")
     output = where.output
-    if output is not None and output != STREAM and wanted.format is None and os.path.splitext(output)[1]:
+    if output is None or output == STREAM or wanted.format is not None:
+        return
+    if os.path.splitext(output)[1] and not output.lower().endswith(ARRAY_SUFFIXES):
         check_suffix(output, advice="; or give --format")
 
 
@@ -111,6 +119,12 @@ def _decompress_one(
     started = time.perf_counter()
     original = original_of(job, where.remove)
     data = job.picture_file(damaged=wanted.salvage)
+    if is_array_file(data):
+        part: Any = {"format": wanted.format, "index": wanted.index, "region": wanted.region}
+        part["salvage"] = wanted.salvage
+        return decompress_arrays(job, data, how, where, reporter, original, **part)
+    if wanted.index is not None or wanted.format == "npy":
+        raise OptionError("--index and --format npy are for arrays; this is a picture")
     if wanted.format is None and where.output is None and job.target != STREAM:
         job = replace(job, target=os.path.splitext(job.target)[0] + f".{codec.default_format(data)}")
     broken = False

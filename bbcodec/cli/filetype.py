@@ -16,11 +16,11 @@ __all__ = [
     "HEAD_BYTES",
     "expect_archive",
     "expect_image",
-    "expect_picture",
+    "expect_single",
     "file_type",
     "is_archive",
     "is_compressed",
-    "is_picture",
+    "is_single",
     "may_be_image",
 ]
 
@@ -28,6 +28,7 @@ HEAD_BYTES: Final = 16
 """Bytes at the beginning of a file that tell its type."""
 
 PICTURE: Final = "a .bb file of one picture"
+ARRAYS: Final = "a .bb file of arrays"
 ARCHIVE: Final = "an archive"
 
 _SPELT: Final = {"WEBP": "WebP"}
@@ -39,10 +40,13 @@ def file_type(head: bytes) -> str | None:
     """Return what a file is by its first `HEAD_BYTES` bytes, or None if that is not certain."""
     from bbcodec import container
     from bbcodec.archive import sections
+    from bbcodec.arrays.head import is_array_file
     from bbcodec.picture.formats import foreign, sniff
 
     if head.startswith(container.MAGIC):
         return PICTURE
+    if is_array_file(head):
+        return ARRAYS
     if head.startswith(sections.MAGIC):
         return ARCHIVE
     kind = sniff(head)
@@ -54,9 +58,9 @@ def file_type(head: bytes) -> str | None:
     return f"a {_SPELT.get(kind, kind)} image"
 
 
-def is_picture(head: bytes) -> bool:
-    """Return whether a file is a `.bb` file of one picture."""
-    return file_type(head) == PICTURE
+def is_single(head: bytes) -> bool:
+    """Return whether a file is a `.bb` file of one picture or of arrays."""
+    return file_type(head) in (PICTURE, ARRAYS)
 
 
 def is_archive(head: bytes) -> bool:
@@ -65,34 +69,36 @@ def is_archive(head: bytes) -> bool:
 
 
 def is_compressed(head: bytes) -> bool:
-    """Return whether a file is a `.bb` file: a picture or an archive."""
-    return file_type(head) in (PICTURE, ARCHIVE)
+    """Return whether a file is a `.bb` file: a picture, arrays or an archive."""
+    return file_type(head) in (PICTURE, ARRAYS, ARCHIVE)
 
 
 def may_be_image(head: bytes) -> bool:
-    """Return whether some reader of image files would go on after the first bytes."""
+    """Return whether some reader of images or arrays would go on after the first bytes."""
+    from bbcodec.arrays.formats import format_of
     from bbcodec.picture.formats import sniff
 
-    return sniff(head) is not None
+    return sniff(head) is not None or format_of(head) is not None
 
 
-def expect_picture(head: bytes, name: str) -> None:
-    """Raise `FormatError` if a file is an archive or an image, and no `.bb` file of one picture."""
+def expect_single(head: bytes, name: str) -> None:
+    """Raise `FormatError` if a file is an archive or an image, and no other `.bb` file."""
     found = file_type(head)
     if found == ARCHIVE:
         raise FormatError(
             f"this is an archive; use {command('unpack', name)}, "
             f"or {command('get', name)} NAME for one of its pictures"
         )
-    if found not in (None, PICTURE):
+    if found not in (None, PICTURE, ARRAYS):
         raise FormatError(f"not a .bb file: this is {found}; to compress it: {command('compress', name)}")
 
 
 def expect_archive(head: bytes, name: str) -> None:
     """Raise `FormatError` if a file is a single picture or an image, and no archive."""
     found = file_type(head)
-    if found == PICTURE:
-        raise FormatError(f"this is a single picture: use {command('decompress', name)}")
+    if found in (PICTURE, ARRAYS):
+        what = "a single picture" if found == PICTURE else "a file of arrays"
+        raise FormatError(f"this is {what}: use {command('decompress', name)}")
     if found not in (None, ARCHIVE):
         raise FormatError(f"not an archive: this is {found}")
 
@@ -100,7 +106,7 @@ def expect_archive(head: bytes, name: str) -> None:
 def expect_image(head: bytes, name: str) -> None:
     """Raise `FormatError` if a file is compressed already."""
     found = file_type(head)
-    if found == PICTURE:
+    if found in (PICTURE, ARRAYS):
         raise FormatError(f"compressed already; to get the image back: {command('decompress', name)}")
     if found == ARCHIVE:
         raise FormatError(

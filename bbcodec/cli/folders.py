@@ -53,8 +53,14 @@ def search(folder: str, storage: Storage, suffixes: Collection[str]) -> tuple[li
     the folder cannot be read.
     """
     visible = [name for name in storage.files(folder) if "/." not in f"/{name}"]
-    found = [name for name in visible if os.path.splitext(name)[1].lower() in suffixes]
+    kinds = tuple(suffixes)
+    found = [name for name in visible if _has_suffix(base(name).lower(), kinds)]
     return found, len(visible) - len(found)
+
+
+def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Return whether a name ends with one of the suffixes, and is not the suffix alone."""
+    return any(name.endswith(suffix) and name != suffix for suffix in suffixes)
 
 
 def none_found(inputs: str) -> FormatError:

@@ -14,7 +14,8 @@ import typer
 
 from bbcodec.cli import codec, cost_map, options
 from bbcodec.cli.archives import as_archive, describe_archive
-from bbcodec.cli.filetype import expect_picture, is_picture
+from bbcodec.cli.arrays import array_lines
+from bbcodec.cli.filetype import expect_single, is_single
 from bbcodec.cli.plan import Job
 from bbcodec.cli.report import Reporter, shown, write_text
 from bbcodec.cli.settings import Decoding, read_storage
@@ -90,9 +91,17 @@ def _describe(
         if wanted is not None:
             raise OptionError("an archive has no cost map; write one of its pictures with bbcodec get")
         return describe_archive(archive, name, storage, how, reporter)
-    data = data or read_input(name, storage, is_picture)
-    expect_picture(data, name)
+    data = data or read_input(name, storage, is_single)
+    expect_single(data, name)
+    from bbcodec.bbfile.info import Info
+
     found = codec.describe(data, how)
+    if not isinstance(found, Info):
+        if wanted is not None:
+            raise OptionError("a file of arrays has no cost map")
+        if not reporter.as_json:
+            write_text("\n".join([shown(name), *_table(array_lines(found))]))
+        return {"input": name, **found.as_dict()}
     model_name = _model_name(found.model_id)
     if not reporter.as_json:
         write_text("\n".join([shown(name), *_lines(found, model_name)]))
@@ -145,6 +154,11 @@ def _lines(found: Info, model: str | None) -> list[str]:
     for section in found.sections:
         kind = "" if section["critical"] else ", may be skipped"
         rows.append((f"section {section['type']}", f"{section['size']} bytes at {section['offset']}{kind}"))
+    return _table(rows)
+
+
+def _table(rows: list[tuple[str, str]]) -> list[str]:
+    """Return a line for each label and value."""
     width = max(len(label) for label, _ in rows)
     return [f"  {label:<{width}}  {value}" for label, value in rows]
 

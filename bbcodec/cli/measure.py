@@ -68,7 +68,7 @@ def measure(codec: Codec, picture: Picture) -> dict[str, Any]:
         "decode_seconds": end - middle,
     }
     if codec.ours:
-        learned = ours.describe(data).learned
+        learned = getattr(ours.describe(data), "learned", None)
         if learned is not None and "initial_bits_lost" in learned:
             result["initial_bits_lost"] = learned["initial_bits_lost"]
     return result

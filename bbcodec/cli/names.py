@@ -11,7 +11,16 @@ from typing import Final
 
 from bbcodec.errors import FormatError
 
-__all__ = ["COMPRESSED", "IMAGE_SUFFIXES", "SUFFIX", "Naming", "command", "compressed_name", "restored"]
+__all__ = [
+    "ARRAY_SUFFIXES",
+    "COMPRESSED",
+    "IMAGE_SUFFIXES",
+    "SUFFIX",
+    "Naming",
+    "command",
+    "compressed_name",
+    "restored",
+]
 
 SUFFIX: Final = ".bb"
 """Suffix of compressed files."""
@@ -23,6 +32,12 @@ IMAGE_SUFFIXES: Final = (
 )
 """Suffixes of the images that are looked for in folders. `compress` replaces these by `.bb` and keeps others
 (`img.01` becomes `img.01.bb`), because they may be what tells two images apart."""
+
+ARRAY_SUFFIXES: Final = (
+    *(".npy", ".dcm", ".dicom", ".ima", ".nii", ".fits", ".fit", ".fts"),
+    *(".dcm.gz", ".nii.gz", ".fits.gz", ".fit.gz", ".fts.gz", ".npy.gz"),
+)
+"""Suffixes of the files of arrays that are looked for in folders, and replaced like those of images."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,9 @@ def command(*words: str) -> str:
 
 
 def compressed_name(name: str) -> str:
-    """Return the name that `compress` gives: `photo.png` -> `photo.bb`, `scan` -> `scan.bb`.
+    """Return the name that `compress` gives: `photo.png` -> `photo.bb`, `brain.nii.gz` -> `brain.bb`.
+
+    Other names get the suffix appended: `scan` -> `scan.bb`.
 
     Raises
     ------
@@ -75,10 +92,14 @@ def compressed_name(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     if suffix == SUFFIX:
         raise FormatError(f"has the suffix {SUFFIX} already; name the output with -o")
-    return (stem if suffix.lower() in IMAGE_SUFFIXES else name) + SUFFIX
+    if suffix.lower() == ".gz" and name.lower().endswith(ARRAY_SUFFIXES):
+        return os.path.splitext(stem)[0] + SUFFIX
+    return (stem if suffix.lower() in (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES) else name) + SUFFIX
 
 
-COMPRESSED: Final = Naming(compressed_name, IMAGE_SUFFIXES, "images", folder_command="pack")
+COMPRESSED: Final = Naming(
+    compressed_name, (*IMAGE_SUFFIXES, *ARRAY_SUFFIXES), "images", folder_command="pack"
+)
 """Naming of `compress`."""
 
 

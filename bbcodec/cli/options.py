@@ -55,12 +55,25 @@ SkipExisting = Annotated[
     bool, typer.Option("--skip-existing", help="Leave outputs that exist and are whole as they are.")
 ]
 ImageFormat = Annotated[
-    Literal["png", "webp", "tif", "bmp", "ppm"] | None,
-    typer.Option("--format", help="Image format to write. [default: by the suffix of the output, else png]"),
+    Literal["png", "webp", "tif", "bmp", "ppm", "npy"] | None,
+    typer.Option(
+        "--format",
+        help="Format to write; npy is for arrays. [default: by the suffix of the output, else png]",
+    ),
 ]
 
 # --- encoding ---------------------------------------------------------------------------------------------
 
+Axes = Annotated[
+    str | None,
+    typer.Option("--axes", metavar="LETTERS", help="Axes of a .npy file, such as zyx (docs/arrays.md)."),
+]
+Group = Annotated[
+    int | None,
+    typer.Option(
+        "--group", metavar="N", min=1, help="Planes of an array that are coded together. [default: 16]"
+    ),
+]
 Recovery = Annotated[
     float | None,
     typer.Option(
@@ -158,6 +171,15 @@ Models = Annotated[
         metavar="NAME|ID|PATH",
         autocompletion=complete_model,
         help="Model to measure; may be repeated. [default: those of the levels]",
+    ),
+]
+Index = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="INDEX",
+        help="Part of an array, like 7 or 0:10,:,::2; only the planes that it needs are decoded. It becomes "
+        "a .npy file.",
     ),
 ]
 Region = Annotated[

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bbcodec.cli.filetype import expect_picture, is_picture
+from bbcodec.cli.filetype import expect_single, is_single
 from bbcodec.cli.folders import none_found, search
 from bbcodec.cli.names import Naming
 from bbcodec.cli.report import STREAM, Reporter, counted, refuse, shown
@@ -61,8 +61,8 @@ class Job:
             The output has no name, or also another input.
         """
         self.check_readable()
-        data = read_input(self.source, self.storage, anything if damaged else is_picture)
-        expect_picture(data, self.source)
+        data = read_input(self.source, self.storage, anything if damaged else is_single)
+        expect_single(data, self.source)
         if self.problem is not None:
             raise self.problem
         return data

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from bbcodec.picture.formats import Reading
     from bbcodec.picture.readback import Outline
 
-__all__ = ["original_of", "remove_compressed", "remove_decompressed"]
+__all__ = [
+    "original_of",
+    "remove_array",
+    "remove_array_file",
+    "remove_compressed",
+    "remove_decompressed",
+]
 
 
 def original_of(job: Job, wanted: bool) -> Original | None:
@@ -101,6 +107,40 @@ def remove_decompressed(original: Original, job: Job, picture: Outline, how: Dec
     again = _read_anew(job.target, job.storage, most, found)
     if other := differences(picture, found) or differences(picture, again):
         raise _kept(job, f"reads back with other {named(other)}")
+    original.remove()
+
+
+def remove_array(original: Original, job: Job, data: bytes, how: Encoding) -> None:
+    """Delete a file of arrays whose `.bb` file gives it back. Errors as of `remove_compressed`.
+
+    Parameters
+    ----------
+    original
+        The input as it was before it was read.
+    job
+    data
+        The bytes that were written.
+    how
+    """
+    from bbcodec.arrays.formats import open_file
+    from bbcodec.arrays.reader import ArrayFile
+    from bbcodec.jobs import Execution
+
+    if not _is_file(job.target) or job.storage.read(job.target) != data:
+        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+    wanted = open_file(job.storage.read(job.source), job.source)[1].data  # of a gzip file its content
+    with ArrayFile(
+        data, execution=Execution(how.threads, how.backend), limits=2**62, model=how.model
+    ) as file:
+        if file.content() != wanted:
+            raise _kept(job, "does not give back the input")
+    original.remove()
+
+
+def remove_array_file(original: Original, job: Job, written: bytes) -> None:
+    """Delete a `.bb` file of arrays whose source is written. Errors as of `remove_compressed`."""
+    if not _is_file(job.target) or job.storage.read(job.target) != written:
+        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
     original.remove()
 
 

@@ -48,6 +48,10 @@ class Encoding:
         Seed of the fit.
     recovery
         Percent of the sectors that recovery data can repair; None leaves that to the archive.
+    axes
+        Letters for the axes of an array, or None.
+    group
+        Planes of an array that are coded together; None is the default.
     """
 
     method: str = "auto"
@@ -61,6 +65,8 @@ class Encoding:
     fit: float | None = None
     seed: int = 0
     recovery: float | None = None
+    axes: str | None = None
+    group: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a percentage that is out of range."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from bbcodec.cli import codec, options
 from bbcodec.cli.archives import as_archive, test_archive
-from bbcodec.cli.filetype import expect_picture, is_picture
+from bbcodec.cli.arrays import is_array_file, test_arrays
+from bbcodec.cli.filetype import expect_single, is_single
 from bbcodec.cli.names import SUFFIX
 from bbcodec.cli.report import Reporter, shown
 from bbcodec.cli.settings import Decoding, read_storage
@@ -45,13 +46,15 @@ def _verify_one(name: str, storage: Storage, how: Decoding, reporter: Reporter) 
     archive, data = as_archive(name, storage)
     if archive is not None:
         return test_archive(archive, name, storage, how, reporter)
-    data = data or read_input(name, storage, is_picture)
-    expect_picture(data, name)
+    data = data or read_input(name, storage, is_single)
+    expect_single(data, name)
+    if is_array_file(data):
+        return test_arrays(name, data, how, reporter)
     with reporter.progress(name, codec.pixels_in(data)) as progress:
         try:
             picture = codec.decode(data, how, progress=progress)
         except FormatError as error:
-            if not is_picture(data) and name.lower().endswith(SUFFIX):  # the head alone was read
+            if not is_single(data) and name.lower().endswith(SUFFIX):  # the head alone was read
                 data = read_input(name, storage)
             if codec.can_be_repaired(data):
                 raise FormatError(f"{error}; its recovery data can repair it: use --salvage") from error

@@ -8,6 +8,7 @@ everything can be pickled. A process loads a model once, when the first file nee
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import time
@@ -15,11 +16,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from bbcodec import api, container
+from bbcodec.arrays import files as array_files
+from bbcodec.arrays import formats, stacks
+from bbcodec.arrays.head import is_array_file
+from bbcodec.arrays.reader import ArrayFile
 from bbcodec.container import MAX_PIXELS, Limits
-from bbcodec.errors import BBCodecError
+from bbcodec.errors import BBCodecError, OptionError, UnsupportedImageError
+from bbcodec.jobs import Execution
+from bbcodec.modelfile.registry import DEFAULT_MODEL
 from bbcodec.picture import files
-from bbcodec.picture.formats import read
+from bbcodec.picture.formats import Reading, read
 from bbcodec.picture.picture import Picture
 from bbcodec.picture.readback import Draft, Outline
 from bbcodec.storage import Storage, base, folder_of, redacted
@@ -85,7 +94,7 @@ def compress_file(
     raise_errors: bool = True,
     **options: Any,
 ) -> FileResult:
-    """Compress an image file into a ``.bb`` file.
+    """Compress an image file, or a file of arrays, into a ``.bb`` file.
 
     Parameters
     ----------
@@ -120,8 +129,15 @@ def compress_file(
         if run.may_skip() and (size := whole_bb(run.storage, run.target)):
             return run.result("skipped", output_bytes=size)
         opened, size = run.storage.source(run.source)
-        reading = read(opened, max_pixels=max_pixels or MAX_PIXELS)
+        reading = _read(opened, run.source, max_pixels)
+        if reading is None:
+            axes, group = options.pop("axes", None), options.pop("group", None)
+            data = _compress_arrays(run, threads, axes, group, max_pixels, options)
+            with run.output() as file:
+                file.write(data)
+            return run.result("done", input_bytes=size, output_bytes=len(data))
         picture = reading.picture
+        options = {name: value for name, value in options.items() if name not in ("axes", "group")}
         data = api.compress(picture, threads=threads, **{k: v for k, v in options.items() if v is not None})
         with run.output() as file:
             file.write(data)
@@ -131,6 +147,51 @@ def compress_file(
         if raise_errors:
             raise
         return run.failed(error)
+
+
+def _read(opened: Any, name: str, max_pixels: int | None) -> Reading | None:
+    """Return the picture of an image file, or None if it holds arrays."""
+    head = _head(opened)
+    if formats.holds_arrays(head, name):
+        return None
+    try:
+        return read(opened, max_pixels=max_pixels or MAX_PIXELS)
+    except UnsupportedImageError:
+        if formats.format_of(head) is None:
+            raise
+        return None  # a TIFF file that is no picture
+
+
+def _head(opened: Any) -> bytes:
+    if isinstance(opened, str | os.PathLike):
+        with open(opened, "rb") as file:
+            return file.read(formats.HEAD_BYTES)
+    head: bytes = opened.read(formats.HEAD_BYTES)
+    opened.seek(0)
+    return head
+
+
+def _compress_arrays(
+    run: _Run,
+    threads: int,
+    axes: str | None,
+    group: int | None,
+    max_pixels: int | None,
+    options: Mapping[str, Any],
+) -> bytes:
+    """Return the array file of a source that holds arrays."""
+    for name in ("embed_model", "metadata", "fit", "recovery"):
+        if options.get(name):
+            raise OptionError(f"{name} is for pictures; {redacted(run.source)} holds arrays")
+    how = stacks.Options(
+        options.get("model") or DEFAULT_MODEL,
+        options.get("method") or "auto",
+        verify=options.get("verify", True),
+    )
+    content = run.storage.read(run.source)
+    execution = Execution(threads, options.get("backend"))
+    more: dict[str, Any] = {"axes": axes, "group": group, "max_pixels": max_pixels}
+    return array_files.compress_file(content, run.source, how, execution, **more)[0]
 
 
 def decompress_file(
@@ -172,6 +233,11 @@ def decompress_file(
         data = run.storage.read(run.source)
         if run.may_skip() and (size := whole_image(run.storage, run.target, data, max_pixels)):
             return run.result("skipped", input_bytes=len(data), output_bytes=size)
+        if is_array_file(data):
+            restored = _restored(data, run.target, threads, max_pixels, options)
+            with run.output() as file:
+                file.write(restored)
+            return run.result("done", input_bytes=len(data), output_bytes=len(restored))
         picture = api.decompress_picture(data, threads=threads, limits=max_pixels, **options)
         kind = format or os.path.splitext(base(run.target))[1][1:] or "png"
         with run.output() as file:
@@ -186,6 +252,21 @@ def decompress_file(
         if raise_errors:
             raise
         return run.failed(error)
+
+
+def _restored(
+    data: bytes, target: str, threads: int, max_pixels: int | None, options: Mapping[str, Any]
+) -> bytes:
+    """Return the file that arrays come from, or their array as NumPy file if the target is named so."""
+    execution = Execution(threads, options.get("backend"))
+    with ArrayFile(data, limits=max_pixels, model=options.get("model"), execution=execution) as found:
+        if found.suffix is not None and not target.lower().endswith(".npy"):
+            return found.original()
+        if found.suffix == ".npy":
+            return found.original()
+        whole = io.BytesIO()
+        np.save(whole, array_files.decompress(found))
+        return whole.getvalue()
 
 
 def failure(source: str, target: str, error: BaseException) -> FileResult:
@@ -203,6 +284,9 @@ def whole_bb(storage: Storage, name: str) -> int:
     """
     data = storage.read(name)
     try:
+        if is_array_file(data):
+            with ArrayFile(data) as found:
+                return len(data) if found.whole else 0
         container.read(data, limits=Limits(max_pixels=2**62, max_metadata=2**62))
     except BBCodecError:
         return 0
@@ -214,6 +298,9 @@ def whole_image(storage: Storage, name: str, source: bytes, max_pixels: int | No
 
     `source` is the content of the picture's ``.bb`` file.
     """
+    if is_array_file(source):
+        with ArrayFile(source, limits=max_pixels) as found:
+            return size if (size := storage.source(name)[1]) == len(found.original()) else 0
     header = container.read_header(source, limits=Limits.of(max_pixels))
     opened, size = storage.source(name)
     try:

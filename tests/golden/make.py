@@ -48,6 +48,7 @@ REPEATED = (
     "deep_rgb.bb",
     "deep_quick.bb",
     "chunk_volume.bbk",
+    "arrays_volume.bb",
 )
 
 
@@ -307,13 +308,53 @@ def batches() -> dict[str, Any]:
         "chunk_channels.bbk": lambda: chunks.encode(spectra, chunks.Options(model="deep", layout="hwc")),
         "chunk_float.bbk": lambda: chunks.encode(floats, chunks.Options(model="deep-quick")),
         "chunk_scaled.bbk": lambda: chunks.encode(volume[0] / np.float32(8), chunks.Options(model="deep")),
+        # The first slice again and again: bytes.
+        "chunk_bytes.bbk": lambda: chunks.encode(
+            np.tile(volume[:, :1], (1, 9, 1, 1)).astype(">i4"), chunks.Options(model="deep", method="classic")
+        ),
         "chunk_gray.bbk": lambda: chunks.encode(few[0][..., 0], chunks.Options(model="photo")),
+    }
+
+
+def array_files() -> dict[str, Any]:
+    """Return the golden array files by name: functions that return their bytes."""
+    from bbcodec.arrays import writer
+    from bbcodec.arrays.source import Extent
+    from bbcodec.arrays.stacks import Options
+    from bbcodec.arrays.writer import Numbers, Original
+    from bbcodec.jobs import SERIAL
+
+    slices = np.moveaxis(deep_picture(22, 30, 4), -1, 0).astype(np.int64)
+    volume = np.stack([slices, slices + even(22, 30, 1)[..., 0] // 40 - 9, slices[::-1]]) - 2000
+    colours = picture(9, 14, 3)
+    floats = (even(12, 10, 1)[..., 0] / np.float32(4)).astype(">f4")
+    pieces = [colours.tobytes()[i : i + 126] for i in range(0, 378, 126)]
+    # Samples of two arrays in pieces, some of them in another order, and other bytes around them.
+    data = b"head" + pieces[1] + b"--" + floats.tobytes() + b"==" + pieces[0] + pieces[2] + b"tail"
+    at = [data.index(piece) for piece in (*pieces, floats.tobytes())]
+    extents = (Extent(at[1], 0, 126, 126), Extent(at[3], 1, 0, 480), Extent(at[0], 0, 0, 126))
+    extents += (Extent(at[2], 0, 252, 126),)
+
+    def arrays(*numbers: Numbers, **options: Any) -> Any:
+        return lambda: writer.encode(numbers, Options(model="deep"), SERIAL, **options)
+
+    two = (Numbers(colours, "yxs"), Numbers(floats, "yx"))
+    return {
+        "arrays_volume": arrays(Numbers(volume.astype(">i2"), "tzyx"), group=4),
+        "arrays_columns": arrays(Numbers(np.asfortranarray(volume[0].astype(np.uint32) * 3), "zyx")),
+        "arrays_complex": arrays(Numbers(volume[0] + 1j * volume[1], "czy")),
+        "arrays_source": arrays(*two, original=Original(data, ".tif", extents, rewritten=True)),
+        "arrays_gzip": arrays(*two[:0], original=Original(data, ".nii.gz", (), is_gzip=True)),
+        "arrays_small": arrays(
+            *(Numbers(np.array(value)) for value in (2.5, True, 1j)),
+            *(Numbers(np.zeros(shape, np.int8)) for shape in (0, (3, 0, 2), (7,), (2, 3, 4, 5, 6, 7))),
+        ),
     }
 
 
 def everything() -> dict[str, Any]:
     """Return all golden files by file name: functions that return their bytes."""
-    files = {f"{name}.bb": recipe for name, recipe in {**recipes(), **archives()}.items()}
+    files = {f"{name}.bb": recipe for name, recipe in {**recipes(), **archives(), **array_files()}.items()}
     return {**files, "local_fitted.bb": fitted, **batches()}
 
 
@@ -329,6 +370,11 @@ def decoded(data: bytes, backend: str | None = None) -> str:
         model = modelfile.load_named(data[9:41].hex())
         images = batch.decode(data, model, execution=Execution(backend=backend))
         return hashlib.sha256("".join(map(digest, images)).encode()).hexdigest()
+    if data[:4] == b"\x89BBN":
+        with bbcodec.ArrayFile(data, execution=Execution(backend=backend)) as file:
+            text = "".join(f"{array.axes} {digest(array[...])}\n" for array in file.arrays)
+            text += f"{hashlib.sha256(file.content()).hexdigest()}\n" if file.suffix else ""
+        return hashlib.sha256(text.encode()).hexdigest()
     if data[:4] != b"\x89BBA":
         return digest(bbcodec.decompress(data, backend=backend))
     with bbcodec.Archive(io.BytesIO(data), backend=backend) as archive:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DICOM files: the pixel data of native transfer syntaxes. Encapsulated and deflated ones are kept as bytes."""
+"""DICOM files: the pixel data of native transfer syntaxes. Encapsulated and deflated ones stay bytes.
+
+An array of a compressed syntax would not give back the same file.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ def find(data: bytes, axes: str | None) -> Parts:
 
 def _add(parts: Parts, dataset: Any, element: Any, kind: str) -> None:
     """Add the frames of an element of pixel data, if they stand in the file as they are."""
-    at, value = getattr(element, "value_tell", None), element.value
+    at: Any = getattr(element, "value_tell", None)
+    value = element.value
     is_native = at is not None and isinstance(value, bytes) and element.length != _UNDEFINED_LENGTH
     if not is_native or parts.data[at : at + len(value)] != value:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Final
+from typing import Any, Final
 
 from bbcodec.arrays.formats.parts import Parts, library
 from bbcodec.errors import FormatError
@@ -20,6 +20,7 @@ def find(data: bytes, axes: str | None) -> Parts:
     """Return the images of a FITS file, each with its axes in reversed order: ``zyx``."""
     fits = library("astropy.io.fits", "a FITS file")
     parts = Parts(data)
+    found: list[Any] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

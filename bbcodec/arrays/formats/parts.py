@@ -33,12 +33,15 @@ class Parts:
     extents : list of Extent
     note : str
         Why no arrays were found, if the file is damaged.
+    rewritten : bool
+        Whether `data` are the file without the compression of its samples.
     """
 
     data: bytes
     arrays: list[Numbers] = field(default_factory=list)
     extents: list[Extent] = field(default_factory=list)
     note: str = ""
+    rewritten: bool = False
 
     def add(self, at: int, dtype: Any, shape: Sequence[int], axes: str) -> bool:
         """Add an array whose samples stand one after the other; return whether it was possible.
@@ -64,8 +67,8 @@ class Parts:
 
         Parameters
         ----------
-        pieces : offset in the file, offset in the bytes of the array, and size of each, in any order. Together
-            they are the whole array.
+        pieces : offset in the file, offset in the bytes of the array, and size of each, in any order.
+            Together they are the whole array.
         """
         dtype = np.dtype(dtype)
         is_complex = dtype.kind == "c"

@@ -123,7 +123,8 @@ def open_file(
     except FormatError as error:
         parts = Parts(content, note=str(error))
     arrays, extents = parts.ordered()
-    return arrays, Original(content, _suffix(kind, name, is_gzip), extents, is_gzip, parts.note)
+    suffix = _suffix(kind, name, is_gzip)
+    return arrays, Original(parts.data, suffix, extents, is_gzip, parts.rewritten, parts.note)
 
 
 def _suffix(kind: Format, name: str, is_gzip: bool) -> str:

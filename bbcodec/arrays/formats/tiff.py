@@ -12,6 +12,7 @@ import math
 from typing import Any, Final
 
 from bbcodec.arrays.formats.parts import Parts, library
+from bbcodec.arrays.formats.tiff_rewriting import without_compression
 from bbcodec.errors import FormatError
 
 __all__ = ["find"]
@@ -26,15 +27,36 @@ def find(data: bytes, axes: str | None) -> Parts:
     """Return the series of a TIFF file, each with the axes that tifffile names."""
     tifffile = library("tifffile", "a TIFF file of several pages, or of samples that no picture has,")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    parts = Parts(data)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            for series in file.series:
-                for level in series.levels:
-                    _add(parts, level, file.byteorder)
+            plain = without_compression(file, data)
+            if plain is None:
+                return _parts(file, data)
+            with tifffile.TiffFile(io.BytesIO(plain)) as rewritten:
+                if _same_samples(file, rewritten):
+                    parts = _parts(rewritten, plain)
+                    parts.rewritten = True
+                    return parts
+            return _parts(file, data)
     except Exception as error:
         raise FormatError(f"tifffile cannot read the TIFF file: {error}") from error
+
+
+def _parts(file: Any, data: bytes) -> Parts:
+    parts = Parts(data)
+    for series in file.series:
+        for level in series.levels:
+            _add(parts, level, file.byteorder)
     return parts
+
+
+def _same_samples(file: Any, other: Any) -> bool:
+    """Return whether the pages of all series of two files have equal samples, bit for bit."""
+    for first, second in zip(file.series, other.series, strict=True):
+        for one, two in zip(first.levels, second.levels, strict=True):
+            if one.asarray(maxworkers=1).tobytes() != two.asarray(maxworkers=1).tobytes():
+                return False
+    return True
 
 
 def _add(parts: Parts, series: Any, order: str) -> None:
@@ -69,7 +91,7 @@ def _letters(axes: str) -> str:
 
 
 def _pieces(page: Any, itemsize: int) -> list[Piece] | None:
-    """Return where the samples of a page stand: offset in the file, in the page, and bytes; None if packed."""
+    """Return where the samples of a page stand (offsets in file and page, bytes); None if they are packed."""
     frame = page.keyframe
     planes, depth, height, width, samples = frame.shaped
     is_plain = (
