@@ -30,8 +30,9 @@ class ArrayInfo:
         Of each array ``axes``, ``shape``, ``dtype``, ``group`` (its lengths), ``groups`` (their number),
         ``bytes`` in the file, and ``ways``: how many groups are coded in which way.
     source : dict or None
-        The file that the arrays come from: its ``suffix``, ``size`` in bytes (of a gzip file that of its
-        content), ``gzip``, ``rewritten`` (it was compressed otherwise), ``digest``, and ``frame``: the bytes that all but its samples take.
+        The file that the arrays come from: its ``suffix``; its ``size`` in bytes (of a gzip file that of its
+        content); whether it was a ``gzip`` file, or was ``rewritten`` without compression; ``digest``; and
+        ``frame``, the bytes that all but its samples take.
     """
 
     file_size: int

@@ -8,7 +8,6 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from bbcodec.cli.names import ARRAY_SUFFIXES
 from bbcodec.cli.removal import remove_array, remove_array_file
 from bbcodec.cli.report import STREAM, Reporter, shown
 from bbcodec.cli.streams import Opened, open_output
@@ -168,7 +167,7 @@ def decompress_arrays(
             return skip(job, reporter)
         with open_output(job, force=where.force) as file, reporter.progress(job.source, None) as progress:
             found.execution = Execution(how.threads, how.backend, progress)
-            whole = suffix == found.suffix and not is_part
+            whole = suffix == found.suffix and not is_part and not (salvage and format == "npy")
             written = found.original() if whole else _npy(found, index, region)
             file.write(written)
         if original is not None:

@@ -61,8 +61,8 @@ def compress(
     """Compress images and arrays without losing a pixel: photo.png becomes photo.bb.
 
     The suffix of an image is replaced by .bb; any other name gets .bb appended. Pixels, mode, bit depth and
-    metadata come back exactly. The bytes of the image file may differ. DICOM, NIfTI, FITS and NumPy files, and
-    TIFF files of several pages, come back byte for byte.
+    metadata come back exactly. The bytes of the image file may differ. Files of DICOM, NIfTI, FITS and NumPy,
+    and TIFF files of several pages, come back byte for byte.
     """
     keep = metadata == "all" and not strip
     chosen = choose_model(method, model, level, fast=fast)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write a TIFF file whose pages are compressed as one whose pages are not, with all other bytes unchanged.
 
-The samples go where compressed ones stood, as far as they fit there, and else to the end of the file. Only the
-entries of pages that say where samples are, and how they are compressed, change.
+Zeros stand where compressed samples stood; tiles go there as far as they fit, strips to the end of the file. Of
+the entries of pages only those change that say where samples are, and how they are compressed.
 """
 
 from __future__ import annotations
 
-import io
+import itertools
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -60,7 +60,7 @@ class _Writer:
         self._pieces: list[tuple[Any, list[bytes]]] = []
 
     def rewrite(self, page: Any) -> bool:
-        """Take the samples of a page out of the file; return whether they can be stored without compression."""
+        """Take the samples of a page out of the file; return whether they can be stored uncompressed."""
         plain_bits = page.dtype is not None and page.bitspersample == 8 * page.dtype.itemsize
         if page.compression not in _LOSSLESS or not plain_bits or page.is_subsampled:
             return False
@@ -84,14 +84,18 @@ class _Writer:
     def finish(self) -> bytes | None:
         """Put all samples back, and return the file; None if it becomes too large for its kind."""
         self._merge()
+        if self._holes and self._holes[-1][1] == len(self._data):
+            del self._data[self._holes.pop()[0] :]
+        self._data += bytes(len(self._data) % _EVEN)
+        entries: list[tuple[Any, list[int]]] = []
         for page, segments in self._pieces:
-            places = [self._place(segment) for segment in segments]
-            self._set(page.tags[_COMPRESSION], [1])
-            for code in (_PREDICTOR, _FILL_ORDER):
-                if code in page.tags:
-                    self._set(page.tags[code], [1])
-            self._set(page.tags[_OFFSETS[page.is_tiled]], places)
-            self._set(page.tags[_SIZES[page.is_tiled]], list(map(len, segments)))
+            places = self._places(segments, together=not page.is_tiled)
+            plain = [code for code in (_COMPRESSION, _PREDICTOR, _FILL_ORDER) if code in page.tags]
+            entries += [(page.tags[code], [1]) for code in plain]
+            entries.append((page.tags[_OFFSETS[page.is_tiled]], places))
+            entries.append((page.tags[_SIZES[page.is_tiled]], list(map(len, segments))))
+        for tag, values in entries:
+            self._set(tag, values)
         if len(self._data) > _CLASSIC_LIMIT and not self._is_big:
             return None
         return bytes(self._data)
@@ -104,6 +108,17 @@ class _Writer:
             else:
                 merged.append((at, end))
         self._holes = merged
+
+    def _places(self, segments: list[bytes], *, together: bool) -> list[int]:
+        """Put tiles into holes, and strips one after the other behind the end; return their offsets.
+
+        Some readers take for granted that the strips of all pages follow each other.
+        """
+        if not together:
+            return [self._place(segment) for segment in segments]
+        first = len(self._data)
+        self._data += b"".join(segments)
+        return list(itertools.accumulate(map(len, segments[:-1]), initial=first))
 
     def _place(self, segment: bytes) -> int:
         """Put bytes into the first hole that is large enough, else behind the end; return their offset."""
