@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes files, archives, batches and chunks with the reference decoder; compares them with a manifest.
+"""Decodes files of all kinds with the reference decoder, and compares what comes out with a manifest.
 
     python tests/reference_decoder.py tests/golden/*.bb*
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference import archive, batches, container
+from reference import archive, arrays, batches, container
 from reference.wire import Refused
 
 RELEASED = Path(__file__).parents[1] / "models" / "released"
@@ -38,16 +38,22 @@ def digest(pixels: Any) -> str:
 
 
 def decoded(data: bytes) -> str:
-    """Digest of a file: of its pixels, of those of a batch, or of the names and pixels of an archive."""
+    """Digest of a file: of its pixels, of those of a batch, of names and pixels, or of arrays and source."""
+    if data[:8] == arrays.MAGIC:
+        found, source = arrays.decode(data, installed())
+        text = "".join(f"{axes} {digest(array)}\n" for axes, array in found)
+        if source is not None:
+            text += f"{hashlib.sha256(source).hexdigest()}\n"
+        return hashlib.sha256(text.encode()).hexdigest()
     if data[:8] == batches.CHUNK:
         return digest(batches.chunk(data, installed()))
     if data[:8] == batches.BATCH:
-        found = "".join(map(digest, batches.batch(data, installed())))
-        return hashlib.sha256(found.encode()).hexdigest()
+        pictures = "".join(map(digest, batches.batch(data, installed())))
+        return hashlib.sha256(pictures.encode()).hexdigest()
     if data[:8] != archive.MAGIC:
         return digest(container.decode(data, installed()).array())
-    pictures = archive.decode(data, installed())
-    lines = "".join(f"{name} {digest(picture.array())}\n" for name, picture in pictures.items())
+    packed = archive.decode(data, installed())
+    lines = "".join(f"{name} {digest(picture.array())}\n" for name, picture in packed.items())
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

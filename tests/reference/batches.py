@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import container
-from .wire import Reader, demand, inflate
+from .wire import Reader, demand, inflate, unlzma
 
 BATCH = b"\x89BBG\r\n\x1a\n"
 CHUNK = b"\x89BBK\r\n\x1a\n"
@@ -58,7 +58,7 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
     """Return the array of a chunk."""
     reader = _begin(data, CHUNK)
     way, samples, axes = reader.number(1), reader.number(1), reader.number(1)
-    demand(way < 3 and samples < (21 if way == 2 else 3) and axes & ~16 < 3, "way, samples or axes")
+    demand(way < 4 and samples < (21 if way > 1 else 3) and axes & ~16 < 3, "way, samples or axes")
     by_column, axes = bool(axes & 16), axes & ~16
     count = reader.varint()
     demand(count <= 32, "number of axes")
@@ -71,6 +71,8 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
     dtype = np.dtype(TYPES[samples])
     if way == 2:
         found = _planes(reader, shape, axes, (height, width, channels), dtype, installed)
+    elif way == 3:
+        found = _bytes(reader, math.prod(shape), dtype)
     else:
         body = reader.rest()
         found = np.stack(batch(body, installed)) if way else container.decode(body, installed).samples
@@ -80,6 +82,16 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     demand(hashlib.blake2b(little.tobytes(), digest_size=8).digest() == digest, "digest")
     return np.asarray(array, dtype, order="F" if by_column else "C")
+
+
+def _bytes(reader: Reader, count: int, dtype: np.dtype[Any]) -> Any:
+    """Return the samples of a chunk of bytes, in the order of pictures."""
+    form, width = reader.number(1), dtype.itemsize
+    demand(form < 4, "form of bytes")
+    raw = (unlzma if form & 2 else inflate)(reader.rest(), count * width)
+    places = np.frombuffer(raw, np.uint8).reshape((width, count) if form & 1 else (count, width))
+    joined = np.ascontiguousarray(places.T if form & 1 else places)
+    return joined.view(dtype.newbyteorder("<")).reshape(-1).astype(dtype.newbyteorder("="))
 
 
 def _planes(

@@ -69,7 +69,7 @@ def inflate(data: bytes, size: int) -> bytes:
     """Decompress a raw Deflate stream, which must give `size` bytes and end with the data."""
     engine = zlib.decompressobj(-15)
     try:
-        raw = engine.decompress(data, size + 1)
+        raw = engine.decompress(data, min(size + 1, 1 << 62))
     except zlib.error as error:
         raise Refused("deflate stream") from error
     demand(engine.eof and not engine.unused_data and len(raw) == size, "deflate stream of another size")
@@ -79,6 +79,9 @@ def inflate(data: bytes, size: int) -> bytes:
 def unlzma(data: bytes, size: int) -> bytes:
     """Decompress a raw LZMA2 stream, which must give `size` bytes and end with the data."""
     engine = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}])
-    raw = engine.decompress(data, size + 1)
+    try:
+        raw = engine.decompress(data, size + 1)
+    except lzma.LZMAError as error:
+        raise Refused("LZMA stream") from error
     demand(engine.eof and not engine.unused_data and len(raw) == size, "LZMA stream of another size")
     return raw
