@@ -22,7 +22,7 @@ from bbcodec.container import Buffer, Limits, Reader, varint
 from bbcodec.errors import BBCodecError, FormatError, LimitError, UnsupportedImageError
 from bbcodec.modelfile.registry import ModelLike
 
-__all__ = ["Layout", "Options", "check", "check_kind", "decode", "encode", "is_sound", "way_of"]
+__all__ = ["Layout", "Options", "axes_of", "check", "check_kind", "decode", "encode", "is_sound", "way_of"]
 
 MAGIC: Final = b"\x89BBK\r\n\x1a\n"
 VERSION: Final = 1
@@ -200,6 +200,12 @@ def way_of(data: Buffer) -> int:
     """Return the way of a chunk (`bbcodec.arrays.stacks.WAYS`), or 255 if it is cut off."""
     view = memoryview(data).cast("B")
     return view[len(MAGIC) + 1] if len(view) > len(MAGIC) + 1 else 255
+
+
+def axes_of(data: Buffer) -> int:
+    """Return the number that stands for the axes of a chunk, or 255 if it is cut off."""
+    view = memoryview(data).cast("B")
+    return view[len(MAGIC) + 3] if len(view) > len(MAGIC) + 3 else 255
 
 
 def _read_shape(reader: Reader) -> tuple[int, ...]:

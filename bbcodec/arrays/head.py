@@ -21,15 +21,15 @@ from bbcodec.arrays.numbers import DTYPES
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.errors import FormatError, OptionError
 
-__all__ = ["MAGIC", "MAX_HEAD_BYTES", "Head", "Source", "Stored", "is_array_file", "pack", "unpack"]
+__all__ = ["MAGIC", "Head", "Source", "Stored", "are_countable", "is_array_file", "pack", "unpack"]
 
 MAGIC: Final = b"\x89BBN\r\n\x1a\n"
 VERSION: Final = 1
 DIGEST_BYTES: Final = 8
-MAX_HEAD_BYTES: Final = 1 << 28
 _CRC_BYTES: Final = 4
 _BY_COLUMN, _IS_COMPLEX = 1, 2  # bits of the form of an array
-_MAX_SIDE: Final = 2**32 - 1
+MAX_SIDE: Final = 2**32 - 1
+_MAX_BYTES: Final = 2**63 - 1  # of an array whose lengths of 0 count as 1
 _MAX_SUFFIX: Final = 16
 _GZIP, _REWRITTEN = 1, 2  # bits of the form of a source
 
@@ -206,9 +206,11 @@ def _read_array(reader: Reader) -> Stored:
         axes = Axes(letters.decode("ascii", "replace"), shape)
     except OptionError as error:
         raise reader.error(str(error)) from error
-    if is_complex and (samples.kind != "f" or shape[-1:] != (2,)):
+    if is_complex and (samples.kind != "f" or samples.itemsize < 4 or shape[-1:] != (2,)):
         raise reader.error(f"complex numbers with parts of {samples} and shape {list(shape)}")
-    if max(shape, default=0) > _MAX_SIDE or not _fits(axes, group):
+    if not are_countable(shape, samples.itemsize):
+        raise reader.error(f"an array of {list(shape)} is too large")
+    if not _fits(axes, group):
         raise reader.error(f"groups of {list(group)} in an array of {list(shape)}")
     steps = zip(shape, group, strict=True)
     groups = math.prod(-(-length // step) for length, step in steps)
@@ -216,6 +218,12 @@ def _read_array(reader: Reader) -> Stored:
         raise reader.error(f"{groups} groups do not fit in {reader.left} bytes")
     sizes = tuple(reader.varint("size of a group") for _ in range(groups))
     return Stored(samples, axes.letters, shape, group, sizes, bool(form & _BY_COLUMN), is_complex)
+
+
+def are_countable(shape: Sequence[int], itemsize: int) -> bool:
+    """Return whether an array of a shape is small enough to be stored, and its bytes to be counted."""
+    size = itemsize * math.prod(max(1, length) for length in shape)
+    return max(shape, default=0) <= MAX_SIDE and size <= _MAX_BYTES
 
 
 def _fits(axes: Axes, group: Sequence[int]) -> bool:

@@ -292,7 +292,8 @@ class StoredArray:
         found = self.read(_indices(key, self.shape))
         if self.stored.is_complex:
             found = np.ascontiguousarray(found).view(self.dtype).reshape(found.shape[:-1])
-        return np.asfortranarray(found) if self.stored.by_column and found.shape == self.shape else found
+        is_turned = self.stored.by_column and found.ndim > 1 and found.shape == self.shape
+        return np.asfortranarray(found) if is_turned else found
 
     def crop(self, region: Region) -> NDArray[Any]:
         """Return a region (x, y, width, height) of all planes; raise `OptionError` if it is not within."""
@@ -363,6 +364,8 @@ class StoredArray:
         """Return the samples of a group as they are coded; raise FormatError if they are not as expected."""
         stored = self.stored
         coded = self._file._decode(job.at, job.size, threads)
+        if chunks.axes_of(self._file._view[job.at :]) != (stored.named.channel is not None):
+            raise FormatError(f"group at byte {job.at}: its axes are not those of the array")
         if coded.shape != expected or coded.dtype != stored.samples.newbyteorder("<"):
             raise FormatError(
                 f"group at byte {job.at}: {coded.dtype} {list(coded.shape)}, expected {list(expected)} of "

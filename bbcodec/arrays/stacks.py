@@ -142,7 +142,7 @@ def _encode_numbers(
     images: NDArray[Any], options: Options, frames: tuple[int, int], threads: int
 ) -> tuple[int, bytes]:
     """Return the way (`PLANES` or `PLAIN`) and the bytes of samples of any type."""
-    if options.method == "classic":
+    if options.method == "classic" or not _are_bits(images):
         return PLAIN, plain.encode(images)
     found = _encode_planes(images, options, frames, threads)
     if options.method == "auto" and plain.may_win(images, len(found)):
@@ -150,6 +150,11 @@ def _encode_numbers(
         if len(other) < len(found):
             return PLAIN, other
     return PLANES, found
+
+
+def _are_bits(images: NDArray[Any]) -> bool:
+    """Return whether bool samples are 0 and 1 in memory too; true for samples of other types."""
+    return images.dtype != np.bool_ or not (images.view(np.uint8) > 1).any()
 
 
 def _encode_pictures(images: NDArray[Any], options: Options, threads: int) -> tuple[int, bytes]:

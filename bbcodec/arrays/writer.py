@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec.arrays import chunks, head, source
-from bbcodec.arrays.axes import Axes, default_axes
+from bbcodec.arrays.axes import MAX_AXES, Axes, default_axes
 from bbcodec.arrays.head import Head, Source, Stored
 from bbcodec.arrays.numbers import DTYPES
 from bbcodec.arrays.stacks import Options
@@ -46,7 +46,8 @@ class Numbers:
     Raises
     ------
     UnsupportedImageError
-        The array holds no numbers, or floats of more than 64 bits.
+        The array holds no numbers, or floats of more than 64 bits, or has more than 16 axes (15 if it is
+        complex), or one of 2**32 or more.
     OptionError
         The axes do not suit the array.
     """
@@ -60,6 +61,10 @@ class Numbers:
                 f"array of {self.array.dtype}, expected bool, integers, floats or complex numbers of parts "
                 "of at most 64 bits"
             )
+        if self.array.ndim > MAX_AXES - self.is_complex:
+            raise UnsupportedImageError(f"array of {self.array.ndim} axes, expected at most {MAX_AXES}")
+        if not head.are_countable(self.array.shape, self.array.itemsize):
+            raise UnsupportedImageError(f"array of shape {list(self.array.shape)}, an axis is too long")
         _ = self.named
 
     @property

@@ -10,6 +10,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from fuzz_mutations import change, change_json
@@ -17,8 +18,10 @@ from fuzz_mutations import change, change_json
 from bbcodec import container, modelfile
 from bbcodec.archive import sections
 from bbcodec.archive.tables import split_blob
+from bbcodec.arrays import head
 from bbcodec.bbfile import metadata_sections
 from bbcodec.container import Reader, varint
+from bbcodec.errors import FormatError
 
 Parts = list[bytes]
 _MAX_INFLATED_BYTES = 1 << 16
@@ -226,6 +229,44 @@ def _join_chunk(parts: Parts) -> bytes:
     return _crc(b"".join(parts))
 
 
+# --- array files: head with sizes 0, groups without checksums, frame as raw bytes ---------------------------
+
+
+def _without_sizes(found: head.Head) -> bytes:
+    arrays = tuple(replace(array, sizes=(0,) * len(array.sizes)) for array in found.arrays)
+    return head.pack(head.Head(arrays, found.source))[:-4]
+
+
+def _split_arrays(data: bytes) -> Parts:
+    found, at = head.unpack(data)
+    parts = [_without_sizes(found)]
+    for size in (size for array in found.arrays for size in array.sizes):
+        parts.append(data[at : at + size - 4])
+        at += size
+    if found.source is not None:
+        reader = Reader(data[at:], "frame")
+        reader.varint("size")
+        parts.append(_inflate(bytes(reader.rest()), -15))
+    return parts
+
+
+def _join_arrays(parts: Parts) -> bytes:
+    first = _crc(parts[0])
+    try:
+        found, _ = head.unpack(first, salvage=True)
+    except FormatError:
+        return first + b"".join(parts[1:])
+    rest = parts[1:]
+    frame = varint(len(rest[-1])) + _deflate(rest[-1]) if found.source is not None and rest else b""
+    groups = [_crc(part) for part in (rest[:-1] if frame else rest)]
+    arrays, sizes = [], iter(map(len, groups))
+    for array in found.arrays:
+        arrays.append(replace(array, sizes=tuple(next(sizes, 0) for _ in array.sizes)))
+    source = found.source and replace(found.source, packed=len(frame))
+    return head.pack(head.Head(tuple(arrays), source)) + b"".join([*groups, frame])
+
+
+ARRAYS = Form(_split_arrays, _join_arrays)
 CONTAINER = Form(_split_container, _join_container)
 METADATA = Form(_split_metadata, _join_metadata)
 MODEL = Form(_split_model, _join_model)

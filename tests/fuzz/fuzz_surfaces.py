@@ -35,7 +35,7 @@ from bbcodec.coding.distributions.mixture import LogisticMixture
 from bbcodec.coding.distributions.uniform import Uniform
 from bbcodec.container import Limits
 from bbcodec.engine import Program
-from bbcodec.errors import BBCodecError, FormatError
+from bbcodec.errors import BBCodecError, FormatError, LimitError
 from bbcodec.families import batch, learned
 from bbcodec.families.deep import chains as deep_chains
 from bbcodec.families.deep import head as deep_heads
@@ -261,6 +261,23 @@ def run_chunk(data: bytes) -> None:
     chunks.decode(data, limits=LIMITS)
 
 
+def run_arrays(data: bytes) -> None:
+    """Read an array file: all arrays, a part, the source; and what is intact, if it is damaged."""
+    with contextlib.suppress(BBCodecError):
+        bbcodec.info(data)
+    execution = Execution(threads=1)
+    with bbcodec.ArrayFile(data, limits=LIMITS, execution=execution, salvage=True) as file:
+        for array in file.arrays[:3]:
+            with contextlib.suppress(LimitError):
+                assert array[...].shape == array.shape
+    with bbcodec.ArrayFile(data, limits=LIMITS, execution=execution) as file:
+        for array in file.arrays[:3]:
+            part = array[tuple(slice(length // 2, None) for length in array.shape)]
+            assert part.shape == tuple(length - length // 2 for length in array.shape)
+        if file.suffix is not None:
+            file.original()
+
+
 # --- the command line ---------------------------------------------------------------------------------------
 
 _WORDS = (
@@ -376,5 +393,6 @@ SURFACES = {
     "png": Surface(run_image, forms.PNG, 10),
     "png16": Surface(run_png, forms.PNG, 60),
     "chunk": Surface(run_chunk, forms.CHUNK, 5),
+    "arrays": Surface(run_arrays, forms.ARRAYS, 5),
     "cli": Surface(run_cli, None, 0.05),
 }

@@ -25,7 +25,9 @@ from PIL import Image, PngImagePlugin
 import bbcodec
 from bbcodec import classic, container, modelfile
 from bbcodec.archive.tables import blob
-from bbcodec.arrays import chunks
+from bbcodec.arrays import chunks, writer
+from bbcodec.arrays.source import Extent
+from bbcodec.arrays.writer import Numbers, Original
 from bbcodec.bbfile import metadata_sections
 from bbcodec.engine import Add, Bconv, Function, Graph, Input, Mul, Qconv, Requantise, Sign, Wconv, bits
 from bbcodec.families import batch, learned
@@ -311,6 +313,25 @@ def deep_pngs() -> Seeds:
     return out
 
 
+def array_files() -> Seeds:
+    """Return array files: groups, several arrays, a source, complex numbers."""
+    stack = np.stack([smooth(4, 5, 3, i) for i in range(3)])
+    volume = stack[..., 0].astype(np.int16) * 9 - 700
+    data = b"head" + volume.tobytes() + b"between" + stack.tobytes() + b"tail"
+    extents = (Extent(4, 0, 0, volume.nbytes), Extent(11 + volume.nbytes, 1, 0, stack.nbytes))
+    both = (Numbers(volume, "zyx"), Numbers(stack, "zyxs"))
+    source = Original(data, ".nii.gz", extents, is_gzip=True)
+    quick = chunks.Options(model="deep-quick")
+    return {
+        "groups": bbcodec.compress(volume, axes="zyx", group=1, model="deep-quick"),
+        "column": bbcodec.compress(np.asfortranarray(volume), model="deep-quick"),
+        "complex": bbcodec.compress(volume + 1j, method="classic"),
+        "empty": bbcodec.compress(volume[:0]),
+        "source": writer.encode(both, quick, Execution(threads=1), original=source, group=2),
+        "bytes": writer.encode((), quick, Execution(threads=1), original=Original(b"text" * 9, ".dcm", ())),
+    }
+
+
 def arrays() -> Seeds:
     """Return chunks of arrays: batches and files."""
     stack = np.stack([smooth(4, 5, 3, i) for i in range(3)])
@@ -365,6 +386,7 @@ def main() -> None:
         "png": pngs(),
         "png16": deep_pngs(),
         "chunk": arrays(),
+        "arrays": array_files(),
         "cli": command_lines(),
     }
     for surface, found in everything.items():

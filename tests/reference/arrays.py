@@ -122,10 +122,10 @@ def _source(head: Reader) -> Source | None:
     if not kind:
         return None
     form = head.number(1)
-    demand(form <= 1, "form of the source")
+    demand(form <= 3, "form of the source")
     suffix = head.take(head.varint())
     demand(len(suffix) <= 16 and re.fullmatch(rb"(\.[a-z0-9]+)+", suffix), "suffix of the source")
-    return Source(bool(form), suffix, head.varint(), head.take(8), head.varint())
+    return Source(bool(form & 1), suffix, head.varint(), head.take(8), head.varint())
 
 
 def _numbers(parts: list[bytes], told: Told, installed: Mapping[bytes, bytes]) -> Any:

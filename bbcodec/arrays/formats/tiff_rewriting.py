@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write a TIFF file whose pages are compressed as one whose pages are not, with all other bytes unchanged.
 
-Zeros stand where compressed samples stood; tiles go there as far as they fit, strips to the end of the file. Of
-the entries of pages only those change that say where samples are, and how they are compressed.
+Zeros stand where compressed samples stood; tiles go there as far as they fit, strips to the end of the file.
+Of the entries of pages only those change that say where samples are, and how they are compressed.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ class Foreign(NamedTuple):
     advice: str
 
 
+_COMPRESS: Final = "it is no picture; bbcodec compress and bbcodec.compress() take it as it is"
 _ARRAY: Final = "load it, and give the array to bbcodec.compress()"
 _DECODE: Final = "decode it to PNG or TIFF first"
 _EXPORT: Final = "export it as PNG or TIFF first"
@@ -36,12 +37,12 @@ _UNPACK: Final = "unpack it first"
 
 # Offset, bytes, name, advice. TIFF-like raw files come before TIFF: they begin like it.
 _FOREIGN: Final = (
-    (128, b"DICM", "a DICOM file", "read it with pydicom, and give its pixel_array to bbcodec.compress()"),
-    (0, b"SIMPLE  =", "a FITS file", "read it with astropy, and give the array to bbcodec.compress()"),
-    (0, b"\x93NUMPY", "a NumPy array file", "load it with numpy.load(), and give it to bbcodec.compress()"),
-    (344, b"n+1\0", "a NIfTI file", "read it with nibabel, and give planes of it to bbcodec.compress()"),
-    (344, b"ni1\0", "a NIfTI header", "read it with nibabel, and give planes of it to bbcodec.compress()"),
-    (4, b"n+2\0", "a NIfTI file", "read it with nibabel, and give planes of it to bbcodec.compress()"),
+    (128, b"DICM", "a DICOM file", _COMPRESS),
+    (0, b"SIMPLE  =", "a FITS file", _COMPRESS),
+    (0, b"\x93NUMPY", "a NumPy array file", _COMPRESS),
+    (344, b"n+1\0", "a NIfTI file", _COMPRESS),
+    (344, b"ni1\0", "a NIfTI header", "convert it to one file (.nii), which bbcodec compress takes"),
+    (4, b"n+2\0", "a NIfTI file", _COMPRESS),
     (0, b"NRRD", "an NRRD file", _ARRAY),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", _ARRAY),
     (0, b"CDF\x01", "a NetCDF file", _ARRAY),
