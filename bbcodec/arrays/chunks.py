@@ -176,6 +176,9 @@ def decode(
         )
     elif way == stacks.PLAIN:
         images = plain.decode(Reader(body, "chunk"), math.prod(sizes), DTYPES[kind])
+    elif way == stacks.RANKS:
+        reader = Reader(body, "chunk")
+        images = stacks.decode_ranks(reader, sizes, DTYPES[kind], model=model, threads=threads, limits=bounds)
     elif kind >= _PICTURES:
         raise FormatError(f"chunk: way {way} with samples of {DTYPES[kind]}")
     else:

@@ -13,7 +13,7 @@ from bbcodec.container import Buffer
 
 __all__ = ["ArrayInfo", "info"]
 
-_WAYS: Final = ("picture", "batch", "planes", "bytes")
+_WAYS: Final = ("picture", "batch", "planes", "bytes", "ranks")
 
 
 @dataclass(frozen=True)

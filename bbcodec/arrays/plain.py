@@ -58,7 +58,7 @@ def decode(reader: Reader, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     if form & _BY_PLACE:
         data = np.ascontiguousarray(data.reshape(dtype.itemsize, count).T)
     little = data.reshape(-1).view(dtype.newbyteorder("<"))
-    return little.astype(dtype.newbyteorder("="), copy=False)
+    return little.astype(dtype.newbyteorder("="))  # a copy, which the caller may change
 
 
 def _bytes(array: NDArray[Any]) -> bytes:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic
-from bbcodec.arrays import deep, plain
+from bbcodec.arrays import deep, plain, ranks
 from bbcodec.bbfile import choose, decoder, encoder
 from bbcodec.bbfile.encoder import Method
 from bbcodec.container import MODEL_ID_SIZE, Limits, Reader
@@ -34,6 +34,7 @@ __all__ = [
     "BATCH",
     "PLAIN",
     "PLANES",
+    "RANKS",
     "STACK",
     "WAYS",
     "Layout",
@@ -45,9 +46,13 @@ __all__ = [
 
 Layout: TypeAlias = Literal["auto", "hw", "hwc", "chw"]
 
-STACK, BATCH, PLANES, PLAIN = WAYS = 0, 1, 2, 3
+STACK, BATCH, PLANES, PLAIN, RANKS = WAYS = 0, 1, 2, 3, 4
 """Ways: one ``.bb`` file of all pictures, one below the other; one batch (`bbcodec.families.batch`);
-planes of an array of numbers (`bbcodec.arrays.deep`); or bytes (`bbcodec.arrays.plain`)."""
+planes of an array of numbers (`bbcodec.arrays.deep`); bytes (`bbcodec.arrays.plain`); or the values, and one
+of the first two ways for their ranks (`bbcodec.arrays.ranks`)."""
+
+MAX_BITS_OF_LABELS: Final = 1.0
+"""Bits of a sample as planes below which ranks are tried: areas of one value cost few."""
 
 MAX_COLOURS: Final = 4
 """Channels of a picture in a file."""
@@ -141,15 +146,22 @@ def _is_deep(options: Options) -> bool:
 def _encode_numbers(
     images: NDArray[Any], options: Options, frames: tuple[int, int], threads: int
 ) -> tuple[int, bytes]:
-    """Return the way (`PLANES` or `PLAIN`) and the bytes of samples of any type."""
+    """Return the way (`PLANES`, `PLAIN` or `RANKS`) and the bytes of samples of any type."""
     if options.method == "classic" or not _are_bits(images):
         return PLAIN, plain.encode(images)
     found = _encode_planes(images, options, frames, threads)
-    if options.method == "auto" and plain.may_win(images, len(found)):
-        other = plain.encode(images)
-        if len(other) < len(found):
-            return PLAIN, other
-    return PLANES, found
+    if options.method != "auto":
+        return PLANES, found
+    ways = [(PLANES, found)]
+    repeats = plain.may_win(images, len(found))
+    if repeats:
+        ways.append((PLAIN, plain.encode(images)))
+    is_flat = 8 * len(found) < MAX_BITS_OF_LABELS * images.size
+    may_be_ranked = (repeats or is_flat) and images.shape[3] <= MAX_COLOURS and not _is_deep(options)
+    for table, ranked in ranks.ranks(images) if may_be_ranked else ():
+        way, body = _encode_pictures(ranked, options, threads)
+        ways.append((RANKS, ranks.pack(table) + bytes([way]) + body))
+    return min(ways, key=lambda way: len(way[1]))
 
 
 def _are_bits(images: NDArray[Any]) -> bool:
@@ -215,6 +227,26 @@ def decode_planes(
     if channels > 1:
         return np.moveaxis(array, 1, 3)
     return np.moveaxis(array, 1, 0).reshape(sizes)
+
+
+def decode_ranks(
+    reader: Reader,
+    sizes: tuple[int, int, int, int],
+    dtype: np.dtype[Any],
+    *,
+    model: ModelLike | None = None,
+    threads: int = 1,
+    limits: Limits | None = None,
+) -> NDArray[Any]:
+    """Return pictures that were coded as ranks of values, in the order of ``[N, H, W, C]``; see `decode`."""
+    table = ranks.unpack(reader, dtype)
+    way = reader.u8("way of the ranks")
+    if way not in (STACK, BATCH):
+        raise reader.error(f"way {way} of the ranks is not defined")
+    found = decode(way, reader.rest(), sizes, model=model, threads=threads, limits=limits)
+    if found.dtype != np.uint8:
+        raise FormatError(f"chunk: ranks of {found.dtype}")
+    return ranks.values(table, found)
 
 
 def _file(stack: NDArray[Any], options: Options, method: Method, threads: int) -> bytes:

@@ -287,6 +287,9 @@ def batches() -> dict[str, Any]:
     spectra = (deep_picture(20, 24, 1, 90).astype(np.int64) * np.arange(10, 22) // 16).astype(np.uint16)
     floats = even(30, 40, 1)[..., 0].astype(np.float32) * deep_picture(30, 40, 1)[..., 0] / np.float32(7)
 
+    rows, columns = np.mgrid[:120, :90]
+    labels = (rows // 17 * 7 + columns // 23 * 3 + (rows + columns) // 40 * 2) * 37 % 31
+
     def batched(images: list[Any], model: str) -> Any:
         return lambda: batch.encode([np.ascontiguousarray(i) for i in images], modelfile.load_named(model))
 
@@ -311,6 +314,10 @@ def batches() -> dict[str, Any]:
         # The first slice again and again: bytes.
         "chunk_bytes.bbk": lambda: chunks.encode(
             np.tile(volume[:, :1], (1, 9, 1, 1)).astype(">i4"), chunks.Options(model="deep", method="classic")
+        ),
+        # Labels: ranks of few values.
+        "chunk_ranks.bbk": lambda: chunks.encode(
+            (np.arange(31, dtype="<i4") ** 3 * 401 % 8191 - 3000)[labels], chunks.Options(model="photo")
         ),
         "chunk_gray.bbk": lambda: chunks.encode(few[0][..., 0], chunks.Options(model="photo")),
     }

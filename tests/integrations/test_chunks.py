@@ -12,7 +12,7 @@ from small_pictures import pictures
 from bbcodec.arrays import chunks
 from bbcodec.arrays.chunks import Options
 from bbcodec.arrays.numbers import DTYPES
-from bbcodec.arrays.stacks import BATCH, PLANES, STACK
+from bbcodec.arrays.stacks import BATCH, PLAIN, PLANES, RANKS, STACK
 from bbcodec.errors import BBCodecError, FormatError, LimitError, OptionError, UnsupportedImageError
 
 WAY = 9  # where the way stands
@@ -196,3 +196,55 @@ def test_a_missing_model_matters_only_if_it_is_needed() -> None:
     data = chunks.encode(STACK_OF_RGB, FAST)
     assert np.array_equal(chunks.decode(data, model="/nowhere/mine.bbm"), STACK_OF_RGB)
     assert np.array_equal(chunks.decode(data, model="photo"), STACK_OF_RGB)
+
+
+# --- bytes and ranks ----------------------------------------------------------------------------------------
+
+
+def test_arrays_that_repeat_are_coded_as_bytes() -> None:
+    noise = np.random.default_rng(1).integers(0, 2**31, (20, 30)).astype("<i4")
+    for dtype in ("<i4", ">f4", "<f8"):
+        assert there_and_back(np.tile(noise, (4, 1, 1)).astype(dtype), Options())[WAY] == PLAIN
+    assert there_and_back(noise, Options(method="classic"))[WAY] == PLAIN
+    assert there_and_back(np.tile(noise, (4, 1, 1)), Options(method="learned"))[WAY] == PLANES
+
+
+def labels(dtype: str, count: int = 40) -> np.ndarray:
+    y, x = np.mgrid[:90, :80]
+    areas = (y // 17 * 7 + x // 23 * 3 + (x + y) // 40 * 2) * 37 % count
+    ids = np.random.default_rng(0).choice(np.iinfo("i2").max, count, replace=False)
+    return ids.astype(dtype)[areas]
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">i4", "<f4", ">f8", "<i8"])
+def test_labels_are_coded_as_ranks(dtype: str) -> None:
+    data = there_and_back(labels(dtype), Options())
+    assert data[WAY] == RANKS
+    stack = np.stack([labels(dtype), labels(dtype)[::-1]])
+    assert there_and_back(stack, Options(layout="hw"))[WAY] == RANKS
+    assert len(data) < 1.5 * len(chunks.encode(labels("u2") // 900, Options()))
+
+
+def test_nan_and_minus_zero_among_few_values() -> None:
+    table = np.array([0.0, -0.0, np.nan, np.inf, 1.5, -7], "<f4")
+    table.view(np.uint32)[2] |= 77
+    array = table[labels("<i4", 6) % 6]
+    found = chunks.decode(chunks.encode(array, Options()))
+    assert found.tobytes() == array.tobytes()
+
+
+def test_ranks_without_values_are_refused() -> None:
+    data = bytearray(chunks.encode(labels("<u2"), Options()))
+    assert data[WAY] == RANKS
+    at = data.index(39, WAY + 4)  # the number of values, less 1
+    for count in (38, 200):
+        wrong = bytearray(data)
+        wrong[at] = count
+        wrong[-4:] = zlib.crc32(wrong[:-4]).to_bytes(4, "little")
+        with pytest.raises(FormatError):
+            chunks.decode(bytes(wrong))
+
+
+def test_bits_of_bools() -> None:
+    odd = (np.random.default_rng(1).integers(0, 2, (3, 20, 20), np.uint8) * 2).view(np.bool_)
+    assert chunks.decode(chunks.encode(odd)).tobytes() == odd.tobytes()

@@ -58,7 +58,7 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
     """Return the array of a chunk."""
     reader = _begin(data, CHUNK)
     way, samples, axes = reader.number(1), reader.number(1), reader.number(1)
-    demand(way < 4 and samples < (21 if way > 1 else 3) and axes & ~16 < 3, "way, samples or axes")
+    demand(way < 5 and samples < (21 if way > 1 else 3) and axes & ~16 < 3, "way, samples or axes")
     by_column, axes = bool(axes & 16), axes & ~16
     count = reader.varint()
     demand(count <= 32, "number of axes")
@@ -73,9 +73,17 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
         found = _planes(reader, shape, axes, (height, width, channels), dtype, installed)
     elif way == 3:
         found = _bytes(reader, math.prod(shape), dtype)
+    elif way == 4:
+        count = 1 + reader.number(1)
+        values = _by_place(inflate(reader.take(reader.varint()), count * dtype.itemsize), count, dtype)
+        way = reader.number(1)
+        demand(way < 2, "way of ranks")
+        ranks = _pictures(reader.rest(), way, installed)
+        demand(ranks.dtype == np.uint8 and ranks.size == math.prod(shape), "ranks")
+        demand(int(ranks.max()) < count, "a rank")
+        found = values[ranks]
     else:
-        body = reader.rest()
-        found = np.stack(batch(body, installed)) if way else container.decode(body, installed).samples
+        found = _pictures(reader.rest(), way, installed)
         demand(found.dtype == dtype.newbyteorder("=") and found.size == math.prod(shape), "samples")
     array = found.reshape(-1, height, width, channels)
     array = (array.transpose(0, 3, 1, 2) if axes == 2 else array).reshape(shape)
@@ -84,14 +92,25 @@ def chunk(data: bytes, installed: Mapping[bytes, bytes]) -> Any:
     return np.asarray(array, dtype, order="F" if by_column else "C")
 
 
+def _pictures(body: bytes, way: int, installed: Mapping[bytes, bytes]) -> Any:
+    """Return the samples of ways 0 and 1."""
+    return np.stack(batch(body, installed)) if way else container.decode(body, installed).samples
+
+
+def _by_place(raw: bytes, count: int, dtype: np.dtype[Any]) -> Any:
+    """Return samples whose first bytes come first, then all second ones."""
+    joined = np.ascontiguousarray(np.frombuffer(raw, np.uint8).reshape(dtype.itemsize, count).T)
+    return joined.view(dtype.newbyteorder("<")).reshape(-1).astype(dtype.newbyteorder("="))
+
+
 def _bytes(reader: Reader, count: int, dtype: np.dtype[Any]) -> Any:
     """Return the samples of a chunk of bytes, in the order of pictures."""
-    form, width = reader.number(1), dtype.itemsize
+    form = reader.number(1)
     demand(form < 4, "form of bytes")
-    raw = (unlzma if form & 2 else inflate)(reader.rest(), count * width)
-    places = np.frombuffer(raw, np.uint8).reshape((width, count) if form & 1 else (count, width))
-    joined = np.ascontiguousarray(places.T if form & 1 else places)
-    return joined.view(dtype.newbyteorder("<")).reshape(-1).astype(dtype.newbyteorder("="))
+    raw = (unlzma if form & 2 else inflate)(reader.rest(), count * dtype.itemsize)
+    if form & 1:
+        return _by_place(raw, count, dtype)
+    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype.newbyteorder("="))
 
 
 def _planes(
