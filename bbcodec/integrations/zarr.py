@@ -29,11 +29,11 @@ _FIELDS = ("model", "method", "layout", "verify")
 
 @dataclass(frozen=True)
 class BBCodec(ArrayBytesCodec):
-    """Array-to-bytes codec for uint8 and uint16 chunks of pictures.
+    """Array-to-bytes codec for chunks of numbers: give it as ``serializer``, not as a compressor.
 
-    A chunk is a picture ``[H, W]`` or ``[H, W, C]``, C = 1..4, or a stack of pictures with any number of
-    leading axes. All pictures of a chunk are coded together in one thread: Zarr codes several chunks at a
-    time.
+    A chunk is a picture ``[H, W]`` or ``[H, W, C]``, or a stack of pictures with any number of leading axes.
+    All pictures of a chunk are coded together in one thread: Zarr codes several chunks at a time.
+    docs/zarr-codec specifies the codec.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,40 @@ def test_chunks_of_another_array_are_refused() -> None:
     store["c/0/0/0/0"] = other["c/0/0/0"]
     with pytest.raises(FormatError, match="the array expects"):
         zarr.open_array(store)[:3]
+
+
+@pytest.mark.parametrize("place", ["compressors", "filters"])
+def test_it_is_no_compressor(place: str) -> None:
+    """Zarr says so before the codec is asked; docs/plugins.md quotes the message."""
+    wrong = {place: {"name": "bbcodec", "configuration": {}}}
+    with pytest.raises(TypeError, match=r"BytesBytesCodec|ArrayArrayCodec"):
+        zarr.create_array({}, shape=(4, 5), chunks=(4, 5), dtype="u2", **wrong)
+
+
+def test_the_schema_of_the_codec_is_its_configuration() -> None:
+    from bbcodec.integrations.zarr import BBCodec
+
+    place = Path(__file__).parents[2] / "docs" / "zarr-codec" / "schema.json"
+    schema = json.loads(place.read_text())["properties"]
+    written = BBCodec().to_dict()
+    assert schema["name"]["const"] == written["name"]
+    known = schema["configuration"]["properties"]
+    assert {name: entry["default"] for name, entry in known.items()} == written["configuration"]
+    for name in ("method", "layout"):
+        for value in known[name]["enum"]:
+            assert BBCodec(**{name: value}).to_dict()["configuration"][name] == value
+
+
+def test_ome_zarr_layouts(tmp_path: Path) -> None:
+    """Times, channels, slices, rows, columns, in chunks of planes and of volumes, and in shards."""
+    y, x = np.mgrid[:24, :20]
+    base = 900 + 9 * x + 4 * y + 30 * np.arange(4)[:, None, None]
+    stack = base + 100 * np.arange(2)[:, None, None, None] + 7 * np.arange(3)[:, None, None, None, None]
+    for dtype in ("uint16", "int16", "float32"):
+        array = (stack - 1200 * (dtype == "int16")).astype(dtype)
+        for chunks in ((1, 1, 1, 24, 20), (1, 2, 4, 24, 20)):
+            shards = {"shards": (3, 2, 4, 24, 20)} if chunks[2] == 4 else {}
+            options = {"chunks": chunks, "configuration": {"model": "quick", "layout": "hw"}, **shards}
+            made = create(array, **options)
+            assert np.array_equal(made[:], array)
+            assert np.array_equal(made[1, 1, 2], array[1, 1, 2])
