@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bbcodec import classic
-from bbcodec.arrays import deep, plain, ranks
+from bbcodec.arrays import plain, ranks
 from bbcodec.bbfile import choose, decoder, encoder
 from bbcodec.bbfile.encoder import Method
 from bbcodec.container import MODEL_ID_SIZE, Limits, Reader
 from bbcodec.errors import FormatError, ModelMissingError, OptionError
 from bbcodec.families import batch
-from bbcodec.families.deep.choices import frames_are_alike
 from bbcodec.families.family import family_of
 from bbcodec.jobs import Execution
 from bbcodec.modelfile.registry import DEFAULT_MODEL, ModelLike, deep_model_of
@@ -129,11 +128,17 @@ def encode(
     if not is_picture or channels > MAX_COLOURS or _is_deep(options):
         return _encode_numbers(images, options, frames, threads)
     way, body = _encode_pictures(images, options, threads)
-    if options.method == "auto" and frames_are_alike(_frames(images, frames)):
+    if options.method == "auto" and _are_alike(_frames(images, frames)):
         other = _encode_planes(images, options, frames, threads)
         if len(other) < len(body):
             return PLANES, other
     return way, body
+
+
+def _are_alike(frames: NDArray[Any]) -> bool:
+    from bbcodec.families.deep.choices import frames_are_alike  # late: `import bbcodec` stays light
+
+    return frames_are_alike(frames)
 
 
 def _is_deep(options: Options) -> bool:
@@ -194,6 +199,8 @@ def _encode_pictures(images: NDArray[Any], options: Options, threads: int) -> tu
 
 
 def _encode_planes(images: NDArray[Any], options: Options, planes: tuple[int, int], threads: int) -> bytes:
+    from bbcodec.arrays import deep
+
     given = find_model(options.model)
     model = given if family_of(given).deep else find_model(deep_model_of(options.model))
     channels = images.shape[3]
@@ -220,6 +227,8 @@ def decode_planes(
     threads: int = 1,
 ) -> NDArray[Any]:
     """Return pictures that were coded as planes, ``[N, H, W, C]``; see `decode` and `encode`."""
+    from bbcodec.arrays import deep
+
     count, height, width, channels = sizes
     frames, each = planes
     shape = (count, channels, height, width) if channels > 1 else (frames, each, height, width)

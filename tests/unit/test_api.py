@@ -334,8 +334,8 @@ def test_bad_options() -> None:
     for mode in ("1", "P"):
         with pytest.raises(OptionError, match=f"mode {mode}"):
             bbcodec.compress(picture(mode, 4, 4), method="learned", model="photo")
-    with pytest.raises(UnsupportedImageError, match="float32"):
-        bbcodec.compress(np.zeros((2, 2), np.float32))
+    with pytest.raises(UnsupportedImageError, match="array of <U1"):
+        bbcodec.compress(np.array([["a", "b"]]))
     with pytest.raises(LimitError, match="limit is 3"):
         bbcodec.decompress(bbcodec.compress(image), limits=3)
     with pytest.raises(ModelMissingError, match="no-such-model"):
