@@ -458,9 +458,9 @@ def read_image(
 
 
 def read(path: str | os.PathLike[str], **options: Any) -> NDArray[Any]:
-    """Return the pixels of a ``.bb`` file or of another image file.
+    """Return the pixels of a ``.bb`` file or of another image file, or the array of an array file.
 
-    Options and errors are those of `read_image`.
+    Options and errors are those of `read_image`; of an array file those of `decompress`.
 
     Examples
     --------
@@ -470,7 +470,9 @@ def read(path: str | os.PathLike[str], **options: Any) -> NDArray[Any]:
     >>> read(path).shape
     (4, 6, 3)
     """
-    return read_image(path, **options).array
+    with open(path, "rb") as file:
+        is_array = is_array_file(file.read(len(MAGIC)))
+    return decompress(path, **options) if is_array else read_image(path, **options).array
 
 
 def write(path: str | os.PathLike[str], image: PictureLike, **options: Any) -> None:

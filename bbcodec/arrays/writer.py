@@ -249,4 +249,5 @@ def _unlikeness(samples: NDArray[Any], named: Axes, axis: int) -> float:
             index.append(slice(size // 2, size // 2 + 1))
     part = samples[tuple(index)].astype(np.float64)
     part = np.where(np.isfinite(part), part, 0)
-    return float(np.abs(np.diff(part, axis=axis)).mean())
+    with np.errstate(over="ignore"):
+        return float(np.abs(np.diff(part, axis=axis)).mean())

@@ -56,6 +56,11 @@ def test_shapes_and_orders(shape: tuple[int, ...], order: Any) -> None:
     there_and_back(array, axes="abtzyx"[6 - len(shape) :])
 
 
+def test_large_floats_in_many_planes() -> None:
+    values = np.array([1e308, -1e308, np.inf, np.nan, 5e-324, 0, -1, 2]).reshape(2, 1, 2, 2)
+    there_and_back(np.tile(values, (1, 3, 1, 1)), axes="tzyx", group=2)
+
+
 def test_bits_of_floats() -> None:
     bits = np.array([0x7FC00001, 0xFFC12345, 0x80000000, 0, 0x7F800000, 1, 0x80000001], np.uint32)
     there_and_back(np.tile(bits, (4, 1)).view(np.float32))
@@ -202,6 +207,9 @@ def test_files_are_read_in_parts(tmp_path: Path) -> None:
     with bbcodec.ArrayFile(path) as file:
         assert np.array_equal(file[0][1, 1:3], VOLUME[1, 1:3])
     assert np.array_equal(bbcodec.decompress(path), VOLUME)
+    assert np.array_equal(bbcodec.read(path), VOLUME)
+    with pytest.raises(UnsupportedImageError, match="a bbcodec file of arrays"):
+        bbcodec.read_image(path)
     (tmp_path / "empty.bb").write_bytes(b"")
     with pytest.raises(FormatError, match="array file"):
         bbcodec.ArrayFile(tmp_path / "empty.bb")

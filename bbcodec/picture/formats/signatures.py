@@ -92,6 +92,7 @@ _FOREIGN: Final = (
     (257, b"ustar", "a tar file", _UNPACK),
     (0, b"\x7fELF", "a program", "it is no image"),
     (0, b"\x89BBC", "a bbcodec file", "a single picture comes back with bbcodec.decompress_picture()"),
+    (0, b"\x89BBN", "a bbcodec file of arrays", "read it with bbcodec.decompress() or bbcodec.ArrayFile"),
     (0, b"\x89BBA", "a bbcodec archive", "open it with bbcodec.Archive, or unpack it with bbcodec unpack"),
     (0, b"\x89BBM", "a bbcodec model", "it is no image"),
 )
