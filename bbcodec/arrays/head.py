@@ -21,10 +21,22 @@ from bbcodec.arrays.numbers import DTYPES
 from bbcodec.container import Buffer, Reader, varint
 from bbcodec.errors import FormatError, OptionError
 
-__all__ = ["MAGIC", "Head", "Source", "Stored", "are_countable", "is_array_file", "pack", "unpack"]
+__all__ = [
+    "MAGIC",
+    "START_BYTES",
+    "Head",
+    "Source",
+    "Stored",
+    "are_countable",
+    "is_array_file",
+    "pack",
+    "unpack",
+]
 
 MAGIC: Final = b"\x89BBN\r\n\x1a\n"
 VERSION: Final = 1
+START_BYTES: Final = 18
+"""Bytes at the beginning that tell how long the head is: magic, version, and a number of at most 9."""
 DIGEST_BYTES: Final = 8
 _CRC_BYTES: Final = 4
 _BY_COLUMN, _IS_COMPLEX = 1, 2  # bits of the form of an array
@@ -154,12 +166,36 @@ def pack(head: Head) -> bytes:
     return data + zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
 
 
-def unpack(data: Buffer, *, salvage: bool = False) -> tuple[Head, int]:
+def head_size(start: Buffer) -> int:
+    """Return the bytes of a head from its first `START_BYTES` bytes, or fewer if the file has no more.
+
+    Raises
+    ------
+    FormatError
+        The bytes do not begin like an array file.
+    """
+    reader, size = _begin(start)
+    return reader.offset + size + _CRC_BYTES
+
+
+def _begin(data: Buffer) -> tuple[Reader, int]:
+    """Return a reader behind the size of the head, and this size."""
+    reader = Reader(data, "array file")
+    if bytes(reader.take(len(MAGIC), "magic")) != MAGIC:
+        raise FormatError(f"not an array file: magic at byte 0, expected {MAGIC!r}")
+    version = reader.u8("version")
+    if version != VERSION:
+        raise reader.error(f"version {version}, this reader knows version {VERSION}")
+    return reader, reader.varint("size of the head")
+
+
+def unpack(data: Buffer, *, total: int | None = None, salvage: bool = False) -> tuple[Head, int]:
     """Return the head of an array file and the offset of its first group.
 
     Parameters
     ----------
-    data : the file.
+    data : the file, or its head alone.
+    total : bytes of the file, if `data` are not all of it.
     salvage : whether the file may be cut off, or have bytes behind its end.
 
     Raises
@@ -168,13 +204,7 @@ def unpack(data: Buffer, *, salvage: bool = False) -> tuple[Head, int]:
         The bytes are no head of an array file, or a damaged one, or the file is cut off.
     """
     view = memoryview(data).cast("B")
-    outer = Reader(view, "array file")
-    if bytes(outer.take(len(MAGIC), "magic")) != MAGIC:
-        raise FormatError(f"not an array file: magic at byte 0, expected {MAGIC!r}")
-    version = outer.u8("version")
-    if version != VERSION:
-        raise outer.error(f"version {version}, this reader knows version {VERSION}")
-    size = outer.varint("size of the head")
+    outer, size = _begin(view)
     at = outer.offset
     body = outer.take(size, "head")
     computed = zlib.crc32(view[: outer.offset])
@@ -189,8 +219,9 @@ def unpack(data: Buffer, *, salvage: bool = False) -> tuple[Head, int]:
     reader.finish()
     start = outer.offset
     wanted = sum(sum(array.sizes) for array in arrays) + (source.packed if source else 0)
-    if start + wanted != len(view) and not salvage:
-        raise FormatError(f"array file: {len(view)} bytes, its head asks for {start + wanted}")
+    total = len(view) if total is None else total
+    if start + wanted != total and not salvage:
+        raise FormatError(f"array file: {total} bytes, its head asks for {start + wanted}")
     return Head(arrays, source), start
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import gzip
 import math
-import mmap
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,18 +108,15 @@ class ArrayFile:
     ) -> None:
         self.lost: dict[int, LostGroup] = {}
         self._salvage = salvage
-        self._map: mmap.mmap | None = None
-        if isinstance(data, str | os.PathLike):
-            with open(data, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
-            self._view = memoryview(self._map or b"")
-        else:
-            self._view = memoryview(data).cast("B")
+        self._bytes = _Bytes(data)
         try:
-            self._head, at = head.unpack(self._view, salvage=salvage)
-        except BBCodecError:
+            wanted = head.head_size(self._bytes.read(0, head.START_BYTES))
+            start = self._bytes.read(0, wanted)
+            self._head, at = head.unpack(start, total=self._bytes.size, salvage=salvage)
+        except BBCodecError as error:
             self.close()
+            if isinstance(data, str | os.PathLike):
+                raise type(error)(f"{os.fspath(data)}: {error}") from error
             raise
         self.execution = execution or Execution(threads)
         self._limits, self._model = Limits.of(limits), model
@@ -138,9 +135,7 @@ class ArrayFile:
 
     def close(self) -> None:
         """Close the file. Its arrays cannot be read any more."""
-        self._view.release()
-        if self._map is not None:
-            self._map.close()
+        self._bytes.close()
 
     def __len__(self) -> int:
         """Return the number of arrays."""
@@ -159,7 +154,7 @@ class ArrayFile:
     def whole(self) -> bool:
         """Whether the checksums of all groups are right. Their samples are not decoded."""
         return all(
-            chunks.is_sound(self._view[at : at + size])
+            chunks.is_sound(self._bytes.read(at, size))
             for array in self.arrays
             for at, size in array.extents()
         )
@@ -204,7 +199,7 @@ class ArrayFile:
             return ready[number]
 
         return source.restore(
-            self._view[self._frame :],
+            self._bytes.read(self._frame, origin.packed),
             origin.size,
             None if self.lost or self._salvage else origin.digest,
             [array.stored.nbytes for array in self.arrays],
@@ -213,8 +208,11 @@ class ArrayFile:
 
     # --- for StoredArray ------------------------------------------------------------------------------------
 
-    def _decode(self, at: int, size: int, threads: int) -> NDArray[Any]:
-        data = self._view[at : at + size]
+    def _decode(self, at: int, size: int, axes: int, threads: int) -> NDArray[Any]:
+        """Return the samples of a group; raise FormatError if it is damaged, or has other axes."""
+        data = self._bytes.read(at, size)
+        if chunks.axes_of(data) != axes:
+            raise FormatError(f"group at byte {at}: its axes are not those of the array")
         return chunks.decode(data, model=self._model, threads=threads, limits=2**62)
 
     def _lose(self, at: int, group: LostGroup) -> bool:
@@ -222,6 +220,35 @@ class ArrayFile:
         if self._salvage:
             self.lost[at] = group
         return self._salvage
+
+
+class _Bytes:
+    """The bytes of a file that is given by its path, or as a whole. Threads may read at the same time."""
+
+    def __init__(self, data: Buffer | str | os.PathLike[str]) -> None:
+        self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
+        if isinstance(data, str | os.PathLike):
+            self._file = open(data, "rb")  # noqa: SIM115  # `close` closes it
+            self.size = os.fstat(self._file.fileno()).st_size
+        else:
+            self._view = memoryview(data).cast("B")
+            self.size = len(self._view)
+
+    def read(self, at: int, count: int) -> Buffer:
+        """Return the bytes from an offset on, fewer at the end of the file."""
+        if self._file is None:
+            return self._view[at : at + count]
+        count = max(0, min(count, self.size - at))
+        with self._lock:
+            self._file.seek(at)
+            return self._file.read(count)
+
+    def close(self) -> None:
+        """Close the file; bytes that were given as a whole are forgotten."""
+        self._view = memoryview(b"")
+        if self._file is not None:
+            self._file.close()
 
 
 class StoredArray:
@@ -363,9 +390,7 @@ class StoredArray:
     def _decoded(self, job: _Job, expected: tuple[int, ...], threads: int) -> NDArray[Any]:
         """Return the samples of a group as they are coded; raise FormatError if they are not as expected."""
         stored = self.stored
-        coded = self._file._decode(job.at, job.size, threads)
-        if chunks.axes_of(self._file._view[job.at :]) != (stored.named.channel is not None):
-            raise FormatError(f"group at byte {job.at}: its axes are not those of the array")
+        coded = self._file._decode(job.at, job.size, stored.named.channel is not None, threads)
         if coded.shape != expected or coded.dtype != stored.samples.newbyteorder("<"):
             raise FormatError(
                 f"group at byte {job.at}: {coded.dtype} {list(coded.shape)}, expected {list(expected)} of "

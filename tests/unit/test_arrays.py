@@ -210,9 +210,34 @@ def test_files_are_read_in_parts(tmp_path: Path) -> None:
     assert np.array_equal(bbcodec.read(path), VOLUME)
     with pytest.raises(UnsupportedImageError, match="a bbcodec file of arrays"):
         bbcodec.read_image(path)
-    (tmp_path / "empty.bb").write_bytes(b"")
-    with pytest.raises(FormatError, match="array file"):
-        bbcodec.ArrayFile(tmp_path / "empty.bb")
+    whole = path.read_bytes()
+    for name, data in (("empty", b""), ("short", whole[:9]), ("cut", whole[:-1]), ("head", whole[:30])):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(FormatError, match=rf"{name}: .*array file"):
+            bbcodec.ArrayFile(tmp_path / name)
+
+
+def test_a_damaged_file_is_closed_and_its_error_is_told(tmp_path: Path) -> None:
+    data = bytearray(bbcodec.compress(VOLUME, axes="tzyx", group=1))
+    data[-9] ^= 1
+    path = tmp_path / "a.bb"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="checksum"), bbcodec.ArrayFile(path) as file:
+        file[0][...]
+    file = bbcodec.ArrayFile(path)
+    part = file[0][0, 0]
+    file.close()
+    assert np.array_equal(part, VOLUME[0, 0])
+    with pytest.raises(ValueError, match="closed"):
+        file[0][0, 0]
+
+
+def test_threads_read_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bb"
+    bbcodec.write(path, VOLUME, axes="tzyx", group=1)
+    with bbcodec.ArrayFile(path, threads=4) as file:
+        for _ in range(5):
+            assert np.array_equal(file[0][...], VOLUME)
 
 
 # --- what else asks -----------------------------------------------------------------------------------------
