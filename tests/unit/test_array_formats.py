@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 
 import bbcodec
-from bbcodec.arrays import formats
+from bbcodec.arrays import files, formats
 from bbcodec.arrays.formats.parts import Parts
+from bbcodec.arrays.stacks import Options
 from bbcodec.errors import FormatError, OptionError
+from bbcodec.jobs import SERIAL
 
 RANDOM = np.random.default_rng(3)
 _SMOOTH = np.arange(17) * 9 + np.arange(22)[:, None] * 5 + np.arange(4)[:, None, None] * 30 - 300
@@ -378,3 +381,65 @@ def test_arrays_that_share_bytes_are_stored_once() -> None:
     arrays, extents = parts.ordered()
     assert [(one.array.shape, one.axes) for one in arrays] == [((4, 5), "yx"), ((30,), "y")]
     assert [(extent.at, extent.array) for extent in extents] == [(10, 0), (60, 1)]
+
+
+# --- damage -------------------------------------------------------------------------------------------------
+
+
+def small_files(folder: Path) -> list[Path]:
+    """Write a small file of each format whose library is installed."""
+    np.save(folder / "a.npy", VOLUME[:, :6, :7])
+    found = [folder / "a.npy"]
+    try:
+        import nibabel
+        import tifffile
+        from astropy.io import fits
+    except ModuleNotFoundError:
+        return found
+    nibabel.save(nibabel.Nifti1Image(VOLUME[:, :6, :7], np.eye(4)), folder / "a.nii")
+    fits.PrimaryHDU(VOLUME[:, :6, :7]).writeto(folder / "a.fits")
+    tifffile.imwrite(folder / "a.tif", VOLUME, photometric="minisblack", tile=(16, 16))
+    tifffile.imwrite(folder / "b.tif", VOLUME, photometric="minisblack", compression="zlib", rowsperstrip=5)
+    dicom = [path for path in DICOM if path.name in ("rtdose.dcm", "SC_rgb_small_odd.dcm")]
+    return [*found, *(folder / name for name in ("a.nii", "a.fits", "a.tif", "b.tif")), *dicom]
+
+
+def test_damaged_files_come_back_too(tmp_path: Path) -> None:
+    """Whatever a library makes of a damaged file: it comes back byte for byte, or is refused by name."""
+    random = np.random.default_rng(8)
+    for path in small_files(tmp_path):
+        whole = path.read_bytes()
+        for _ in range(40):
+            data = bytearray(whole[: random.integers(1, len(whole))] if random.random() < 0.3 else whole)
+            for at in random.integers(0, min(len(data), 1200), random.choice([1, 2, 9])):
+                data[at] = random.choice([0, 1, 255, random.integers(256)])
+            options = Options(method="classic")
+            if formats.format_of(bytes(data), path.name) is None:
+                with pytest.raises(FormatError, match="not a NumPy, DICOM"):
+                    files.compress_file(bytes(data), path.name, options, SERIAL)
+                continue
+            coded, original = files.compress_file(bytes(data), path.name, options, SERIAL)
+            if not original.rewritten:
+                assert bbcodec.ArrayFile(coded).content() == data
+
+
+def test_a_tiff_file_that_claims_too_much_takes_no_memory(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "a.tif"
+    for options in ({"compression": "zlib"}, {"tile": (16, 16)}):
+        tifffile.imwrite(path, VOLUME, photometric="minisblack", **options)
+        data = bytearray(path.read_bytes())
+        with tifffile.TiffFile(path) as file:
+            places = [page.aspage().tags["ImageLength"].valueoffset for page in file.pages]
+            tiles = [page.aspage().tags.get("TileLength") for page in file.pages]
+        for at in places + [tag.valueoffset for tag in tiles if tag is not None]:
+            data[at : at + 2] = b"\xff\x7f"
+        path.write_bytes(data)
+        tracemalloc.start()
+        try:
+            arrays, original = formats.open_file(bytes(data), "a.tif")
+            assert tracemalloc.get_traced_memory()[1] < 50_000_000
+        finally:
+            tracemalloc.stop()
+        assert arrays == []
+        assert original.data == data

@@ -34,8 +34,8 @@ def find(data: bytes, axes: str | None) -> Parts:
             if tag in dataset:
                 try:
                     _add(parts, dataset, dataset.get_item(tag), kind)
-                except (AttributeError, TypeError, ValueError, ArithmeticError, LookupError):
-                    continue  # an element that says what the pixels are is missing or damaged
+                except Exception:  # an element that says what the pixels are is missing or damaged
+                    continue
     return parts
 
 

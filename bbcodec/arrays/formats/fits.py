@@ -26,15 +26,18 @@ def find(data: bytes, axes: str | None) -> Parts:
         try:
             with fits.open(io.BytesIO(data), do_not_scale_image_data=True, lazy_load_hdus=False) as units:
                 found = [(type(unit), unit.header, getattr(unit, "fileinfo", dict)()) for unit in units]
+            for kind, header, place in found:
+                if kind in (fits.PrimaryHDU, fits.ImageHDU) and place:
+                    _add(parts, header, place["datLoc"])
         except Exception as error:
             raise FormatError(f"astropy cannot read the FITS file: {error}") from error
-        for kind, header, place in found:
-            if kind not in (fits.PrimaryHDU, fits.ImageHDU) or not place:
-                continue
-            count, dtype = header.get("NAXIS"), _TYPES.get(header.get("BITPIX"))
-            shape = [header.get(f"NAXIS{axis}") for axis in range(count or 0, 0, -1)]
-            is_image = shape and dtype and all(isinstance(side, int) and side > 0 for side in shape)
-            if is_image and len(shape) <= len(_LETTERS):
-                letters = _LETTERS[-len(shape) :]
-                parts.add(place["datLoc"], dtype, shape, letters)
     return parts
+
+
+def _add(parts: Parts, header: Any, at: int) -> None:
+    """Add the image of a part of the file, if it has one."""
+    count, dtype = header.get("NAXIS"), _TYPES.get(header.get("BITPIX"))
+    shape = [header.get(f"NAXIS{axis}") for axis in range(count or 0, 0, -1)]
+    is_image = shape and dtype and all(isinstance(side, int) and side > 0 for side in shape)
+    if is_image and len(shape) <= len(_LETTERS):
+        parts.add(at, dtype, shape, _LETTERS[-len(shape) :])

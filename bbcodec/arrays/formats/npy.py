@@ -26,7 +26,7 @@ def find(data: bytes, axes: str | None) -> Parts:
             shape, by_column, dtype = npy.read_array_header_2_0(file)
         else:  # of records with names that are not Latin
             return parts
-    except ValueError as error:
+    except Exception as error:  # headers are Python literals: there are many ways to be wrong
         raise FormatError(f"damaged NumPy file: {error}") from error
     letters = axes or default_axes(shape)
     if len(letters) == len(shape):

@@ -18,6 +18,7 @@ from bbcodec.errors import FormatError
 __all__ = ["find"]
 
 _UNCOMPRESSED: Final = 1
+_MAX_RATIO: Final = 1100  # of deflate
 _SPARE: Final = "abdefghijklmnopq"  # letters for axes whose own is taken
 
 Piece = tuple[int, int, int]
@@ -29,7 +30,7 @@ def find(data: bytes, axes: str | None) -> Parts:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            plain = without_compression(file, data)
+            plain = without_compression(file, data) if _is_plausible(file, len(data)) else None
             if plain is None:
                 return _parts(file, data)
             with tifffile.TiffFile(io.BytesIO(plain)) as rewritten:
@@ -40,6 +41,13 @@ def find(data: bytes, axes: str | None) -> Parts:
             return _parts(file, data)
     except Exception as error:
         raise FormatError(f"tifffile cannot read the TIFF file: {error}") from error
+
+
+def _is_plausible(file: Any, size: int) -> bool:
+    """Return whether the samples of a file may be what its bytes unfold to: damaged files claim anything."""
+    pages = sum(page.nbytes for page in file.pages)
+    levels = sum(level.nbytes for series in file.series for level in series.levels)
+    return max(pages, levels) <= _MAX_RATIO * size
 
 
 def _parts(file: Any, data: bytes) -> Parts:
@@ -66,6 +74,8 @@ def _add(parts: Parts, series: Any, order: str) -> None:
         return
     dtype, shape = series.dtype.newbyteorder(order), tuple(series.shape)
     first = pages[0].keyframe
+    if math.prod(shape) * dtype.itemsize > len(parts.data):
+        return  # compressed, or damaged
     if len(pages) == 1 and series.dataoffset is not None and first.compression == _UNCOMPRESSED:
         parts.add(series.dataoffset, dtype, shape, _letters(series.axes))
         return
