@@ -105,8 +105,6 @@ def compress_arrays(
             max_pixels=how.max_pixels,
         )
         file.write(data)
-    if source.rewritten:
-        reporter.detail("  the TIFF file comes back uncompressed", shown(job.source))
     if source.note:
         reporter.warn(f"kept as bytes, no array was found: {source.note}", shown(job.source))
     if original is not None:
@@ -123,7 +121,8 @@ def compress_arrays(
         "seconds": time.perf_counter() - started,
     }
     rate = "" if found.bits_per_dim is None else f", {found.bits_per_dim:.3f} bits/dim"
-    what = f"{opened.size} -> {len(data)} bytes{rate}, {_summary(found)}"
+    change = "; it comes back uncompressed" if source.rewritten else ""
+    what = f"{opened.size} -> {len(data)} bytes{rate}, {_summary(found)}{change}"
     if job.target == STREAM:
         reporter.detail(what, shown(job.source))
     else:

@@ -177,6 +177,15 @@ def test_formats_of_science() -> None:
     assert Path("ct.dcm").read_bytes() == source.read_bytes()
 
 
+def test_a_compressed_tiff_file_is_said_to_come_back_uncompressed() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for compression, said in (("zlib", True), (None, False)):
+        tifffile.imwrite("a.tif", VOLUME, photometric="minisblack", compression=compression)
+        done = invoke("compress", "-f", "a.tif")
+        assert done.exit_code == 0
+        assert ("comes back uncompressed" in done.stderr) == said
+
+
 def test_a_damaged_file_is_kept_as_bytes_and_that_is_said() -> None:
     pytest.importorskip("astropy")
     Path("a.fits").write_bytes(b"SIMPLE  =                    T".ljust(1000))
