@@ -162,8 +162,9 @@ class ArrayFile:
     def original(self) -> bytes:
         """Return the file that the arrays come from, byte for byte.
 
-        A file that was compressed with gzip is compressed again: its content is the same byte for byte. A TIFF
-        file whose pages were compressed may come back without this compression (`ArrayInfo`, ``rewritten``).
+        A file that was compressed with gzip is compressed again: its content is the same byte for byte. A
+        TIFF file whose pages were compressed may come back without this compression (`ArrayInfo`,
+        ``rewritten``).
 
         Raises
         ------
