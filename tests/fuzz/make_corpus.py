@@ -326,7 +326,6 @@ def array_files() -> Seeds:
         "groups": bbcodec.compress(volume, axes="zyx", group=1, model="deep-quick"),
         "column": bbcodec.compress(np.asfortranarray(volume), model="deep-quick"),
         "complex": bbcodec.compress(volume + 1j, method="classic"),
-        "empty": bbcodec.compress(volume[:0]),
         "source": writer.encode(both, quick, Execution(threads=1), original=source, group=2),
         "bytes": writer.encode((), quick, Execution(threads=1), original=Original(b"text" * 9, ".dcm", ())),
     }
