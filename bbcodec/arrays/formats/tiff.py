@@ -47,7 +47,7 @@ def _is_plausible(file: Any, size: int) -> bool:
     """Return whether the samples of a file may be what its bytes unfold to: damaged files claim anything."""
     pages = sum(page.nbytes for page in file.pages)
     levels = sum(level.nbytes for series in file.series for level in series.levels)
-    return max(pages, levels) <= _MAX_RATIO * size
+    return bool(max(pages, levels) <= _MAX_RATIO * size)
 
 
 def _parts(file: Any, data: bytes) -> Parts:
