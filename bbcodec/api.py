@@ -163,11 +163,7 @@ def compress(
                 "embed_model, metadata, keep_metadata, fit and recovery are for pictures, not for arrays"
             )
         how = ArrayOptions(model or DEFAULT_MODEL, method, verify=verify)
-        if isinstance(source, np.ndarray):
-            return array_files.compress_array(source, how, execution, axes=axes, group=group)
-        with _named(source) as content:
-            name = os.fspath(source)
-            return array_files.compress_file(bytes(content), name, how, execution, axes=axes, group=group)[0]
+        return _compress_arrays(source, how, execution, axes, group)
     fitting = None if fit is None else Fitting(fit, seed, stop)
     if model is None:
         model = DEFAULT_MODEL if fit is None else FITTED_MODEL
@@ -185,6 +181,21 @@ def compress(
         if on_verified is not None:
             on_verified(time.perf_counter() - began)
     return data
+
+
+def _compress_arrays(
+    source: NDArray[Any] | str | os.PathLike[str],
+    how: ArrayOptions,
+    execution: Execution,
+    axes: str | None,
+    group: int | None,
+) -> bytes:
+    """Return the array file of an array, or of the arrays of a file."""
+    if isinstance(source, np.ndarray):
+        return array_files.compress_array(source, how, execution, axes=axes, group=group)
+    with _named(source) as content:
+        name = os.fspath(source)
+        return array_files.compress_file(bytes(content), name, how, execution, axes=axes, group=group)[0]
 
 
 def _picture_of(

@@ -110,7 +110,7 @@ def compress_arrays(
     if original is not None:
         remove_array(original, job, data, how)
     found = _described(data)
-    record = {
+    record: dict[str, Any] = {
         "input": job.source,
         "output": job.target,
         "input_bytes": opened.size,
@@ -123,12 +123,17 @@ def compress_arrays(
     rate = "" if found.bits_per_dim is None else f", {found.bits_per_dim:.3f} bits/dim"
     change = "; it comes back uncompressed" if source.rewritten else ""
     what = f"{opened.size} -> {len(data)} bytes{rate}, {_summary(found)}{change}"
+    _report(job, what, record["seconds"], reporter)
+    return record
+
+
+def _report(job: Job, what: str, seconds: float, reporter: Reporter) -> None:
+    """Print what came of an input."""
     if job.target == STREAM:
         reporter.detail(what, shown(job.source))
     else:
         reporter.note(what, f"{shown(job.source)} -> {shown(job.target)}")
-    reporter.detail(f"  {record['seconds']:.2f} s")
-    return record
+    reporter.detail(f"  {seconds:.2f} s")
 
 
 def decompress_arrays(
@@ -175,7 +180,7 @@ def decompress_arrays(
             remove_array_file(original, job, written)
         arrays = [{"shape": list(one.shape), "dtype": str(one.dtype)} for one in found.arrays]
         losses = {"lost": _report_lost(found, job.source, reporter)} if salvage else {}
-    record = {
+    record: dict[str, Any] = {
         **losses,
         "input": job.source,
         "output": job.target,
@@ -185,12 +190,7 @@ def decompress_arrays(
         "format": suffix[1:],
         "seconds": time.perf_counter() - started,
     }
-    what = f"{suffix[1:]} of {len(written)} bytes"
-    if job.target == STREAM:
-        reporter.detail(what, shown(job.source))
-    else:
-        reporter.note(what, f"{shown(job.source)} -> {shown(job.target)}")
-    reporter.detail(f"  {record['seconds']:.2f} s")
+    _report(job, f"{suffix[1:]} of {len(written)} bytes", record["seconds"], reporter)
     return record
 
 

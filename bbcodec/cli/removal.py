@@ -76,8 +76,7 @@ def remove_compressed(
         raise _kept(job, f"lacks {', '.join(map(shown, reading.left_out))}")
     if reading.lossy and len(data) > size:
         raise _kept(job, f"has {len(data)} bytes, more than the {size} bytes of the lossy image")
-    if not _is_file(job.target) or job.storage.read(job.target) != data:
-        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+    _check_written(job, data)
     decoding = Decoding.of(how.model, how.threads, how.backend, how.max_pixels, None)
     restored = Outline.of(codec.decode(data, decoding))
     again = _read_anew(job.source, job.storage, how.max_pixels, Outline.of(reading.picture))
@@ -126,8 +125,7 @@ def remove_array(original: Original, job: Job, data: bytes, how: Encoding) -> No
     from bbcodec.arrays.reader import ArrayFile
     from bbcodec.jobs import Execution
 
-    if not _is_file(job.target) or job.storage.read(job.target) != data:
-        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+    _check_written(job, data)
     wanted = open_file(job.storage.read(job.source), job.source)[1].data  # of a gzip file its content
     with ArrayFile(
         data, execution=Execution(how.threads, how.backend), limits=2**62, model=how.model
@@ -139,9 +137,14 @@ def remove_array(original: Original, job: Job, data: bytes, how: Encoding) -> No
 
 def remove_array_file(original: Original, job: Job, written: bytes) -> None:
     """Delete a `.bb` file of arrays whose source is written. Errors as of `remove_compressed`."""
-    if not _is_file(job.target) or job.storage.read(job.target) != written:
-        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
+    _check_written(job, written)
     original.remove()
+
+
+def _check_written(job: Job, data: bytes) -> None:
+    """Raise `BBCodecError` unless the output holds these bytes."""
+    if not _is_file(job.target) or job.storage.read(job.target) != data:
+        raise BBCodecError(f"{shown(job.target)} reads back differently; the input is kept")
 
 
 def _read_anew(name: str, storage: Storage, max_pixels: int | None, first: Outline) -> Outline:
