@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bbcodec.arrays import chunks, head, source
+from bbcodec.arrays import chunks, head, numbers, source
 from bbcodec.arrays.axes import MAX_AXES, Axes, default_axes
 from bbcodec.arrays.head import Head, Source, Stored
 from bbcodec.arrays.numbers import DTYPES
@@ -31,6 +31,9 @@ GROUP: Final = 16
 _MAX_GROUP_SAMPLES: Final = 1 << 26
 _SAMPLE_SIDE: Final = 64  # of the part of a plane that is looked at to choose an axis
 _SAMPLE_PLANES: Final = 8
+_LIKENESS_BITS: Final = 32  # of the samples that are compared, so that their sums fit in 64
+_FRACTION_BITS: Final = 16  # of means
+_FARTHEST: Final = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def encode(
     """
     if group is not None and group < 1:
         raise OptionError(f"group is {group}, expected 1 or more planes")
-    prepared = [_Prepared(numbers, group or GROUP) for numbers in arrays]
+    prepared = [_Prepared(given, group or GROUP) for given in arrays]
     jobs = [_Job(one.samples, place, one.named) for one in prepared for place in one.stored.places()]
     report = Report(execution.progress, len(jobs))
     workers = execution.workers
@@ -186,18 +189,18 @@ def encode(
 class _Prepared:
     """An array, its axes, and its groups."""
 
-    def __init__(self, numbers: Numbers, planes: int) -> None:
-        self.named = numbers.named
-        self.samples = numbers.samples()
-        array = numbers.array
+    def __init__(self, given: Numbers, planes: int) -> None:
+        self.named = given.named
+        self.samples = given.samples()
+        array = given.array
         self.stored = Stored(
-            numbers.part,
+            given.part,
             self.named.letters,
             self.named.shape,
             _group_of(self.samples, self.named, planes),
             (),
             by_column=array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous,
-            is_complex=numbers.is_complex,
+            is_complex=given.is_complex,
         )
 
 
@@ -232,11 +235,14 @@ def _group_of(samples: NDArray[Any], named: Axes, planes: int) -> tuple[int, ...
     return tuple(lengths)
 
 
-def _unlikeness(samples: NDArray[Any], named: Axes, axis: int) -> float:
-    """Return how far planes are from the next one along an axis, in the mean over a part of the array."""
+def _unlikeness(samples: NDArray[Any], named: Axes, axis: int) -> int:
+    """Return how far planes are from the next one along an axis, in the mean over a part of the array.
+
+    Integers alone: the choice must be the same on every machine.
+    """
     length = named.shape[axis]
     if length < 2 or not samples.size or len(named.leading) == 1:
-        return math.inf
+        return _FARTHEST
     index: list[Any] = []
     for other, size in enumerate(named.shape):
         if other == axis:
@@ -247,7 +253,8 @@ def _unlikeness(samples: NDArray[Any], named: Axes, axis: int) -> float:
             index.append(slice(first, first + _SAMPLE_SIDE))
         else:
             index.append(slice(size // 2, size // 2 + 1))
-    part = samples[tuple(index)].astype(np.float64)
-    part = np.where(np.isfinite(part), part, 0)
-    with np.errstate(over="ignore"):
-        return float(np.abs(np.diff(part, axis=axis)).mean())
+    part = numbers.integers(samples[tuple(index)])
+    span = int(part.max()) - int(part.min())
+    part >>= max(0, span.bit_length() - _LIKENESS_BITS)
+    steps = np.abs(np.diff(part, axis=axis))
+    return (int(steps.sum()) << _FRACTION_BITS) // steps.size
